@@ -1,0 +1,95 @@
+"""The one network that all five trainings share: ``x -> V x -> ReLU^n -> (batch norm) -> dense``.
+
+Holzhausen et al., arXiv 2405.00679. The hybrid ("kh") model is this network with a frozen first layer
+``V = W |W|^(p-2)`` made from Krotov–Hopfield synapses W and the power n = 4.5; the backpropagation models have n = 1.
+
+The module keeps its parameters in the layout of ``flax.nnx.Linear``: ``encoder.kernel`` is ``V`` transposed, of shape
+(inputs, hidden). Outside this file models are handled as pure functions: :func:`logits_function` gives a callable
+pytree whose leaves are the weights, so that jitted code takes them as arguments and is traced once for many models.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.tree_util import Partial
+from jaxtyping import Array, Float
+
+
+def rectified_power(preactivation: Float[Array, "*shape"], power: float) -> Float[Array, "*shape"]:
+    """Hidden activation ``ReLU(h)^n``; ``power`` must be at least 1, so that the derivative at 0 is finite."""
+    rectified = jnp.maximum(preactivation, 0.0)
+    return rectified if power == 1.0 else rectified**power
+
+
+def _symmetric_uniform(bound: float) -> nnx.Initializer:
+    def init(key: Array, shape: tuple[int, ...], dtype: type = jnp.float32) -> Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+class Network(nnx.Module):
+    """One hidden layer without bias, ReLU^n, optional batch norm after the activation, dense decoder with bias.
+
+    Args:
+        inputs: number of pixels D of a flattened image.
+        hidden: number of hidden units H.
+        classes: number of logits.
+        power: the exponent n of ReLU(h)^n, at least 1.
+        batch_norm: whether the activation is batch-normalised; running statistics keep 0.9 of their old value.
+        rngs: ``nnx.Rngs`` with a ``params`` stream.
+
+    The encoder starts from N(0, 2/D), the decoder's kernel and bias from U(±1/sqrt(H)), as published.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        classes: int,
+        *,
+        power: float = 1.0,
+        batch_norm: bool = False,
+        rngs: nnx.Rngs,
+    ):
+        if power < 1.0:
+            raise ValueError(f"power must be at least 1 for a finite derivative at 0, got {power}")
+        decoder_init = _symmetric_uniform(hidden**-0.5)
+        self.power = power
+        self.encoder = nnx.Linear(
+            inputs, hidden, use_bias=False, kernel_init=nnx.initializers.normal((2.0 / inputs) ** 0.5), rngs=rngs
+        )
+        self.norm = nnx.BatchNorm(hidden, momentum=0.9, rngs=rngs) if batch_norm else None
+        self.decoder = nnx.Linear(hidden, classes, kernel_init=decoder_init, bias_init=decoder_init, rngs=rngs)
+
+    def preactivation(self, images: Float[Array, "batch inputs"]) -> Float[Array, "batch hidden"]:
+        """``h = V x``."""
+        return self.encoder(images)
+
+    def activation(self, images: Float[Array, "batch inputs"]) -> Float[Array, "batch hidden"]:
+        """``a = ReLU(h)^n``, before batch norm."""
+        return rectified_power(self.encoder(images), self.power)
+
+    def decode(self, preactivation: Float[Array, "batch hidden"], train: bool = False) -> Float[Array, "batch classes"]:
+        """Logits from the hidden pre-activation; with ``train`` batch norm uses, and updates from, this batch."""
+        activation = rectified_power(preactivation, self.power)
+        if self.norm is not None:
+            activation = self.norm(activation, use_running_average=not train)
+        return self.decoder(activation)
+
+    def __call__(self, images: Float[Array, "batch inputs"], train: bool = False) -> Float[Array, "batch classes"]:
+        """Logits of a batch of flattened images."""
+        return self.decode(self.preactivation(images), train)
+
+
+def _merged_call(graphdef: nnx.GraphDef, state: nnx.State, images: Array) -> Array:
+    return nnx.merge(graphdef, state)(images)
+
+
+def logits_function(model: nnx.Module) -> Partial:
+    """The model in evaluation mode as a pure function ``images -> logits`` that is itself a pytree of its weights.
+
+    Any ``nnx.Module`` whose ``__call__(images)`` gives logits without changing its state will do. The result can be an
+    argument of a jitted function: models of the same shape then share one compilation.
+    """
+    return Partial(_merged_call, *nnx.split(model))

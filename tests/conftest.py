@@ -1,0 +1,11 @@
+"""Settings that every test runs under; they must stand before JAX starts."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import hypothesis
+
+hypothesis.settings.register_profile("jax_bioadv", deadline=None, max_examples=25, derandomize=True)
+hypothesis.settings.load_profile("jax_bioadv")
