@@ -8,6 +8,8 @@ The module keeps its parameters in the layout of ``flax.nnx.Linear``: ``encoder.
 pytree whose leaves are the weights, so that jitted code takes them as arguments and is traced once for many models.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -82,7 +84,7 @@ class Network(nnx.Module):
         return self.decode(self.preactivation(images), train)
 
 
-def _merged_call(graphdef: nnx.GraphDef, state: nnx.State, images: Array) -> Array:
+def _merged_call(graphdef: Any, state: Any, images: Array) -> Array:
     return nnx.merge(graphdef, state)(images)
 
 

@@ -1,0 +1,1 @@
+"""The paper's experiments, scripted: ``python -m experiments.reproduce --help``."""

@@ -1,0 +1,140 @@
+"""The measuring tasks: covariance spectra, attacks, Jacobian norms, landscapes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.settings import AttackSettings
+from experiments.study import Study, purpose_key
+from experiments.tasks import Outcome, Task, progress
+from experiments.training import cut_outcome, decide_cut
+from jax_bioadv import attacks
+from jax_bioadv.analysis import boundaries, robustness, spectra
+from jax_bioadv.analysis.jacobian import activation_jacobian_norms, preactivation_jacobian_norm
+from jax_bioadv.learning import krotov_hopfield
+from jax_bioadv.models import logits_function
+
+
+def _preactivation_covariance(kernel: jax.Array, images: jax.Array) -> np.ndarray:
+    return spectra.covariance(np.asarray(jnp.matmul(images, kernel, precision="highest")))
+
+
+def _fit(study: Study, kind: str, eigenvalues: np.ndarray) -> dict[str, Any]:
+    settings = study.settings.spectra
+    last = settings.last_on_images if kind == "images" else settings.last_on_noise
+    try:
+        fit = spectra.fit_power_law(eigenvalues, settings.first, last)
+    except spectra.FitImpossible as error:
+        return {"impossible": str(error)}
+    return {"alpha": fit.alpha, "stderr": fit.stderr, "r2": fit.r2, "window": list(fit.window)}
+
+
+def _spectra_outcome(study: Study, covariances: Mapping[str, np.ndarray], populations: bool) -> Outcome:
+    """Eigenvalues and fits of covariances named ``images``, ``noise`` or those with a suffix."""
+    eigenvalues = {name: spectra.covariance_spectrum(covariance) for name, covariance in covariances.items()}
+    for name, covariance in covariances.items() if populations else ():
+        sizes = [size for size in study.settings.spectra.populations if size < len(covariance)]
+        for size, values in spectra.subpopulation_spectra(covariance, sizes).items():
+            eigenvalues[f"{name}_first_{size}"] = values
+    fits = {name: _fit(study, name.split("_")[0], values) for name, values in eigenvalues.items()}
+    return Outcome({"fits": fits}, eigenvalues)
+
+
+def _layer_covariances(study: Study, kernel: jax.Array, suffix: str = "") -> dict[str, np.ndarray]:
+    return {
+        "images" + suffix: _preactivation_covariance(kernel, study.test_images),
+        "noise" + suffix: _preactivation_covariance(kernel, jnp.asarray(study.noise)),
+    }
+
+
+def run_spectra(study: Study, model: str, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+    """Spectra of the hidden pre-activation; a pruned unit is no unit any more. The ``kh`` layer also unpruned."""
+    kernel = study.trained_network(model, needed["model"]).encoder.kernel[...]
+    keep = needed["model"].arrays.get("keep", np.ones(kernel.shape[1], bool))
+    outcome = _spectra_outcome(study, _layer_covariances(study, kernel[:, keep]), populations=True)
+    if model != "kh":
+        return outcome
+    if keep.all():
+        raw = Outcome(
+            {"fits": {f"{kind}_raw": outcome.values["fits"][kind] for kind in ("images", "noise")}},
+            {f"{kind}_raw": outcome.arrays[kind] for kind in ("images", "noise")},
+        )
+    else:
+        synapses = jnp.asarray(needed["layer"].arrays["synapses"])
+        kernel = krotov_hopfield.effective_weights(synapses, study.settings.layer.p).T
+        raw = _spectra_outcome(study, _layer_covariances(study, kernel, "_raw"), populations=False)
+    return Outcome({"fits": {**outcome.values["fits"], **raw.values["fits"]}}, {**outcome.arrays, **raw.arrays})
+
+
+def run_noise_start_spectra(study: Study, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+    """The layer that started from noise: its cut, and its spectra raw and pruned."""
+    synapses, layer = needed["layer"].arrays["synapses"], study.settings.noise_start
+    cut = cut_outcome(decide_cut(study, synapses, layer))
+    kernel = krotov_hopfield.effective_weights(jnp.asarray(synapses), layer.p).T
+    covariances = _layer_covariances(study, kernel, "_raw")
+    kept = np.ix_(cut.arrays["keep"], cut.arrays["keep"])
+    covariances |= {kind: covariances[f"{kind}_raw"][kept] for kind in ("images", "noise")}
+    measured = _spectra_outcome(study, covariances, populations=False)
+    return Outcome({**cut.values, **measured.values}, {**cut.arrays, **measured.arrays})
+
+
+def run_data_spectra(study: Study, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+    inputs = {"images": np.asarray(study.test_images), "noise": study.noise}
+    covariances = {name: spectra.covariance(images) for name, images in inputs.items()}
+    return _spectra_outcome(study, covariances, populations=False)
+
+
+def run_untrained_spectra(study: Study, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+    kernel = study.network(seed).encoder.kernel[...]
+    return _spectra_outcome(study, _layer_covariances(study, kernel), populations=True)
+
+
+def _attack(settings: AttackSettings, name: str) -> tuple[attacks.Attack, np.ndarray]:
+    low, high = settings.gradient_low, settings.gradient_high
+    if name == "gaussian":
+        low, high = settings.gaussian_low, settings.gaussian_high
+        attack = attacks.gaussian(protocol=settings.gaussian_protocol)
+    else:
+        attack = attacks.fgsm() if name == "fgsm" else attacks.pgd(steps=settings.pgd_steps)
+    return attack, robustness.epsilon_grid(low, high, settings.epsilons)
+
+
+def run_attack(study: Study, name: str, model: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+    logits = logits_function(study.trained_network(model, needed["model"]))
+    images, labels = study.test_images, study.test_labels
+    chosen = robustness.correctly_classified(logits, images, labels, study.settings.attacks.images)
+    if not len(chosen):
+        return Outcome({"n_attacked": 0})
+    attack, epsilons = _attack(study.settings.attacks, name)
+    with progress(f"{name} on {model}-{seed}", len(epsilons), "ε") as advance:
+        sweep = robustness.epsilon_sweep(
+            attack, purpose_key(seed, name), logits, images[chosen], labels[chosen], epsilons, progress=advance
+        )
+    arrays = {
+        "images": chosen,
+        "epsilons": sweep.epsilons,
+        "success": sweep.success,
+        "relative_accuracy": robustness.relative_accuracy(sweep),
+        "critical_l2": robustness.critical_perturbations(sweep, "l2"),
+        "critical_linf": robustness.critical_perturbations(sweep, "linf"),
+        "gradient_vanished": sweep.gradient_vanished,
+    }
+    return Outcome({"n_attacked": len(chosen)}, arrays)
+
+
+def run_jacobian(study: Study, model: str, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+    network = study.trained_network(model, needed["model"])
+    kernel = network.encoder.kernel[...]
+    norms = activation_jacobian_norms(kernel, network.power, study.test_images)
+    return Outcome({"preactivation": float(preactivation_jacobian_norm(kernel))}, {"activation": norms})
+
+
+def run_landscape(study: Study, model: str, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+    network, chosen = study.trained_network(model, needed["model"]), study.settings.landscape
+    plane = boundaries.random_plane(purpose_key(0, "plane"), study.inputs)
+    image = study.test_images[chosen.image]
+    landscape = boundaries.landscape(network, image, plane, chosen.radius, chosen.resolution)
+    return Outcome({}, landscape._asdict())

@@ -1,0 +1,106 @@
+"""The plan of an experiment: which tasks there are, what each depends on, in which order they are best run."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from experiments import measuring, training
+from experiments.settings import ATTACKS, LayerSettings
+from experiments.study import Study
+from experiments.tasks import Outcome, Task
+
+STAGES = ("layer", "train", "spectra", "jacobian", "attacks", "landscape")
+
+
+class Plan:
+    """The tasks of a study; a task is the same wherever it is asked for."""
+
+    def __init__(self, study: Study):
+        self.study, self.settings = study, study.settings
+        self.data_settings = {"sha256": study.dataset.sha256, "norm": study.settings.norm}
+
+    def _task(
+        self,
+        name: str,
+        stage: str,
+        settings: Mapping[str, Any],
+        run: Callable[[Task, Mapping[str, Outcome]], Outcome],
+        needs: Mapping[str, Task] | None = None,
+        folder: str = "arrays",
+    ) -> Task:
+        everything = {"data": self.data_settings, "precision": self.settings.precision, **settings}
+        return Task(name, stage, everything, needs or {}, run, folder)
+
+    def _chosen(self, *names: str) -> dict[str, Any]:
+        return {name: dataclasses.asdict(getattr(self.settings, name)) for name in names}
+
+    def layer(self, seed: int) -> Task:
+        settings, hidden = self.settings.layer, self.settings.hidden
+        return self._layer(f"layer-{seed}", settings, hidden, seed)
+
+    def noise_start_layer(self, seed: int) -> Task:
+        settings, hidden = self.settings.noise_start, self.settings.noise_start_hidden
+        return self._layer(f"noise-start-layer-{seed}", settings, hidden, seed)
+
+    def _layer(self, name: str, layer: LayerSettings, hidden: int, seed: int) -> Task:
+        settings = {"layer": dataclasses.asdict(layer), "hidden": hidden, "seed": seed}
+        return self._task(name, "layer", settings, partial(training.run_layer, self.study, layer, hidden, seed))
+
+    def model(self, model: str, seed: int) -> Task:
+        names = {"kh": ["pruning", "decoder"], "bp": ["backprop"]}.get(model, ["backprop", model])
+        settings = {**self._chosen(*names), "hidden": self.settings.hidden, "seed": seed}
+        if model == "kh":
+            needs, run = {"layer": self.layer(seed)}, partial(training.run_hybrid, self.study, seed)
+        else:
+            needs, run = {}, partial(training.run_backprop, self.study, model, seed)
+        return self._task(f"{model}-{seed}", "train", settings, run, needs, "models")
+
+    def spectra(self, model: str, seed: int) -> Task:
+        needs = {"model": self.model(model, seed)}
+        if model == "kh":
+            needs["layer"] = self.layer(seed)
+        run = partial(measuring.run_spectra, self.study, model)
+        return self._task(f"spectra-{model}-{seed}", "spectra", self._chosen("spectra"), run, needs)
+
+    def noise_start_spectra(self, seed: int) -> Task:
+        needs = {"layer": self.noise_start_layer(seed)}
+        run = partial(measuring.run_noise_start_spectra, self.study)
+        return self._task(f"spectra-noise-start-{seed}", "spectra", self._chosen("pruning", "spectra"), run, needs)
+
+    def data_spectra(self) -> Task:
+        run = partial(measuring.run_data_spectra, self.study)
+        return self._task("spectra-data", "spectra", self._chosen("spectra"), run)
+
+    def untrained_spectra(self, seed: int) -> Task:
+        settings = {**self._chosen("spectra"), "hidden": self.settings.hidden, "seed": seed}
+        run = partial(measuring.run_untrained_spectra, self.study, seed)
+        return self._task(f"spectra-untrained-{seed}", "spectra", settings, run)
+
+    def attack(self, attack: str, model: str, seed: int) -> Task:
+        settings = {**self._chosen("attacks"), "seed": seed}
+        run = partial(measuring.run_attack, self.study, attack, model, seed)
+        return self._task(f"{attack}-{model}-{seed}", "attacks", settings, run, {"model": self.model(model, seed)})
+
+    def jacobian(self, model: str, seed: int) -> Task:
+        run = partial(measuring.run_jacobian, self.study, model)
+        return self._task(f"jacobian-{model}-{seed}", "jacobian", {}, run, {"model": self.model(model, seed)})
+
+    def landscape(self, model: str) -> Task:
+        run = partial(measuring.run_landscape, self.study, model)
+        needs = {"model": self.model(model, 0)}
+        return self._task(f"landscape-{model}", "landscape", self._chosen("landscape"), run, needs)
+
+    def all_tasks(self) -> list[Task]:
+        """Every task of the experiment, in the order in which they are best run."""
+        models = self.settings.model_names
+        tasks = [self.data_spectra()]
+        for seed in range(self.settings.seeds):
+            tasks += [self.layer(seed)] if "kh" in models else []
+            tasks += [self.noise_start_layer(seed), self.noise_start_spectra(seed), self.untrained_spectra(seed)]
+            tasks += [self.model(model, seed) for model in models]
+            tasks += [self.spectra(model, seed) for model in models]
+            tasks += [self.jacobian(model, seed) for model in models]
+            tasks += [self.attack(attack, model, seed) for attack in ATTACKS for model in models]
+        tasks += [self.landscape(model) for model in models]
+        return tasks

@@ -1,0 +1,64 @@
+"""``report.html``: one file, no server, that says what a run measured and what of the paper it bears out.
+
+``write_report(directory)`` reads ``results.json`` (schema 1) and ``figures/*.png`` of a finished run;
+``python -m experiments.report DIRECTORY`` renders it again.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from experiments.report import sections
+from experiments.report.page import document
+
+SCHEMA = 1
+
+
+def read_results(directory: Path) -> dict[str, Any]:
+    """The results of the run in ``directory``.
+
+    Raises:
+        FileNotFoundError: there is no results.json.
+        ValueError: it is no JSON object of schema 1.
+    """
+    path = directory / "results.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: finish the run first (python -m experiments.reproduce --out …)")
+    results = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(results, dict) or results.get("schema") != SCHEMA:
+        raise ValueError(f"{path} is no results file of schema {SCHEMA}; render it with the version that wrote it")
+    return results
+
+
+def render(results: dict[str, Any], figures: Path) -> str:
+    """The page for a results dictionary and the directory that holds the PNG files."""
+    body = [
+        sections.header(results),
+        sections.contents(),
+        sections.paper_beside_ours(results),
+        sections.what_holds(results),
+        sections.figures(figures),
+        sections.measurements(results),
+        sections.what_did_not_converge(results),
+        sections.deviations(),
+        sections.stages(results),
+    ]
+    return document(f"Robust representations: {results.get('preset', 'run')}", body)
+
+
+def write_report(directory: Path) -> Path:
+    """Write ``report.html`` into ``directory``, whole or not at all, and return its path.
+
+    Raises:
+        FileNotFoundError: there is no results.json.
+        ValueError: it is no JSON object of schema 1.
+    """
+    page = render(read_results(directory), directory / "figures")
+    path, partial = directory / "report.html", directory / f".report.{os.getpid()}.html"
+    try:
+        partial.write_text(page, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path

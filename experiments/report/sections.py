@@ -1,0 +1,271 @@
+"""The report's sections: each a small function from a results dictionary to HTML."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.published import DATASET, EPOCHS, HIDDEN_UNITS, PUBLISHED, SOURCE
+from experiments.report.claims import ATTACKS, Claim, Results, Verdict, all_claims
+from experiments.report.numbers import (
+    NOT_AVAILABLE,
+    centre,
+    dig,
+    per_seed,
+    percent_text,
+    signed_text,
+    summarise,
+    summary_text,
+)
+from experiments.report.page import Html, bullets, paragraph, picture, safe, section, table
+from experiments.report.words import CAPTIONS, DEVIATIONS
+from jax_bioadv.figures import display_name, ordered_models
+
+_NORMS = {"critical_l2": "L₂", "critical_linf": "L∞"}
+_BADGES = {Verdict.AGREES: "good", Verdict.HOLDS: "good", Verdict.CONTRADICTS: "bad", Verdict.FAILS: "bad"}
+
+
+def models_of(results: Results) -> dict[str, Any]:
+    """The models of a run, in the paper's order."""
+    models = dig(results, "models") or {}
+    return {model: models[model] for model in ordered_models(models)}
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _count(number: int | None) -> str:
+    return "?" if number is None else f"{number:,}".replace(",", "\u202f")
+
+
+def _facts(facts: Mapping[str, object]) -> Html:
+    entries = "".join(f"<div><dt>{safe(name)}</dt><dd>{safe(fact)}</dd></div>" for name, fact in facts.items())
+    return Html(f'<dl class="facts">{entries}</dl>')
+
+
+def _seconds(results: Results) -> dict[str, float]:
+    stages = dig(results, "stages") or {}
+    return {name: float(seconds) for name in stages if (seconds := dig(stages, name, "seconds")) is not None}
+
+
+def header(results: Results) -> Html:
+    """What was run: preset, data, device, versions, seeds."""
+    dataset, environment = dig(results, "dataset") or {}, dig(results, "environment") or {}
+    seeds = dig(results, "seeds") or []
+    facts: dict[str, object] = {
+        "preset": dig(results, "preset") or NOT_AVAILABLE,
+        "data": f"{dataset.get('name', NOT_AVAILABLE)}, {_count(dataset.get('n_train'))} training and "
+        f"{_count(dataset.get('n_test'))} test images",
+        "seeds": f"{len(seeds)} ({', '.join(str(seed) for seed in seeds)})" if seeds else NOT_AVAILABLE,
+        "time": _duration(sum(_seconds(results).values())),
+        "device": " · ".join(str(environment[k]) for k in ("device", "platform") if k in environment) or NOT_AVAILABLE,
+        "matmul precision": environment.get("precision", NOT_AVAILABLE),
+        "versions": ", ".join(f"{k} {environment[k]}" for k in ("python", "jax", "flax", "optax") if k in environment),
+        "fingerprint of the training images": str(dataset.get("sha256", NOT_AVAILABLE))[:16],
+    }
+    title = "<h1>Why are some neural representations robust?</h1>"
+    lead = "Krotov–Hopfield learning against backpropagation, plain and regularized, after "
+    return Html(f'<header>{title}<p class="soft">{safe(lead)}{safe(SOURCE)}.</p>{_facts(facts)}</header>')
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{above}{name}.") if isinstance(value, Mapping) else {above + name: value}
+    return flat
+
+
+def stages(results: Results) -> Html:
+    """Seconds for each stage, and the settings."""
+    rows = [[name.replace("_", " "), _duration(seconds)] for name, seconds in _seconds(results).items()]
+    settings = _flat(dig(results, "settings") or {})
+    listed = table(["setting", "value"], [[name, str(value)] for name, value in settings.items()])
+    folded = Html(f"<details><summary>All settings</summary>{listed}</details>") if settings else ""
+    return section("stages", "What was run", table(["stage", "time"], rows), folded)
+
+
+def _beside(published: float | None, values: Any, digits: int, error: float | None = None) -> list[str]:
+    ours = centre(values)
+    if published is None:
+        return ["–", summary_text(values, digits, error), "–"]
+    both_finite = ours is not None and summarise(values).mean is not None
+    difference = signed_text(ours - published) if both_finite and ours is not None else "–"
+    return [f"{published:g}", summary_text(values, digits, error), difference]
+
+
+def paper_beside_ours(results: Results) -> Html:
+    """Published numbers, ours, and the difference."""
+    rows = []
+    for name, row in PUBLISHED.items():
+        entry = dig(results, "models", name) or dig(results, "baselines", name) or {}
+        spectrum = dig(entry, "spectrum", "images")
+        is_model = row.test_accuracy is not None
+        absent = ["", "", ""]
+        rows.append(
+            [
+                display_name(name),
+                *(_beside(row.test_accuracy, dig(entry, "test_accuracy"), 3) if is_model else absent),
+                *_beside(row.alpha_images, dig(spectrum, "alpha"), 3, centre(dig(spectrum, "stderr"))),
+                *(
+                    _beside(row.median_critical_l2_gaussian, dig(entry, "critical_l2", "gaussian", "median"), 3)
+                    if is_model
+                    else absent
+                ),
+            ]
+        )
+    groups = [("", 1), ("test accuracy", 3), ("α on images", 3), ("median critical L₂, Gaussian", 3)]
+    preset, dataset = dig(results, "preset"), dig(results, "dataset", "name")
+    words = (
+        "± is the 95 % interval of the mean over seeds; with one seed, the regression's standard error for α. "
+        "“2 of 3 seeds” means that the others are not available."
+    )
+    if preset != "paper" or dataset != DATASET:
+        words += (
+            f" The paper trained {HIDDEN_UNITS} hidden units for {EPOCHS} epochs on CIFAR-10; this is the preset "
+            f"“{preset}” on {dataset}, so differences in the numbers are expected and the pattern is what to compare."
+        )
+    beside = table([""] + ["paper", "ours", "difference"] * 3, rows, groups)
+    return section("paper", "Paper beside ours", beside, paragraph(words))
+
+
+def _converged(flags: Any) -> str:
+    if flags is None:
+        return NOT_AVAILABLE
+    entries = [flag for flag in (flags if isinstance(flags, list) else [flags]) if flag is not None]
+    return f"{sum(map(bool, entries))} of {len(entries)}" if entries else NOT_AVAILABLE
+
+
+def accuracy_table(results: Results) -> Html:
+    """Accuracy, convergence, pruning and smoothness of each model."""
+    head = [
+        "model", "test accuracy", "images attacked", "converged seeds", "pruned units", "‖∂a/∂x‖ activation",
+        "‖∂h/∂x‖ pre-activation",
+    ]  # fmt: skip
+    rows = [
+        [
+            display_name(name),
+            summary_text(dig(model, "test_accuracy")),
+            summary_text(dig(model, "n_attacked"), 4),
+            _converged(dig(model, "converged")),
+            summary_text(dig(model, "pruned_units")),
+            summary_text(dig(model, "jacobian_norm", "activation")),
+            summary_text(dig(model, "jacobian_norm", "preactivation")),
+        ]
+        for name, model in models_of(results).items()
+    ]
+    return Html("<h3>Accuracy and smoothness</h3>" + table(head, rows))
+
+
+def _windows(windows: Any) -> str:
+    distinct = sorted({f"{pair[0]}–{pair[1]}" for pair in windows or [] if pair is not None})
+    return ", ".join(distinct) or NOT_AVAILABLE
+
+
+def spectra_table(results: Results) -> Html:
+    """Exponents, straightness and windows, on images and on noise, of models and baselines."""
+    kinds, rows = ("images", "noise"), []
+    for name, entry in {**(dig(results, "baselines") or {}), **models_of(results)}.items():
+        row = [display_name(name)]
+        for kind in kinds:
+            spectrum = dig(entry, "spectrum", kind)
+            row += [
+                summary_text(dig(spectrum, "alpha"), 3, centre(dig(spectrum, "stderr"))),
+                summary_text(dig(spectrum, "r2"), 4),
+                _windows(dig(spectrum, "window")),
+            ]
+        rows.append(row)
+    groups = [("", 1), ("on test images", 3), ("on white noise", 3)]
+    return Html("<h3>Covariance spectra</h3>" + table([""] + ["α", "r²", "window of n"] * 2, rows, groups))
+
+
+def critical_table(results: Results, norm: str) -> Html:
+    """Median critical distances in one norm and the share of images never flipped, per attack."""
+    models = models_of(results)
+    names = {attack for model in models.values() for attack in dig(model, norm) or {}}
+    attacks = [attack for attack in ATTACKS if attack in names] + sorted(names - set(ATTACKS))
+    rows = []
+    for name, model in models.items():
+        row = [display_name(name)]
+        for attack in attacks:
+            entry = dig(model, norm, attack)
+            row += [summary_text(dig(entry, "median")), percent_text(centre(dig(entry, "censored")))]
+        rows.append(row)
+    groups = [("", 1), *((ATTACKS.get(str(attack), str(attack)), 2) for attack in attacks)]
+    title = f"<h3>Median critical distance, {safe(_NORMS.get(norm, norm))}</h3>"
+    return Html(title + table([""] + ["median", "never flipped"] * len(attacks), rows, groups))
+
+
+def measurements(results: Results) -> Html:
+    """All tables of measured numbers."""
+    tables = [accuracy_table(results), spectra_table(results)]
+    tables += [critical_table(results, norm) for norm in _NORMS]
+    words = "∞: more than half of the images were never flipped within the strengths tried."
+    return section("measurements", "What was measured", *tables, paragraph(words))
+
+
+def figures(directory: Path) -> Html:
+    """All figures with captions that say what to look for."""
+    pictures = [picture(directory / f"{name}.png", *words) for name, words in CAPTIONS.items()]
+    return section("figures", "Figures", *pictures)
+
+
+def _claim(claim: Claim) -> str:
+    badge = f'<span class="badge {_BADGES.get(claim.verdict, "open")}">{safe(claim.verdict.value)}</span>'
+    return f'<div class="claim">{badge}<div><h3>{safe(claim.title)}</h3><p>{safe(claim.sentence)}</p></div></div>'
+
+
+def what_holds(results: Results) -> Html:
+    """The claims with their verdicts."""
+    claims = all_claims(results)
+    count = {verdict: sum(claim.verdict is verdict for claim in claims) for verdict in Verdict}
+    counted = " · ".join(f"{verdict.value}: {number}" for verdict, number in count.items() if number)
+    words = f"The paper's claims, then our own checks of what is known to go wrong. Verdicts: {counted}."
+    return section("claims", "What holds", paragraph(words), Html("".join(map(_claim, claims))))
+
+
+def unconverged(results: Results) -> list[str]:
+    """A sentence for every model and seed that did not converge, or whose numbers are missing."""
+    sentences = []
+    seeds = dig(results, "seeds") or []
+    for name, model in models_of(results).items():
+        flags = dig(model, "converged") or []
+        late = [str(seeds[place] if place < len(seeds) else place) for place, flag in enumerate(flags) if flag is False]
+        if late:
+            sentences.append(f"{display_name(name)}: seed {', '.join(late)} did not converge.")
+        columns = {
+            "test accuracy": dig(model, "test_accuracy"),
+            **{f"α on {kind}": dig(model, "spectrum", kind, "alpha") for kind in dig(model, "spectrum") or {}},
+            **{
+                f"median critical L₂, {ATTACKS.get(attack, attack)}": dig(model, "critical_l2", attack, "median")
+                for attack in dig(model, "critical_l2") or {}
+            },
+        }
+        for what, values in columns.items():
+            gone = [str(seeds[i] if i < len(seeds) else i) for i, value in enumerate(per_seed(values)) if value is None]
+            if gone:
+                sentences.append(f"{display_name(name)}: {what} is {NOT_AVAILABLE} for seed {', '.join(gone)}.")
+    return sentences
+
+
+def what_did_not_converge(results: Results) -> Html:
+    """Members that did not converge or are missing, and the run's own notes."""
+    sentences, notes = unconverged(results), dig(results, "notes") or []
+    told = bullets(sentences) if sentences else paragraph("Every member converged and every number is there.")
+    written = [Html("<h3>Notes of the run</h3>"), bullets([str(note) for note in notes])] if notes else []
+    return section("unconverged", "What did not converge", told, *written)
+
+
+def deviations() -> Html:
+    """Where we differ from the paper, and what is known to mislead."""
+    return section("deviations", "Deviations from the paper, and known traps", bullets(DEVIATIONS))
+
+
+def contents() -> Html:
+    """Links to the sections."""
+    names = {
+        "paper": "Paper beside ours", "claims": "What holds", "figures": "Figures", "measurements": "Measurements",
+        "unconverged": "What did not converge", "deviations": "Deviations and traps", "stages": "What was run",
+    }  # fmt: skip
+    return Html("<nav>" + "".join(f'<a href="#{key}">{safe(name)}</a>' for key, name in names.items()) + "</nav>")

@@ -1,0 +1,67 @@
+"""The report's fixed words: captions, and where and why we differ from the paper."""
+
+CAPTIONS = {
+    "figure1": (
+        "Figure 1 — robustness",
+        "Above: the share of the images a model classified correctly that survives a perturbation of strength ε; the "
+        "further right a curve falls, the more robust the model. Below: each image's critical L₂ distance (box: "
+        "quartiles, whiskers: 5 and 95 %). The grey strip counts images that no perturbation flipped; a hatched box or "
+        "an arrow means that this quantile is beyond what was tried.",
+    ),
+    "figure2": (
+        "Figure 2 — spectra of data, untrained and Krotov–Hopfield layer",
+        "Eigenvalues of the covariance against their rank. A power law is a straight line here; look whether the "
+        "Krotov–Hopfield layer stays straight on white noise, where the input has no structure to inherit. Lighter "
+        "lines: only the first units. Dashed: the fit, over the shaded window.",
+    ),
+    "figure3": (
+        "Figure 3 — spectra of all models",
+        "The same for all models. Compare slopes on images (left) and straightness on white noise (right). ± is the "
+        "regression's standard error for one seed, else the 95 % interval of the mean over seeds.",
+    ),
+    "figure4": (
+        "Figure 4 — smoothness and decisions around one image",
+        "One random plane through a test image (white dot). Above: how fast the representation changes, on one colour "
+        "scale for all. Below: the decision, with contours of the largest softmax output. Look whether boundaries "
+        "lie further from the dot where the landscape above is flatter.",
+    ),
+    "figureA1": (
+        "Figure A1 — pruning",
+        "Synapses as images (grey is zero), the variances of the rows with the fitted mixture and the cut, and the "
+        "spectrum before and after. Pruning is right if only noise-like tiles are framed as pruned.",
+    ),
+    "figureA2": (
+        "Figure A2 — accuracy against robustness",
+        "Up is more robust, right is more accurate; a model up and to the right of another is better in both.",
+    ),
+    "training_curves": (
+        "Course of training",
+        "Loss and accuracy against epochs, and how many Krotov–Hopfield rows have reached their unit norm. A curve "
+        "that still moves at its end belongs to a model that has not converged.",
+    ),
+}
+
+DEVIATIONS = (
+    "Unless the settings say otherwise, a critical distance under noise is taken along one fixed direction per image "
+    "and seed. The published code draws new noise at every strength: its first flip is a minimum over many draws and "
+    "shrinks with the number of strengths.",
+    "Images that were never flipped are counted as infinitely far in every median and quantile, not dropped.",
+    "Gradients of ReLU(h)^4.5 vanish near zero, so a gradient attack that fails may have had no gradient to follow. "
+    "Robustness to FGSM and PGD alone proves little; the checks above compare them with plain noise.",
+    "The hidden pre-activation is linear in the image, so a Jacobian penalty on it is weight decay under another name. "
+    "The published runs did that, at a third of the weight they state; the penalty can act on the activation as well.",
+    "The published spectral regularizer seems never to have left its initialization: the target was not tied to "
+    "the scale of the data. A check above tells whether ours moved.",
+    "Eigenvalues below about 1e-7 of the first are rounding in single precision. Covariances here are accumulated in "
+    "double precision around the true mean, and a fit stops where rounding begins. The published spectrum of the "
+    "Krotov–Hopfield layer bends inside its fit window near that level, so its exponent may hold some rounding.",
+    "The published convergence test for rows caught at the wrong attractor cannot fire; ours can.",
+    "Whether there is anything to prune is not decided by a χ² likelihood-ratio test, which is not valid for the "
+    "components of a mixture. With a single mode nothing is pruned.",
+    "Rows that start as training images converge in a few epochs but bring image statistics with them; a claim about "
+    "learning must beat the same rows without learning. Rows that start from N(0, 1) need most of 1000 epochs.",
+    "Batch norm uses its running statistics whenever a model is measured, and the noise images are drawn once from a "
+    "seed and are the same for all models.",
+    "The published numbers come from one network per model. A difference to ours within the scatter between seeds is "
+    "no difference.",
+)

@@ -1,0 +1,128 @@
+"""Reproduce the paper: ``python -m experiments.reproduce --preset quick --out runs/quick``.
+
+Run again on the same folder it continues where it was stopped; a changed setting runs again what depends on it and
+nothing else. The folder then holds results.json, figures/, report.html, models/, arrays/ and a log.
+"""
+
+import dataclasses
+import logging
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import tyro
+
+from experiments import drawing
+from experiments.plan import STAGES, Plan
+from experiments.report import write_report
+from experiments.results import collect
+from experiments.settings import PRESETS, Preset, Settings
+from experiments.study import Study
+from experiments.tasks import Ledger, exclusive, progress
+from jax_bioadv import data
+from jax_bioadv.storage import StorageError, write_json
+
+logger = logging.getLogger("experiments")
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """Reproduce "Exploring Biologically Inspired Mechanisms of Adversarial Robustness" (arXiv 2405.00679).
+
+    Trains a Krotov–Hopfield layer and four networks by backpropagation, measures their covariance spectra, robustness,
+    Jacobian norms and decision boundaries, and writes results.json, the paper's figures and report.html into one folder.
+    Stop it whenever you like: run again on the same folder, it goes on where it was.
+
+    Presets: smoke (seconds, scikit-learn's digits, no network), quick (CIFAR-10 at reduced size, some ten minutes on
+    two CPU cores), paper (the published sizes, for a GPU or TPU). Every setting below may be changed; --help shows the
+    values of the preset that is named with it.
+    """
+
+    preset: Preset = "quick"
+    """Where the settings below start from."""
+    out: Path | None = None
+    """Folder of the run; runs/PRESET if not given."""
+    data_dir: Path | None = None
+    """Folder that holds, or will hold, the data; default: $JAX_BIOADV_DATA, else ~/.cache/jax-bioadv."""
+    stages: str = ",".join(STAGES)
+    """Stages to run, separated by commas; what they build on is run too."""
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: PRESETS["quick"])
+
+
+def parse(arguments: list[str]) -> Command:
+    """The command line, with the settings of the preset that it names as defaults."""
+    chosen: Any = "quick"
+    for position, argument in enumerate(arguments):
+        if argument == "--preset" and position + 1 < len(arguments):
+            chosen = arguments[position + 1]
+        elif argument.startswith("--preset="):
+            chosen = argument.removeprefix("--preset=")
+    default = Command(preset=chosen, settings=PRESETS.get(chosen, PRESETS["quick"]))
+    return tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.reproduce")
+
+
+def _start_log(directory: Path) -> None:
+    """Everything goes to the log file; the terminal gets the experiment's own lines."""
+    file = logging.FileHandler(directory / "log.txt", encoding="utf-8")
+    file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(logging.Formatter("%(message)s"))
+    for name in ("experiments", "jax_bioadv"):
+        library = logging.getLogger(name)
+        library.setLevel(logging.INFO)
+        library.handlers, library.propagate = [file, terminal], False
+
+
+def run(command: Command) -> Path:
+    """Do what the command says and return the folder of the run.
+
+    Raises:
+        ValueError: a setting that cannot work, before any work.
+        StorageError: the folder cannot be written.
+    """
+    directory = command.out or Path("runs") / command.preset
+    stages = command.stages.split(",")
+    for stage in stages:
+        if stage not in STAGES:
+            raise ValueError(f"unknown stage {stage!r}; choose among {', '.join(STAGES)}")
+    with exclusive(directory):
+        _start_log(directory)
+        dataset = data.load(command.settings.dataset, command.data_dir)
+        with jax.default_matmul_precision(command.settings.precision):
+            _run_stages(Study(command.preset, command.settings, dataset, directory), stages)
+    return directory
+
+
+def _run_stages(study: Study, stages: list[str]) -> None:
+    directory, plan, ledger = study.directory, Plan(study), Ledger(study.directory)
+    tasks = [task for task in plan.all_tasks() if task.stage in stages]
+    done = sum(ledger.find(task) is not None for task in tasks)
+    logger.info("%s on %s: %d tasks, %d already done", study.preset, study.dataset.name, len(tasks), done)
+    with progress("all tasks", len(tasks), "task") as advance:
+        for task in tasks:
+            ledger.complete(task)
+            advance(1)
+    shutil.rmtree(directory / "checkpoints", ignore_errors=True)
+    missing = drawing.draw_all(plan, ledger, directory / "figures")
+    results = collect(plan, ledger)
+    results["notes"] += missing
+    write_json(directory / "results.json", results)
+    logger.info("done: %s", write_report(directory))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    try:
+        run(parse(sys.argv[1:] if arguments is None else arguments))
+    except (ValueError, StorageError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

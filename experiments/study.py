@@ -1,0 +1,93 @@
+"""What every task of an experiment works with: the settings, the images, the networks.
+
+Images are made unit-norm once, on first use; an untrained network comes from its seed, a trained one from a task's
+outcome.
+"""
+
+import zlib
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from experiments.settings import Settings
+from experiments.tasks import Outcome
+from jax_bioadv.data import Dataset, unit_norm, white_noise
+from jax_bioadv.learning import regularizers
+from jax_bioadv.models import Network
+
+
+def purpose_key(seed: int, purpose: str) -> jax.Array:
+    """The random key of a seed for one purpose; models that share a purpose share the randomness."""
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
+
+
+class Study:
+    """Settings, data and networks of one experiment.
+
+    Args:
+        preset: name of the preset that the settings started from.
+        settings: checked here against the data, before any work.
+        dataset: raw images.
+        directory: where checkpoints go while a training runs.
+    """
+
+    def __init__(self, preset: str, settings: Settings, dataset: Dataset, directory: Path):
+        shape = dataset.train_images.shape
+        self.inputs = int(np.prod(shape[1:]))
+        settings.check(shape[0], len(dataset.test_images), self.inputs)
+        self.preset, self.settings, self.dataset, self.directory = preset, settings, dataset, directory
+
+    @cached_property
+    def train_images(self) -> jax.Array:
+        return jnp.asarray(unit_norm(self.dataset.train_images, self.settings.norm))
+
+    @cached_property
+    def test_images(self) -> jax.Array:
+        return jnp.asarray(unit_norm(self.dataset.test_images, self.settings.norm))
+
+    @cached_property
+    def train_labels(self) -> jax.Array:
+        return jnp.asarray(self.dataset.train_labels, jnp.int32)
+
+    @cached_property
+    def test_labels(self) -> jax.Array:
+        return jnp.asarray(self.dataset.test_labels, jnp.int32)
+
+    @cached_property
+    def image_covariance(self) -> jax.Array:
+        return regularizers.image_covariance(self.train_images)
+
+    @cached_property
+    def noise(self) -> np.ndarray:
+        return white_noise(0, self.settings.spectra.noise_images, self.inputs)
+
+    def network(self, seed: int, *, power: float = 1.0, batch_norm: bool = False) -> Network:
+        """The untrained network of a seed; all models of the seed start from the same weights."""
+        rngs = nnx.Rngs(params=purpose_key(seed, "initial weights"))
+        return Network(
+            self.inputs, self.settings.hidden, self.dataset.classes, power=power, batch_norm=batch_norm, rngs=rngs
+        )
+
+    def trained_network(self, model: str, outcome: Outcome) -> Network:
+        """The model as its task stored it."""
+        power = self.settings.decoder.power if model == "kh" else 1.0
+        network = self.network(0, power=power, batch_norm=model == "spectral")
+        weights = {name: jnp.asarray(array) for name, array in outcome.arrays.items() if name.startswith("weights/")}
+        state = nnx.state(network)
+        for path, variable in nnx.to_flat_state(state):
+            variable[...] = weights[weight_name(path)]
+        nnx.update(network, state)
+        return network
+
+
+def weight_name(path: tuple[Any, ...]) -> str:
+    return "weights/" + "/".join(map(str, path))
+
+
+def weights(network: nnx.Module) -> dict[str, np.ndarray]:
+    return {weight_name(path): np.asarray(variable[...]) for path, variable in nnx.to_flat_state(nnx.state(network))}

@@ -1,0 +1,167 @@
+"""Tasks with fingerprints: what is done is skipped, what depends on a changed setting runs again, nothing else does.
+
+A task's fingerprint covers its name, the settings it reads, the data and the fingerprints of the tasks it builds on.
+Its outcome is two files written one after the other, atomically: the arrays, then a small JSON file with the
+fingerprint. A kill between them, or at any other moment, leaves a task that simply runs again.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from jax_bioadv.learning.training import DivergenceError
+from jax_bioadv.storage import StorageError, read_arrays, read_json, write_arrays, write_json
+
+# Raise it when a change of the code changes what a task computes: results of older versions then run again.
+VERSION = 1
+
+logger = logging.getLogger("experiments")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task found: a few JSON values, and arrays by name."""
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def diverged(self) -> str | None:
+        return self.values.get("diverged")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One step of an experiment.
+
+    Attributes:
+        name: unique; also the name of its files.
+        stage: the kind of step, as chosen on the command line and timed in the results.
+        settings: everything that the outcome depends on besides the data and ``needs``.
+        needs: tasks whose outcomes ``run`` is given, by a short name each.
+        run: computes the outcome, given the task itself and the outcomes of ``needs``.
+        folder: where its arrays go, below the run's directory.
+    """
+
+    name: str
+    stage: str
+    settings: Mapping[str, Any]
+    needs: Mapping[str, "Task"]
+    run: Callable[["Task", Mapping[str, Outcome]], Outcome]
+    folder: str = "arrays"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        content = {
+            "version": VERSION,
+            "name": self.name,
+            "settings": self.settings,
+            "needs": {short: task.fingerprint for short, task in self.needs.items()},
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+class Ledger:
+    """The outcomes in a run's directory."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self._cache: dict[str, Outcome] = {}
+
+    def _record(self, task: Task) -> Path:
+        return self.directory / "stages" / f"{task.name}.json"
+
+    def _arrays(self, task: Task) -> Path:
+        return self.directory / task.folder / f"{task.name}.npz"
+
+    def seconds(self, task: Task) -> float:
+        return float(read_json(self._record(task))["seconds"])
+
+    def find(self, task: Task) -> Outcome | None:
+        """The task's outcome if it stands on disk, under the same fingerprint and readable."""
+        if task.fingerprint in self._cache:
+            return self._cache[task.fingerprint]
+        try:
+            record = read_json(self._record(task))
+            if record["fingerprint"] != task.fingerprint:
+                return None
+            arrays = read_arrays(self._arrays(task)) if record["arrays"] else {}
+            if sorted(arrays) != record["arrays"]:
+                return None
+        except (StorageError, KeyError, TypeError) as error:
+            if self._record(task).exists():
+                logger.warning("%s: its record cannot be used, it runs again (%s)", task.name, error)
+            return None
+        self._cache[task.fingerprint] = Outcome(record["values"], arrays)
+        return self._cache[task.fingerprint]
+
+    def store(self, task: Task, outcome: Outcome, seconds: float) -> None:
+        self._record(task).unlink(missing_ok=True)
+        if outcome.arrays:
+            write_arrays(self._arrays(task), outcome.arrays)
+        record = {
+            "fingerprint": task.fingerprint,
+            "stage": task.stage,
+            "settings": task.settings,
+            "seconds": seconds,
+            "values": outcome.values,
+            "arrays": sorted(outcome.arrays),
+        }
+        write_json(self._record(task), record)
+        self._cache[task.fingerprint] = outcome
+
+    def complete(self, task: Task) -> Outcome:
+        """The task's outcome, computed if it is not there yet, and what it needs before it.
+
+        A training that diverges is an outcome too, and so are all that build on it: the other tasks go on.
+        """
+        found = self.find(task)
+        if found is not None:
+            return found
+        needed = {short: self.complete(other) for short, other in task.needs.items()}
+        diverged = next((outcome.diverged for outcome in needed.values() if outcome.diverged), None)
+        started = time.perf_counter()
+        try:
+            outcome = Outcome({"diverged": diverged}) if diverged else task.run(task, needed)
+        except DivergenceError as error:
+            outcome = Outcome({"diverged": str(error)})
+        seconds = time.perf_counter() - started
+        self.store(task, outcome, seconds)
+        logger.info(
+            "%-28s %7.1f s%s", task.name, seconds, f"  DIVERGED: {outcome.diverged}" if outcome.diverged else ""
+        )
+        return outcome
+
+
+@contextlib.contextmanager
+def exclusive(directory: Path) -> Iterator[None]:
+    """Keep a second run out of a directory while this one works in it; the lock dies with the process."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / ".lock").open("w")
+    except OSError as error:
+        raise StorageError(f"cannot write into {directory}: {error.strerror}. Choose another --out.") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StorageError(f"another run is working in {directory}; wait for it or choose another --out") from None
+        yield
+
+
+@contextlib.contextmanager
+def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], object]]:
+    """A progress bar with rate and time left, on a terminal; elsewhere nothing is printed."""
+    with tqdm(total=total, desc=f"{what:<24}", unit=unit, disable=None, leave=False, dynamic_ncols=True) as bar:
+        yield bar.update

@@ -1,0 +1,173 @@
+"""Landscapes on a plane through an image: Jacobian norm, predicted class and confidence.
+
+Hoffman et al. (arXiv 1908.02729) and Holzhausen et al. (arXiv 2405.00679, figure 4) look at a network on a random
+plane through a test image: how smooth its representation is there (``‖∂a/∂x‖_F``, of the activation before batch
+norm), beside the decision boundaries. :func:`landscape` is exact and fast for ``models.Network``, whose pre-activation
+is affine on a plane, so that no point of the plane is ever formed; :func:`generic_landscape` serves any network by
+automatic differentiation. In every map the value at [row, column] belongs to the point
+
+    image + coordinates[column]·directions[0] + coordinates[row]·directions[1],
+
+the order that matplotlib's ``contour`` and ``pcolormesh`` expect.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from jax_bioadv.analysis.jacobian import jacobian_norms, on_one_image, slope_norms_squared
+from jax_bioadv.models import Network
+
+
+class Landscape(NamedTuple):
+    """Maps over a plane, on the host; see the module's docstring for their orientation."""
+
+    coordinates: Float[np.ndarray, " resolution"]
+    jacobian_norm: Float[np.ndarray, "resolution resolution"]
+    predicted_class: Int[np.ndarray, "resolution resolution"]
+    """-1 where the logits are not finite."""
+    confidence: Float[np.ndarray, "resolution resolution"]
+    """The largest softmax output."""
+
+
+def random_plane(key: PRNGKeyArray, inputs: int) -> Float[Array, "2 inputs"]:
+    """Two orthonormal directions, uniformly distributed.
+
+    Args:
+        key: random key.
+        inputs: dimension of image space, at least 2.
+
+    Returns:
+        The directions, one a row.
+
+    Raises:
+        ValueError: if there is no plane in so few dimensions.
+    """
+    if inputs < 2:
+        raise ValueError(f"a plane needs at least 2 inputs, got {inputs}")
+    orthonormal, triangular = jnp.linalg.qr(jax.random.normal(key, (inputs, 2)))
+    # QR picks its own signs, which would leave the directions on one half of the sphere.
+    return (orthonormal * jnp.sign(jnp.diagonal(triangular))).T
+
+
+def plane_coordinates(radius: float = 20.0, resolution: int = 100) -> Float[Array, " resolution"]:
+    """Coordinates of the grid along either direction, from -radius to radius, in the units of the images.
+
+    Raises:
+        ValueError: if ``radius`` is not positive or ``resolution`` is below 2.
+    """
+    if not radius > 0.0 or resolution < 2:
+        raise ValueError(f"need a positive radius and a resolution of at least 2, got {radius} and {resolution}")
+    return jnp.linspace(-radius, radius, resolution, dtype=jnp.float32)
+
+
+def plane_points(
+    center: Float[Array, " inputs"], directions: Float[Array, "2 inputs"], radius: float = 20.0, resolution: int = 100
+) -> Float[Array, "resolution resolution inputs"]:
+    """All points of the grid, [row, column]; at the published size they take more than 100 MB.
+
+    Args:
+        center: a flattened image.
+        directions: two orthonormal directions.
+        radius: half the side of the square.
+        resolution: points along a side.
+
+    Returns:
+        ``center + coordinates[column]·directions[0] + coordinates[row]·directions[1]``.
+    """
+    steps = plane_coordinates(radius, resolution)
+    return center + steps[None, :, None] * directions[0] + steps[:, None, None] * directions[1]
+
+
+def _class_and_confidence(logits: Array) -> tuple[Array, Array]:
+    finite = jnp.all(jnp.isfinite(logits), axis=-1)
+    predicted = jnp.where(finite, jnp.argmax(logits, axis=-1), -1)
+    return predicted, jnp.where(finite, jnp.max(jax.nn.softmax(logits, axis=-1), axis=-1), jnp.nan)
+
+
+@jax.jit
+def _network_rows(
+    graphdef: nnx.GraphDef, state: Any, image: Array, directions: Array, steps: Array
+) -> tuple[Array, Array, Array]:
+    model = nnx.merge(graphdef, state)
+    row_norms = jnp.linalg.norm(model.encoder.kernel[...], axis=0)
+    with jax.default_matmul_precision("highest"):
+        origin, right, up = model.preactivation(jnp.concatenate([image[None], directions]))
+
+        def row(step: Array) -> tuple[Array, Array, Array]:
+            preactivation = origin + step * up + steps[:, None] * right
+            norms = jnp.sqrt(slope_norms_squared(preactivation, model.power, row_norms))
+            return norms, *_class_and_confidence(model.decode(preactivation))
+
+        return jax.lax.map(row, steps)
+
+
+def landscape(
+    model: Network,
+    image: Float[Array, " inputs"],
+    directions: Float[Array, "2 inputs"],
+    radius: float = 20.0,
+    resolution: int = 100,
+) -> Landscape:
+    """Landscape of the one-layer network, exact: ``h`` at a point is h(image) + u·V d_0 + v·V d_1.
+
+    Args:
+        model: the network; batch norm, where there is one, runs in evaluation mode.
+        image: a flattened image, the middle of the plane.
+        directions: two orthonormal directions, as from :func:`random_plane`.
+        radius: half the side of the square, in the units of the images.
+        resolution: points along a side.
+
+    Returns:
+        The maps, with ``jacobian_norm`` that of the activation before batch norm.
+    """
+    steps = plane_coordinates(radius, resolution)
+    norms, predicted, confidence = _network_rows(*nnx.split(model), image, directions, steps)
+    return Landscape(np.asarray(steps), np.asarray(norms), np.asarray(predicted), np.asarray(confidence))
+
+
+@jax.jit
+def _class_map(logits_function: Partial, points: Array) -> tuple[Array, Array]:
+    return _class_and_confidence(logits_function(points))
+
+
+def generic_landscape(
+    logits_function: Callable[[Array], Array],
+    representation: Callable[[Array], Array],
+    image: Float[Array, " inputs"],
+    directions: Float[Array, "2 inputs"],
+    radius: float = 20.0,
+    resolution: int = 100,
+    mode: Literal["forward", "reverse"] = "reverse",
+    image_block: int = 16,
+) -> Landscape:
+    """Landscape of any network by automatic differentiation, one row of the grid at a time.
+
+    Args:
+        logits_function: batch of flattened images to logits, in evaluation mode.
+        representation: batch of flattened images to the layer whose Jacobian norm is wanted, flattened.
+        image: a flattened image, the middle of the plane.
+        directions: two orthonormal directions.
+        radius: half the side of the square, in the units of the images.
+        resolution: points along a side.
+        mode: how to differentiate; ``forward`` where the representation is wider than the image.
+        image_block: Jacobians in memory at a time.
+
+    Returns:
+        The maps.
+    """
+    steps = plane_coordinates(radius, resolution)
+    logits_pytree = logits_function if isinstance(logits_function, Partial) else Partial(logits_function)
+    one_representation = on_one_image(representation)
+    rows = []
+    for step in steps:
+        points = image + steps[:, None] * directions[0] + step * directions[1]
+        norms = jacobian_norms(one_representation, points, mode, image_block)
+        rows.append((norms, *_class_map(logits_pytree, points)))
+    return Landscape(np.asarray(steps), *(np.stack(maps) for maps in zip(*rows, strict=True)))

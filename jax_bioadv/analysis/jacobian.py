@@ -1,0 +1,203 @@
+"""Jacobian norms: how fast a representation changes with the image.
+
+For one layer ``h = V x``, ``a = ReLU(h)^n`` the Frobenius norms are known in closed form,
+
+    ‖∂h/∂x‖²_F = ‖V‖²_F,    ‖∂a/∂x‖²_F = Σ_μ (n·ReLU(h_μ)^(n-1))² ‖V_μ‖²,
+
+so neither needs automatic differentiation, let alone random projections. For every other function there are the full
+Jacobian (:func:`jacobian_norms`) and the unbiased estimate by random projections of Hoffman et al., arXiv 1908.02729
+(:func:`projected_jacobian_norms_squared`). Kernels have the layout of ``models.Network``: ``encoder.kernel`` is V
+transposed. For n = 1 and h exactly 0 the closed form takes the derivative as 0, where automatic differentiation of
+``jnp.maximum`` takes one half.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, PRNGKeyArray
+
+ImageFunction = Callable[[Array], Array]
+"""A function of one flattened image (inputs,) to a vector (outputs,)."""
+
+
+def _call_on_one(batch_function: Callable[[Array], Array], image: Array) -> Array:
+    return batch_function(image[None])[0]
+
+
+def on_one_image(batch_function: Callable[[Array], Array]) -> Partial:
+    """A function of a batch, such as ``models.logits_function(model)``, as a function of one flattened image.
+
+    A ``Partial`` stays a pytree of its weights, so that jitted code is still traced once for many models.
+    """
+    return Partial(_call_on_one, _as_pytree(batch_function))
+
+
+def _as_pytree(function: Callable[[Array], Array]) -> Partial:
+    return function if isinstance(function, Partial) else Partial(function)
+
+
+def slope_norms_squared(
+    preactivation: Float[Array, "*batch hidden"], power: float | Float[Array, ""], row_norms: Float[Array, " hidden"]
+) -> Float[Array, "*batch"]:
+    """``Σ_μ (n·ReLU(h_μ)^(n-1))² ‖V_μ‖²``, from the pre-activation.
+
+    Args:
+        preactivation: h.
+        power: n, at least 1.
+        row_norms: ‖V_μ‖, the Euclidean norm of every hidden unit's weights.
+
+    Returns:
+        Squared Frobenius norms of ∂a/∂x.
+    """
+    active = preactivation > 0.0
+    # The inner where keeps 0 ** (n - 1) out of the gradient too: it would be NaN there.
+    slope = jnp.where(active, power * jnp.where(active, preactivation, 1.0) ** (power - 1.0), 0.0)
+    return jnp.sum(jnp.square(slope * row_norms), axis=-1)
+
+
+def activation_jacobian_norms_squared(
+    kernel: Float[Array, "inputs hidden"], power: float | Float[Array, ""], images: Float[Array, "batch inputs"]
+) -> Float[Array, " batch"]:
+    """Squared Frobenius norm of ∂a/∂x for every image, in closed form; pure and differentiable in the kernel.
+
+    Args:
+        kernel: V transposed.
+        power: the exponent n of ReLU(h)^n, at least 1.
+        images: flattened images.
+
+    Returns:
+        One squared norm for every image.
+    """
+    preactivation = jnp.matmul(images, kernel, precision="highest")
+    return slope_norms_squared(preactivation, power, jnp.linalg.norm(kernel, axis=0))
+
+
+@jax.jit
+def _activation_norms(kernel: Array, power: Array, images: Array) -> Array:
+    return jnp.sqrt(activation_jacobian_norms_squared(kernel, power, images))
+
+
+def activation_jacobian_norms(
+    kernel: Float[Array, "inputs hidden"],
+    power: float,
+    images: Float[Array | np.ndarray, "batch inputs"],
+    image_block: int = 4096,
+) -> Float[np.ndarray, " batch"]:
+    """Frobenius norm of ∂a/∂x for every image, in closed form, block by block.
+
+    Args:
+        kernel: V transposed.
+        power: the exponent n of ReLU(h)^n, at least 1.
+        images: flattened images; an array on the host goes to the device one block at a time.
+        image_block: images per block.
+
+    Returns:
+        One norm for every image, on the host.
+
+    Raises:
+        ValueError: if ``power`` is below 1 or ``image_block`` is not positive.
+    """
+    if power < 1.0:
+        raise ValueError(f"power must be at least 1 for a finite derivative at 0, got {power}")
+    if image_block < 1:
+        raise ValueError(f"image_block must be at least 1, got {image_block}")
+    exponent = jnp.asarray(power, kernel.dtype)
+    blocks = [
+        np.asarray(_activation_norms(kernel, exponent, jnp.asarray(images[start : start + image_block])))
+        for start in range(0, images.shape[0], image_block)
+    ]
+    return np.concatenate(blocks) if blocks else np.zeros(0, kernel.dtype)
+
+
+def preactivation_jacobian_norm(kernel: Float[Array, "inputs hidden"]) -> Float[Array, ""]:
+    """Frobenius norm of ∂h/∂x, which is ‖V‖_F for every image."""
+    return jnp.linalg.norm(kernel)
+
+
+@jax.jit(static_argnames=("mode", "image_block"))
+def _full_norms(function: Partial, images: Array, mode: str, image_block: int) -> Array:
+    differentiate = jax.jacfwd if mode == "forward" else jax.jacrev
+
+    def norm(image: Array) -> Array:
+        return jnp.sqrt(jnp.sum(jnp.square(differentiate(function)(image))))
+
+    return jax.lax.map(norm, images, batch_size=image_block)
+
+
+def jacobian_norms(
+    function: ImageFunction,
+    images: Float[Array, "batch inputs"],
+    mode: Literal["forward", "reverse"] = "reverse",
+    image_block: int = 16,
+) -> Float[Array, " batch"]:
+    """Frobenius norm of the whole Jacobian of any function, by automatic differentiation.
+
+    Args:
+        function: of one flattened image to a vector. A ``Partial`` over weights is traced once for all weights of a
+            shape; see :func:`on_one_image`.
+        images: flattened images.
+        mode: ``forward`` costs one pass per input, ``reverse`` one per output.
+        image_block: Jacobians (outputs × inputs each) that are in memory at a time.
+
+    Returns:
+        One norm for every image.
+    """
+    return _full_norms(_as_pytree(function), images, mode, image_block)
+
+
+def jacobian_norms_squared_along(
+    function: ImageFunction,
+    images: Float[Array, "batch inputs"],
+    directions: Float[Array, "batch projections outputs"],
+) -> Float[Array, " batch"]:
+    """``outputs × mean_j ‖v_jᵀ J‖²`` for given unit directions v_j in output space.
+
+    It is ‖J‖²_F exactly for any complete orthonormal set of directions.
+
+    Args:
+        function: of one flattened image to a vector.
+        images: flattened images.
+        directions: unit vectors, a set for every image.
+
+    Returns:
+        One value for every image, differentiable in whatever ``function`` closes over.
+    """
+
+    def along(image: Array, vectors: Array) -> Array:
+        pull_back = jax.vjp(function, image)[1]
+        (gradients,) = jax.vmap(pull_back)(vectors)
+        return directions.shape[-1] * jnp.mean(jnp.sum(jnp.square(gradients), axis=-1))
+
+    return jax.vmap(along)(images, directions)
+
+
+def projected_jacobian_norms_squared(
+    key: PRNGKeyArray, function: ImageFunction, images: Float[Array, "batch inputs"], projections: int
+) -> Float[Array, " batch"]:
+    """Unbiased estimate of ‖J‖²_F by random projections (Hoffman et al., arXiv 1908.02729, Algorithm 1).
+
+    Every projection is a random unit vector of its own, for every image. The code published with arXiv 2405.00679
+    scales only its first projection so, which with three of them estimates a third of the squared norm.
+
+    Args:
+        key: random key.
+        function: of one flattened image to a vector.
+        images: flattened images.
+        projections: random directions per image, at least 1.
+
+    Returns:
+        One estimate for every image, differentiable in whatever ``function`` closes over.
+
+    Raises:
+        ValueError: if ``projections`` is not positive.
+    """
+    if projections < 1:
+        raise ValueError(f"projections must be at least 1, got {projections}")
+    output = jax.eval_shape(function, jax.ShapeDtypeStruct(images.shape[1:], images.dtype))
+    directions = jax.random.normal(key, (images.shape[0], projections, output.shape[0]), output.dtype)
+    directions /= jnp.linalg.norm(directions, axis=-1, keepdims=True)
+    return jacobian_norms_squared_along(function, images, directions)

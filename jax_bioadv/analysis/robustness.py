@@ -1,0 +1,338 @@
+"""Robustness as Holzhausen et al., arXiv 2405.00679, measure it: one attack over a grid of epsilons.
+
+From a sweep follow the relative accuracy at every epsilon and each image's critical perturbation, the length of the
+perturbation at the first epsilon that flips it. An image that no epsilon flips has no critical perturbation: it is
+censored and counts as infinitely far. Attack only what the model itself classifies correctly::
+
+    chosen = correctly_classified(logits, images, labels, limit=1000)
+    sweep = epsilon_sweep(fgsm(), key, logits, images[chosen], labels[chosen], epsilon_grid(1e-6, 10**-1.5, 400))
+    median_with_censoring(critical_perturbations(sweep, "l2"))
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.tree_util import Partial
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int, Integer, Key
+from scipy import stats
+
+from jax_bioadv.attacks.attack import Attack, AttackKeys, LogitsFunction, attack_keys, check_batch, succeeded
+
+
+class Sweep(NamedTuple):
+    """One attack on the same images at every epsilon, as NumPy arrays.
+
+    ``success``: whether the attack reached its goal. ``l2``, ``linf``: lengths of the perturbation as it is, after
+    clipping and rounding. ``gradient_vanished``: images for which a gradient was zero or not finite at some epsilon, so
+    that their robustness may be gradient masking.
+    """
+
+    epsilons: Float[np.ndarray, " epsilons"]
+    success: Bool[np.ndarray, "epsilons images"]
+    l2: Float[np.ndarray, "epsilons images"]
+    linf: Float[np.ndarray, "epsilons images"]
+    gradient_vanished: Bool[np.ndarray, " images"]
+
+
+class _Tally(NamedTuple):
+    """What a sweep keeps of the attacks of one block, by epsilon and image."""
+
+    success: Bool[Array, "epsilons images"]
+    l2: Float[Array, "epsilons images"]
+    linf: Float[Array, "epsilons images"]
+    vanished: Bool[Array, "epsilons images"]
+
+
+class _ImageBlock(NamedTuple):
+    """Images attacked together, with what the attack prepared for them."""
+
+    images: Float[Array, "images inputs"]
+    labels: Integer[Array, " images"]
+    keys: AttackKeys
+    prepared: Any
+
+
+def epsilon_grid(low: float | int, high: float | int, count: int) -> Float[np.ndarray, " epsilons"]:
+    """Epsilons from ``low`` to ``high``, both included exactly, evenly spaced in their logarithm.
+
+    Args:
+        low: smallest epsilon, positive.
+        high: largest epsilon.
+        count: number of epsilons, at least 2.
+
+    Returns:
+        The grid, float64.
+
+    Raises:
+        ValueError: unless 0 < low < high < infinity and count ≥ 2.
+    """
+    if not 0 < low < high < np.inf or count < 2:
+        raise ValueError(f"an epsilon grid needs 0 < low < high and at least 2 points, got {low}, {high}, {count}")
+    return np.geomspace(low, high, count)
+
+
+def epsilon_sweep(
+    attack: Attack,
+    key: Key[Array, ""],
+    logits_function: LogitsFunction,
+    images: ArrayLike,
+    labels: ArrayLike,
+    epsilons: ArrayLike | Sequence[float],
+    *,
+    epsilon_block: int = 8,
+    image_block: int = 2048,
+    progress: Callable[[int], object] | None = None,
+) -> Sweep:
+    """Attacks all images at every epsilon; entry i is the attack's own result for ``epsilons[i]`` and index i.
+
+    What the attack does not need epsilon for is done once. Blocks bound the memory (about six times an image block)
+    and set the pace of the progress; the result does not depend on them beyond the rounding of matrix products.
+
+    Args:
+        attack: from :mod:`jax_bioadv.attacks`.
+        key: seed of the attack's randomness.
+        logits_function: the classifier; a pytree such as :func:`jax_bioadv.models.logits_function` gives shares the
+            compilation with other models of the same shape, a plain function is compiled for itself.
+        images: (images, inputs), floating, finite, within the attack's bounds.
+        labels: (images,), integers that name a logit.
+        epsilons: increasing positive numbers in the units of the images.
+        epsilon_block: epsilons between two reports of progress.
+        image_block: most images in one batch.
+        progress: called with the number of epsilons finished since the last call, as ``tqdm.update`` wants it.
+
+    Returns:
+        Success and perturbation lengths by epsilon and image.
+
+    Raises:
+        ValueError: for input that does not fit the description above, before anything is attacked.
+    """
+    images, labels, grid = np.asarray(images), np.asarray(labels), np.asarray(epsilons, np.float64)
+    if epsilon_block < 1 or image_block < 1:
+        raise ValueError(f"epsilon_block and image_block must be at least 1, got {epsilon_block} and {image_block}")
+    _check_epsilons(grid)
+    logits_function = _as_pytree(logits_function)
+    _check_images(attack, logits_function, images, labels)
+    attack_arguments = attack._replace(prepare=_as_pytree(attack.prepare), perturb=_as_pytree(attack.perturb))
+    blocks = [
+        _prepare_block(attack_arguments, key, logits_function, images, labels, indices)
+        for indices in _equal_blocks(len(images), image_block)
+    ]
+    tallies = []
+    for first in range(0, len(grid), epsilon_block):
+        count = min(epsilon_block, len(grid) - first)
+        padded = jnp.asarray(np.resize(grid[first : first + count], epsilon_block), images.dtype)
+        parts = [_attack_block(attack_arguments, logits_function, block, padded, first, count) for block in blocks]
+        whole = jax.tree.map(lambda *part: np.concatenate(part, axis=1), *parts)
+        tallies.append(_Tally(*(rows[:count, : len(images)] for rows in whole)))
+        if progress is not None:
+            progress(count)
+    success, l2, linf, vanished = jax.tree.map(lambda *tally: np.concatenate(tally), *tallies)
+    return Sweep(grid, success, l2, linf, vanished.any(axis=0))
+
+
+def _as_pytree(function: Callable[..., Any]) -> Partial:
+    return function if isinstance(function, Partial) else Partial(function)
+
+
+def _equal_blocks(images: int, largest: int) -> list[Int[np.ndarray, " block"]]:
+    """Indices in as few blocks as possible, all of one length, so that one compilation serves; the last may wrap."""
+    count = -(-images // largest)
+    length = -(-images // count)
+    return [np.arange(start, start + length) % images for start in range(0, count * length, length)]
+
+
+def _prepare_block(
+    attack: Attack,
+    key: Key[Array, ""],
+    logits_function: LogitsFunction,
+    images: Float[np.ndarray, "images inputs"],
+    labels: Integer[np.ndarray, " images"],
+    indices: Int[np.ndarray, " block"],
+) -> _ImageBlock:
+    keys = attack_keys(key, jnp.asarray(indices))
+    block_images, block_labels = jnp.asarray(images[indices]), jnp.asarray(labels[indices])
+    prepared = _prepare(attack, keys.prepare, logits_function, block_images, block_labels)
+    return _ImageBlock(block_images, block_labels, keys, prepared)
+
+
+@jax.jit
+def _prepare(attack: Attack, keys: Array, logits_function: LogitsFunction, images: Array, labels: Array) -> Any:
+    return attack.prepare(keys, logits_function, images, labels)
+
+
+@jax.jit
+def _attack_block(
+    attack: Attack,
+    logits_function: LogitsFunction,
+    block: _ImageBlock,
+    epsilons: Float[Array, " epsilons"],
+    first_index: ArrayLike,
+    count: ArrayLike,
+) -> _Tally:
+    """The first ``count`` epsilons of a block; a loop of a traced length, so that a shorter block compiles nothing."""
+    images, labels, keys, prepared = block
+
+    def attack_once(place: Array, tally: _Tally) -> _Tally:
+        perturbed, success, vanished = attack.at_epsilon(
+            prepared, keys.perturb, logits_function, images, labels, epsilons[place], first_index + place
+        )
+        difference = perturbed - images
+        l2, linf = jnp.linalg.norm(difference, axis=1), jnp.max(jnp.abs(difference), axis=1)
+        return jax.tree.map(lambda rows, row: rows.at[place].set(row), tally, _Tally(success, l2, linf, vanished))
+
+    shape = (epsilons.shape[0], images.shape[0])
+    flags, lengths = jnp.zeros(shape, bool), jnp.zeros(shape, images.dtype)
+    return lax.fori_loop(0, count, attack_once, _Tally(flags, lengths, lengths, flags))
+
+
+def _check_images(attack: Attack, logits_function: LogitsFunction, images: np.ndarray, labels: np.ndarray) -> None:
+    check_batch(images, labels)
+    if len(images) == 0:
+        raise ValueError("there is no image to attack; did the model classify none correctly?")
+    if not np.isfinite(images).all():
+        raise ValueError("images hold values that are not finite; clean them before the attack")
+    if attack.bounds is not None and (images.min() < attack.bounds[0] or images.max() > attack.bounds[1]):
+        raise ValueError(
+            f"images span [{images.min()}, {images.max()}] but the attack clips to {attack.bounds}: clipping alone "
+            "would change them; rescale the images or give the attack other bounds"
+        )
+    classes = jax.eval_shape(logits_function, jax.ShapeDtypeStruct((1, images.shape[1]), images.dtype)).shape[-1]
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels must be in 0 … {classes - 1}, got {labels.min()} … {labels.max()}")
+
+
+def _check_epsilons(epsilons: np.ndarray) -> None:
+    if epsilons.ndim != 1 or len(epsilons) == 0:
+        raise ValueError(f"epsilons must be a list of numbers, got an array of shape {epsilons.shape}")
+    if not (np.isfinite(epsilons).all() and epsilons[0] > 0 and (np.diff(epsilons) > 0).all()):
+        raise ValueError("epsilons must be finite, positive and increasing; see epsilon_grid")
+
+
+@partial(jax.jit, static_argnames="block")
+def _is_correct(logits_function: LogitsFunction, images: Array, labels: Array, block: int) -> Array:
+    logits = lax.map(lambda image: logits_function(image[None])[0], images, batch_size=block)
+    return succeeded(logits, labels, targeted=True)
+
+
+def correctly_classified(
+    logits_function: LogitsFunction, images: ArrayLike, labels: ArrayLike, limit: int | None = None
+) -> Int[np.ndarray, " chosen"]:
+    """Indices of the first images whose largest logit is their label's, at most ``limit`` of them.
+
+    Args:
+        logits_function: the classifier.
+        images: (images, inputs).
+        labels: (images,).
+        limit: most indices wanted, None for all.
+
+    Returns:
+        Increasing indices; images with a logit that is not finite are left out.
+
+    Raises:
+        ValueError: for images or labels of the wrong shape or type, or a limit below 1.
+    """
+    images, labels = np.asarray(images), np.asarray(labels)
+    check_batch(images, labels)
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1 or None, got {limit}")
+    return np.flatnonzero(_is_correct(_as_pytree(logits_function), images, labels, 2048))[:limit]
+
+
+def relative_accuracy(sweep: Sweep) -> Float[np.ndarray, " epsilons"]:
+    """Share of the attacked images that the attack fails on, at each epsilon."""
+    return 1 - sweep.success.mean(axis=1)
+
+
+def critical_perturbations(sweep: Sweep, norm: str = "l2") -> Float[np.ndarray, " images"]:
+    """Length of each image's perturbation at the first epsilon that flips it, infinity if none does (censored).
+
+    Args:
+        sweep: of an attack over increasing epsilons.
+        norm: length to take, ``"l2"`` or ``"linf"``.
+
+    Returns:
+        One length per image.
+
+    Raises:
+        ValueError: for another norm.
+    """
+    if norm not in ("l2", "linf"):
+        raise ValueError(f"norm must be 'l2' or 'linf', got {norm!r}")
+    first = sweep.success.argmax(axis=0)
+    lengths = (sweep.l2 if norm == "l2" else sweep.linf)[first, np.arange(first.size)]
+    return np.where(sweep.success.any(axis=0), lengths, np.inf)
+
+
+def median_with_censoring(critical: Float[np.ndarray, " images"]) -> float:
+    """Smallest length within which at least half of the images flip; infinity if more than half never do."""
+    return float(np.quantile(_checked_critical(critical), 0.5, method="inverted_cdf"))
+
+
+def censored_share(critical: Float[np.ndarray, " images"]) -> float:
+    """Share of the images that never flip."""
+    return float(np.isinf(_checked_critical(critical)).mean())
+
+
+def median_interval(critical: Float[np.ndarray, " images"], confidence: float = 0.95) -> tuple[float, float]:
+    """Confidence interval of the median over images, from order statistics: exact for any distribution.
+
+    Its ends are critical perturbations themselves, so that censored ones are no trouble; the upper end is infinity if
+    the interval reaches them. Where there are too few images for the confidence asked for, it is (0, infinity).
+
+    Args:
+        critical: one length per image, infinity where censored.
+        confidence: between 0 and 1, by which the median is inside at least.
+
+    Returns:
+        Lower and upper end.
+
+    Raises:
+        ValueError: if there is no image, a length is negative or not a number, or confidence is not in (0, 1).
+    """
+    lengths = _checked_critical(critical)
+    _check_confidence(confidence)
+    rank = int(stats.binom.ppf((1 - confidence) / 2, len(lengths), 0.5))
+    if rank == 0:
+        return 0.0, np.inf
+    ordered = np.sort(lengths)
+    return float(ordered[rank - 1]), float(ordered[-rank])
+
+
+def relative_accuracy_interval(
+    sweep: Sweep, confidence: float = 0.95
+) -> tuple[Float[np.ndarray, " epsilons"], Float[np.ndarray, " epsilons"]]:
+    """Wilson's confidence interval of the relative accuracy over images, at each epsilon by itself.
+
+    Args:
+        sweep: of the attack.
+        confidence: between 0 and 1.
+
+    Returns:
+        Lower and upper ends.
+
+    Raises:
+        ValueError: if confidence is not in (0, 1).
+    """
+    _check_confidence(confidence)
+    failures = (~sweep.success).sum(axis=1)
+    images = sweep.success.shape[1]
+    intervals = [stats.binomtest(int(k), images).proportion_ci(confidence, method="wilson") for k in failures]
+    return np.array([interval.low for interval in intervals]), np.array([interval.high for interval in intervals])
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
+
+
+def _checked_critical(critical: np.ndarray) -> np.ndarray:
+    critical = np.asarray(critical, np.float64)
+    if critical.size == 0 or np.isnan(critical).any() or (critical < 0).any():
+        raise ValueError("critical perturbations must be at least one length ≥ 0, infinity where censored")
+    return critical

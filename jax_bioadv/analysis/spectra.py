@@ -1,0 +1,188 @@
+"""Covariance spectra of a representation and their power-law exponent.
+
+Stringer et al. (Nature 2019, doi 10.1038/s41586-019-1346-5) tie the decay ``λ_n ∝ n^-α`` of a representation's
+covariance eigenvalues to its smoothness; Holzhausen et al. (arXiv 2405.00679) compare α between networks. A spectrum
+that spans seven decades leaves no room for single precision: everything here runs in float64 on the host, about the
+true mean. The usual chain is ``fit_power_law(covariance_spectrum(covariance(features)))``; since the hidden
+pre-activation is linear in the image, ``linear_covariance`` gives it without a forward pass.
+
+The features themselves must be computed at full float32 precision: the reduced matmul precision that accelerators
+default to is an error of about 1e-6·λ_1 that no later step can remove.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+import scipy.stats
+from jaxtyping import Array, Float, Float64
+
+# Below zero by more than this share of λ_1 is no rounding of a float64 covariance.
+_NEGATIVE_SHARE = 1e-10
+
+
+class FitImpossible(ValueError):
+    """The spectrum holds too few usable eigenvalues in the window; the message says why."""
+
+
+class PowerLawFit(NamedTuple):
+    """A fitted ``λ_n ∝ n^-α``.
+
+    ``stderr`` is that of ordinary least squares, which takes residuals as independent. Neighbouring eigenvalues are
+    not, so it measures how straight the spectrum is in the window rather than how α would vary between samples.
+    """
+
+    alpha: float
+    stderr: float
+    r2: float
+    window: tuple[int, int]
+    """First and last n that were used, counted from 1, both included."""
+
+
+def covariance(
+    features: Float[Array | np.ndarray, "samples units"], sample_block: int = 2048
+) -> Float64[np.ndarray, "units units"]:
+    """Sample covariance (divisor samples - 1) about the true mean, accumulated in float64 on the host.
+
+    Args:
+        features: one row per sample, any float precision.
+        sample_block: rows that are held in float64 at a time; it bounds the memory and leaves the result alone.
+
+    Returns:
+        The symmetric covariance matrix.
+
+    Raises:
+        ValueError: with fewer than two samples, or where a feature is not finite.
+    """
+    samples = features.shape[0]
+    if samples < 2:
+        raise ValueError(f"a covariance needs at least two samples, got {samples}")
+    if sample_block < 1:
+        raise ValueError(f"sample_block must be at least 1, got {sample_block}")
+    host = np.asarray(features)
+    blocks = [slice(start, start + sample_block) for start in range(0, samples, sample_block)]
+    total = np.zeros(host.shape[1])
+    for block in blocks:
+        total += host[block].sum(axis=0, dtype=np.float64)
+    if not np.all(np.isfinite(total)):
+        raise ValueError("features hold values that are not finite; check that the network has not diverged")
+    mean = total / samples
+    scatter = np.zeros((host.shape[1], host.shape[1]))
+    for block in blocks:
+        centred = host[block].astype(np.float64) - mean
+        scatter += centred.T @ centred
+    return scatter / (samples - 1)
+
+
+def covariance_spectrum(covariance: Float64[np.ndarray, "units units"]) -> Float64[np.ndarray, " units"]:
+    """Eigenvalues of a covariance matrix, largest first.
+
+    Args:
+        covariance: symmetric and positive semi-definite up to float64 rounding.
+
+    Returns:
+        Eigenvalues; what rounding had put below zero is set to 0. They are sound down to about 1e-13·λ_1 as
+        eigenvalues of this matrix; how far down the matrix itself is sound depends on the features' precision.
+
+    Raises:
+        ValueError: if the matrix is not finite, not symmetric, or clearly has negative eigenvalues.
+    """
+    if covariance.shape[0] == 0:
+        raise ValueError("a covariance of no units has no spectrum")
+    if not np.all(np.isfinite(covariance)):
+        raise ValueError("the covariance holds values that are not finite")
+    if not np.allclose(covariance, covariance.T, rtol=0.0, atol=_NEGATIVE_SHARE * np.abs(covariance).max()):
+        raise ValueError("the covariance is not symmetric")
+    eigenvalues = scipy.linalg.eigvalsh(covariance, driver="evd", check_finite=False)[::-1]
+    if eigenvalues[-1] < -_NEGATIVE_SHARE * np.abs(eigenvalues).max():
+        raise ValueError(f"no covariance: it has the negative eigenvalue {eigenvalues[-1]:.3g}")
+    return np.maximum(eigenvalues, 0.0)
+
+
+def subpopulation_spectra(
+    covariance: Float64[np.ndarray, "units units"], sizes: Sequence[int]
+) -> dict[int, Float64[np.ndarray, " _"]]:
+    """Spectra of the first n units, for several n.
+
+    Args:
+        covariance: covariance of all units.
+        sizes: the n, each between 1 and the number of units.
+
+    Returns:
+        For every n the n eigenvalues of the leading n × n block, largest first.
+
+    Raises:
+        ValueError: if a size is out of range.
+    """
+    units = covariance.shape[0]
+    wrong = [size for size in sizes if not 1 <= size <= units]
+    if wrong:
+        raise ValueError(f"sub-population sizes must lie between 1 and {units}, got {wrong}")
+    return {size: covariance_spectrum(covariance[:size, :size]) for size in sizes}
+
+
+def linear_covariance(
+    weights: Float[Array | np.ndarray, "hidden inputs"], input_covariance: Float64[np.ndarray, "inputs inputs"]
+) -> Float64[np.ndarray, "hidden hidden"]:
+    """Covariance ``V C Vᵀ`` of the pre-activation ``h = V x``, exactly, from the covariance C of the inputs.
+
+    Args:
+        weights: V, one row per hidden unit (the transpose of a model's ``encoder.kernel``).
+        input_covariance: C.
+
+    Returns:
+        The symmetric covariance of h.
+    """
+    rows = np.asarray(weights, dtype=np.float64)
+    product = rows @ input_covariance @ rows.T
+    return (product + product.T) / 2.0
+
+
+def linear_spectrum(
+    weights: Float[Array | np.ndarray, "hidden inputs"], input_covariance: Float64[np.ndarray, "inputs inputs"]
+) -> Float64[np.ndarray, " hidden"]:
+    """Spectrum of the pre-activation ``h = V x``; see :func:`linear_covariance`."""
+    return covariance_spectrum(linear_covariance(weights, input_covariance))
+
+
+def fit_power_law(
+    eigenvalues: Float64[np.ndarray, " units"], first: int = 11, last: int = 500, floor: float = 1e-7
+) -> PowerLawFit:
+    """Exponent of ``λ_n ∝ n^-α`` by ordinary least squares of log(λ_n/λ_1) on log n.
+
+    Args:
+        eigenvalues: largest first, not negative.
+        first: first n of the window, counted from 1 (the paper uses 11).
+        last: last n of the window, included (500 for images, 100 for white noise).
+        floor: eigenvalues up to ``floor``·λ_1 are taken as rounding, and the window ends before the first of them;
+            whatever the floor, it ends at the numerical rank.
+
+    Returns:
+        The fit; α is positive for a falling spectrum.
+
+    Raises:
+        FitImpossible: if fewer than 3 usable eigenvalues remain in the window, with the reason.
+        ValueError: if the arguments make no sense, or eigenvalues are not finite, negative or not in falling order.
+    """
+    if not 1 <= first <= last:
+        raise ValueError(f"the window must satisfy 1 <= first <= last, got {first} and {last}")
+    if not 0.0 <= floor < 1.0:
+        raise ValueError(f"floor is a share of the largest eigenvalue, at least 0 and below 1, got {floor}")
+    if not np.all(np.isfinite(eigenvalues)) or np.any(eigenvalues < 0.0) or np.any(np.diff(eigenvalues) > 0.0):
+        raise ValueError("eigenvalues must be finite, not negative and sorted from the largest to the smallest")
+    if eigenvalues.size == 0 or eigenvalues[0] == 0.0:
+        raise FitImpossible("no power law: the features do not vary")
+    relative = eigenvalues / eigenvalues[0]
+    rank_floor = max(floor, eigenvalues.size * np.finfo(np.float64).eps)
+    usable = min(last, int(np.count_nonzero(relative > rank_floor)))
+    if usable - first + 1 < 3:
+        raise FitImpossible(
+            f"no power law: of the window {first} to {last}, {max(usable - first + 1, 0)} of {eigenvalues.size} "
+            f"eigenvalues exceed {rank_floor:.1e} of the largest, and a fit needs 3"
+        )
+    logarithms = np.log(relative[first - 1 : usable])
+    if np.ptp(logarithms) == 0.0:
+        return PowerLawFit(0.0, 0.0, 1.0, (first, usable))
+    line = scipy.stats.linregress(np.log(np.arange(first, usable + 1)), logarithms)
+    return PowerLawFit(-float(line.slope), float(line.stderr), float(line.rvalue) ** 2, (first, usable))

@@ -1,0 +1,197 @@
+"""What an attack is: a pair of pure functions, and the rule that decides whether it succeeded.
+
+``prepare`` does what does not depend on epsilon (a noise direction, the gradient at the clean images); ``perturb`` does
+the rest. A sweep over many epsilons prepares once. Both are :class:`jax.tree_util.Partial` over hashable settings, so
+that an :class:`Attack` is itself a pytree: a jitted function takes it as an argument, and two attacks with equal
+settings share one compilation. An attack of one's own is ``Attack(Partial(prepare), Partial(perturb))``.
+
+Images never interact: the loss is summed over the batch and randomness comes from one key per image, so that an image
+meets the same attack whatever batch it is in.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Integer, Key
+
+LogitsFunction = Callable[[Array], Array]
+"""Images (batch, inputs) to logits (batch, classes), each image by itself."""
+
+StepSize = Callable[[Array], Array]
+"""Epsilon to the length of one step."""
+
+
+class Adversarial(NamedTuple):
+    """What an attack made of a batch of images.
+
+    ``images``: the perturbed images (batch, inputs). ``success``: per image, whether they are classified as anything
+    but their label (targeted: as the target); never true where a logit is not finite. ``gradient_vanished``: per image,
+    whether a gradient that the attack asked for was zero in every pixel or not finite, so that a failure says nothing
+    about robustness (gradient masking).
+    """
+
+    images: Float[Array, "batch inputs"]
+    success: Bool[Array, " batch"]
+    gradient_vanished: Bool[Array, " batch"]
+
+
+class LossGradient(NamedTuple):
+    """Direction of the cross-entropy's gradient by the image; zero where it ``vanished`` or is not finite."""
+
+    gradient: Float[Array, "batch inputs"]
+    vanished: Bool[Array, " batch"]
+
+
+class AttackKeys(NamedTuple):
+    """One key per image for each purpose."""
+
+    prepare: Key[Array, " batch"]
+    perturb: Key[Array, " batch"]
+
+
+class Attack(NamedTuple):
+    """An attack as two functions; call it to attack one batch at one epsilon.
+
+    ``prepare(keys, logits_function, images, labels) -> prepared``: everything that does not depend on epsilon.
+    ``perturb(prepared, keys, logits_function, images, labels, epsilon) -> (perturbed images, gradient vanished)``; its
+    keys differ from epsilon to epsilon. ``targeted``: labels are the classes to reach, not the classes to leave.
+    ``bounds``: the range that images must lie in, None if there is none.
+    """
+
+    prepare: Callable[..., Any]
+    perturb: Callable[..., Any]
+    targeted: bool = False
+    bounds: tuple[float, float] | None = None
+
+    def __call__(
+        self,
+        key: Key[Array, ""],
+        logits_function: LogitsFunction,
+        images: ArrayLike,
+        labels: ArrayLike,
+        epsilon: ArrayLike,
+        epsilon_index: ArrayLike = 0,
+    ) -> Adversarial:
+        """Attacks one batch.
+
+        Args:
+            key: seed of all randomness; image i of the batch gets a key of its own from it.
+            logits_function: the classifier.
+            images: (batch, inputs), floating.
+            labels: (batch,), integers: the classes to leave or, for a targeted attack, to reach.
+            epsilon: size of the perturbation in the units of the images, a finite number ≥ 0.
+            epsilon_index: place of this epsilon in a sweep; attacks that draw anew at every epsilon fold it in.
+
+        Returns:
+            The perturbed images, and per image whether they succeeded and whether a gradient vanished.
+
+        Raises:
+            ValueError: for images, labels or an epsilon of the wrong shape, type or range.
+        """
+        images, labels = jnp.asarray(images), jnp.asarray(labels)
+        check_batch(images, labels)
+        if jnp.ndim(epsilon) != 0:
+            raise ValueError("epsilon must be one number; use analysis.robustness.epsilon_sweep for many")
+        if not isinstance(epsilon, jax.core.Tracer) and not (np.isfinite(epsilon) and np.all(np.asarray(epsilon) >= 0)):
+            raise ValueError(f"epsilon must be finite and not negative, got {epsilon}")
+        keys = attack_keys(key, jnp.arange(images.shape[0]))
+        prepared = self.prepare(keys.prepare, logits_function, images, labels)
+        return self.at_epsilon(
+            prepared, keys.perturb, logits_function, images, labels, jnp.asarray(epsilon, images.dtype), epsilon_index
+        )
+
+    def at_epsilon(
+        self,
+        prepared: Any,
+        keys: Key[Array, " batch"],
+        logits_function: LogitsFunction,
+        images: Float[Array, "batch inputs"],
+        labels: Integer[Array, " batch"],
+        epsilon: Float[Array, ""],
+        epsilon_index: ArrayLike,
+    ) -> Adversarial:
+        """The part of the attack that depends on epsilon, with the verdict; for callers that sweep."""
+        epsilon_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, epsilon_index)
+        perturbed, vanished = self.perturb(prepared, epsilon_keys, logits_function, images, labels, epsilon)
+        return Adversarial(perturbed, succeeded(logits_function(perturbed), labels, self.targeted), vanished)
+
+
+def succeeded(
+    logits: Float[Array, "batch classes"], labels: Integer[Array, " batch"], targeted: ArrayLike = False
+) -> Bool[Array, " batch"]:
+    """Whether the largest logit is not the label's (targeted: is the target's); false where any logit is not finite."""
+    return jnp.all(jnp.isfinite(logits), axis=1) & ((jnp.argmax(logits, axis=1) == labels) == targeted)
+
+
+def log_odds_against(logits: Float[Array, "batch classes"], labels: Integer[Array, " batch"]) -> Float[Array, " batch"]:
+    """Log odds m that the label is wrong; the cross-entropy is softplus(m), which rises with m."""
+    is_label = jnp.arange(logits.shape[1]) == labels[:, None]
+    others = jax.nn.logsumexp(jnp.where(is_label, -jnp.inf, logits), axis=1)
+    return others - jnp.sum(jnp.where(is_label, logits, 0), axis=1)
+
+
+def loss_gradient(
+    logits_function: LogitsFunction, images: Float[Array, "batch inputs"], labels: Integer[Array, " batch"]
+) -> LossGradient:
+    """Gradient of each image's cross-entropy by its own pixels up to a positive factor, made safe where it vanishes.
+
+    The cross-entropy is softplus(m) of the log odds m, and its gradient is the gradient of m times sigmoid(m). That
+    factor is left out: no step depends on the length of the gradient, and in float32 it takes the direction with it.
+    Where the classifier is sure of the label by some 16 nats, ``softmax - 1`` is rounding, and beyond some 100 all is
+    zero: gradient masking by arithmetic alone, to which the large logits of ReLU^4.5 are prone.
+
+    Args:
+        logits_function: the classifier.
+        images: (batch, inputs).
+        labels: (batch,).
+
+    Returns:
+        The gradients, all zero for an image whose gradient is zero or not finite, which is then marked.
+    """
+
+    def total(images: Array) -> Array:
+        return jnp.sum(log_odds_against(logits_function(images), labels))
+
+    gradient = jax.grad(total)(images)
+    largest = jnp.max(jnp.abs(gradient), axis=1)
+    vanished = ~(jnp.isfinite(largest) & (largest > 0))
+    return LossGradient(jnp.where(vanished[:, None], jnp.zeros_like(gradient), gradient), vanished)
+
+
+def attack_keys(key: Key[Array, ""], image_indices: Integer[Array, " batch"]) -> AttackKeys:
+    """Keys per image and purpose that depend on an image's index alone."""
+    prepare_key, perturb_key = jax.random.split(key)
+    per_image = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+    return AttackKeys(per_image(prepare_key, image_indices), per_image(perturb_key, image_indices))
+
+
+def check_batch(images: Array | np.ndarray, labels: Array | np.ndarray) -> None:
+    """Raises ValueError unless images are floating (batch, inputs) and labels are integers (batch,)."""
+    if images.ndim != 2 or not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ValueError(
+            f"images must be floating and flattened to (batch, inputs), got {images.dtype} of shape {images.shape}"
+        )
+    if labels.shape != images.shape[:1] or not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(
+            f"labels must be integers of shape {images.shape[:1]}, got {labels.dtype} of shape {labels.shape}"
+        )
+
+
+def checked_bounds(bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+    """The bounds as two floats; ValueError unless both are finite and the lower one comes first."""
+    if bounds is None:
+        return None
+    low, high = float(bounds[0]), float(bounds[1])
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"bounds must be two finite numbers (low, high) with low < high, got {bounds}")
+    return low, high
+
+
+def clip_to(bounds: tuple[float, float] | None, images: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Images clipped to the bounds, untouched if there are none."""
+    return images if bounds is None else jnp.clip(images, *bounds)

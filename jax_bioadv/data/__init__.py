@@ -1,0 +1,23 @@
+"""Images: where they come from, how they are kept and checked, and what the models are fed.
+
+>>> dataset = load("cifar10")
+>>> images = unit_norm(dataset.train_images, p=3.0)
+"""
+
+from jax_bioadv.data.dataset import DataError, Dataset, validate
+from jax_bioadv.data.preprocessing import unit_norm, white_noise
+from jax_bioadv.data.shards import export, read_export
+from jax_bioadv.data.sources import data_folder, load, verify
+
+__all__ = [
+    "DataError",
+    "Dataset",
+    "data_folder",
+    "export",
+    "load",
+    "read_export",
+    "unit_norm",
+    "validate",
+    "verify",
+    "white_noise",
+]

@@ -1,0 +1,58 @@
+"""Fetch, export or verify a data set: ``python -m jax_bioadv.data {fetch,export,verify} [NAME]``."""
+
+import argparse
+import logging
+import sys
+
+from jax_bioadv.data import DataError, Dataset, export, load, verify
+from jax_bioadv.data.sources import DATA_FOLDER_VARIABLE
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return the exit status."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        if options.command == "verify":
+            dataset = verify(options.name, options.data_dir)
+        else:
+            dataset = load(options.name, options.data_dir)
+        if options.command == "export":
+            print(f"exported to {export(dataset, options.to)}")
+        _describe(dataset)
+        if options.command == "fetch":
+            # load() goes on where no copy can be kept; a fetch that kept none has failed.
+            verify(options.name, options.data_dir)
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _describe(dataset: Dataset) -> None:
+    print(f"{dataset.name}: {len(dataset.train_images)} training and {len(dataset.test_images)} test images, verified")
+    print(f"source: {dataset.source}")
+    print(f"SHA-256 of the training images: {dataset.sha256}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m jax_bioadv.data", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for command, does in (
+        ("fetch", "get a data set from the first source that has it, and keep a verified copy"),
+        ("export", "write a data set as a folder of files below 50 MiB each, to carry to another machine"),
+        ("verify", "check the copy in the data folder, without the network"),
+    ):
+        one = commands.add_parser(command, help=does, description=does)
+        one.add_argument("name", nargs="?", default="cifar10", help="data set (default: %(default)s)")
+        one.add_argument(
+            "--data-dir",
+            help=f"folder to search and to keep copies in (default: ${DATA_FOLDER_VARIABLE}, ~/.cache/jax-bioadv)",
+        )
+        if command == "export":
+            one.add_argument("--to", required=True, help="folder to write: new, empty or an earlier export")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""The type that every source of images returns, and the checks that it must pass.
+
+A :class:`Dataset` is plain NumPy on the host: ``uint8`` images of shape (count, height, width, channels) and ``uint8``
+labels, split into training and test images. Models never see it directly; :func:`jax_bioadv.data.unit_norm` makes the
+flattened ``float32`` images of Holzhausen et al., arXiv 2405.00679, from it.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+IMAGE_PARTS = ("train_images", "test_images")
+LABEL_PARTS = ("train_labels", "test_labels")
+PARTS = ("train_images", "test_images", "train_labels", "test_labels")
+
+
+class DataError(ValueError):
+    """Images that cannot be had, or are not what they claim to be; the message says what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Labelled images, split into training and test images, and checked when they are put together.
+
+    Args:
+        name: the name under which :func:`jax_bioadv.data.load` knows the data set.
+        train_images: ``uint8`` of shape (count, height, width, channels).
+        train_labels: ``uint8`` of shape (count,), each below the number of classes.
+        test_images: as ``train_images``, with the same height, width and channels.
+        test_labels: as ``train_labels``.
+        class_names: one name a class, in the order of the labels.
+        source: where the bytes came from, in words.
+
+    Raises:
+        DataError: on a wrong shape or dtype, no images at all, NaN, or labels out of range.
+    """
+
+    name: str
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    class_names: tuple[str, ...]
+    source: str
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of one image."""
+        height, width, channels = self.train_images.shape[1:]
+        return height, width, channels
+
+    @property
+    def inputs(self) -> int:
+        """Number of pixels D of one flattened image."""
+        height, width, channels = self.image_shape
+        return height * width * channels
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the raw bytes of the training images: the fingerprint that results are filed under."""
+        return sha256_of_array(self.train_images)
+
+
+def sha256_of_array(array: np.ndarray) -> str:
+    """SHA-256 (hexadecimal) of an array's bytes in C order."""
+    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).data).hexdigest()
+
+
+def validate(dataset: Dataset) -> None:
+    """Check shapes, dtypes and label range.
+
+    Args:
+        dataset: what to check.
+
+    Raises:
+        DataError: names the data set, the part that is wrong and what it should be.
+    """
+    if not dataset.class_names:
+        raise DataError(f"{dataset.name}: class_names is empty; give one name for each class")
+    if dataset.classes > 256:
+        raise DataError(f"{dataset.name}: has {dataset.classes} classes; labels are uint8, so at most 256 are possible")
+    for part in IMAGE_PARTS:
+        _validate_images(f"{dataset.name}: {part}", getattr(dataset, part))
+    if dataset.train_images.shape[1:] != dataset.test_images.shape[1:]:
+        raise DataError(
+            f"{dataset.name}: training images are of shape {dataset.train_images.shape[1:]}, "
+            f"test images of shape {dataset.test_images.shape[1:]}; they must be the same"
+        )
+    for images, labels in zip(IMAGE_PARTS, LABEL_PARTS, strict=True):
+        count = len(getattr(dataset, images))
+        _validate_labels(f"{dataset.name}: {labels}", getattr(dataset, labels), count, dataset.classes)
+
+
+def _validate_images(what: str, images: object) -> None:
+    if not isinstance(images, np.ndarray):
+        raise DataError(f"{what} must be a NumPy array, got {type(images).__name__}")
+    if np.issubdtype(images.dtype, np.floating) and not np.isfinite(images).all():
+        raise DataError(f"{what} holds NaN or infinite values; clean them, scale to 0…255 and convert to uint8")
+    if images.dtype != np.uint8:
+        raise DataError(f"{what} must be uint8 (0…255), got {images.dtype}; scale and convert it first")
+    if images.ndim != 4:
+        raise DataError(f"{what} must be of shape (count, height, width, channels), got {images.shape}")
+    if images.size == 0:
+        raise DataError(f"{what} is empty: shape {images.shape}")
+
+
+def _validate_labels(what: str, labels: object, count: int, classes: int) -> None:
+    if not isinstance(labels, np.ndarray):
+        raise DataError(f"{what} must be a NumPy array, got {type(labels).__name__}")
+    if labels.dtype != np.uint8:
+        raise DataError(f"{what} must be uint8, got {labels.dtype}; convert it first")
+    if labels.shape != (count,):
+        raise DataError(f"{what} must be of shape ({count},), one for each image, got {labels.shape}")
+    if labels.max() >= classes:
+        index = int(np.argmax(labels >= classes))
+        raise DataError(f"{what}: label {labels[index]} of image {index} is out of range: there are {classes} classes")

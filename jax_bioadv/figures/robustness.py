@@ -1,0 +1,296 @@
+"""Figures 1 and A2: how accuracy falls with the perturbation, and how long the shortest flipping perturbations are.
+
+Holzhausen et al., arXiv 2405.00679. An image that no perturbation flipped has no critical distance: it is infinite
+(censored), takes part in every quantile as such, and is shown as a share in a strip above the axis.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from jax_bioadv.figures.seeds import Numbers, mean_interval, members, require, scalars
+from jax_bioadv.figures.style import (
+    ATTACK_NAMES,
+    FAINT,
+    GREY,
+    INK,
+    ModelStyle,
+    display_name,
+    in_shared_style,
+    letter,
+    model_styles,
+    new_figure,
+    ordered_models,
+    plain_logarithmic_ticks,
+    settle,
+)
+
+Curves = Mapping[str, Mapping[str, tuple[Numbers, Numbers]]]
+Distances = Mapping[str, Mapping[str, Sequence[Numbers | None]]]
+
+
+class CensoredBox(NamedTuple):
+    """Order statistics of distances among which some are infinite, and the share of those."""
+
+    quantiles: tuple[float, float, float, float, float]
+    censored: float
+    images: int
+
+
+def censored_box(distances: Float[np.ndarray, " images"]) -> CensoredBox:
+    """Quantiles 0.05, 0.25, 0.5, 0.75 and 0.95 with infinite distances taking part; each is one of the distances.
+
+    Raises:
+        ValueError: no distance at all, or one that is NaN or negative.
+    """
+    if distances.size == 0:
+        raise ValueError("no critical distances: give at least one image, or leave the model out")
+    if np.isnan(distances).any() or (distances < 0).any():
+        raise ValueError("critical distances must be 0 or more, and infinite (not NaN) where no perturbation flipped")
+    low, lower, median, upper, high = np.quantile(distances, [0.05, 0.25, 0.5, 0.75, 0.95], method="inverted_cdf")
+    quantiles = (float(low), float(lower), float(median), float(upper), float(high))
+    return CensoredBox(quantiles, float(np.isinf(distances).mean()), distances.size)
+
+
+def _pooled(members_distances: Sequence[Numbers | None]) -> Float[np.ndarray, " images"]:
+    present = [
+        np.asarray(distances, dtype=np.float64).ravel() for distances in members_distances if distances is not None
+    ]
+    return np.concatenate(present) if present else np.empty(0)
+
+
+def _draw_curves(panel: Axes, curves: Mapping[str, tuple[Numbers, Numbers]], styles: Mapping[str, ModelStyle]) -> None:
+    leftmost, rightmost = [], []
+    for model in ordered_models(curves):
+        strengths = np.asarray(curves[model][0], dtype=np.float64)
+        rows = members(curves[model][1], f"relative accuracy of {model}", strengths.size)
+        if not len(rows):
+            continue
+        shown = strengths > 0
+        epsilons, rows = strengths[shown], rows[:, shown]
+        style = styles[model]
+        mean, half = mean_interval(rows)
+        panel.plot(epsilons, mean, color=style.color, linestyle=style.dashes, label=display_name(model))
+        if len(rows) > 1:
+            low, high = np.clip(mean - half, 0, None), np.clip(mean + half, None, 1)
+            panel.fill_between(epsilons, low, high, color=style.color, alpha=0.18, linewidth=0)
+        falling = np.flatnonzero(mean < 0.985)
+        leftmost.append(epsilons[falling[0]] if falling.size else epsilons[-1])
+        rightmost.append(epsilons[-1])
+    panel.set_xscale("log")
+    if leftmost:
+        left, right = min(leftmost) / 3.0, max(rightmost)
+        panel.set_xlim(left if left < right else right / 10, right)
+    panel.set_ylim(-0.02, 1.04)
+
+
+def _draw_box(panel: Axes, place: int, box: CensoredBox, floor: float, ceiling: float, style: ModelStyle) -> None:
+    low, lower, median, upper, high = np.clip(box.quantiles, floor, ceiling)
+    infinite = np.isinf(box.quantiles)
+    panel.plot([place, place], [low, lower], color=style.color, linewidth=1.8)
+    panel.plot([place, place], [upper, high], color=style.color, linewidth=1.8)
+    for end, open_end in ((low, infinite[0]), (high, infinite[4])):
+        if not open_end:
+            panel.plot([place - 0.14, place + 0.14], [end, end], color=style.color, linewidth=1.8)
+    if not infinite[1]:
+        body = Rectangle((place - 0.3, lower), 0.6, upper - lower, facecolor=style.color + "40", edgecolor=style.color)
+        body.set(linewidth=1.8, hatch="////" if infinite[3] else None)
+        panel.add_patch(body)
+    if infinite[4]:
+        panel.plot([place], [ceiling], marker="^", markersize=9, color=style.color, clip_on=False, zorder=5)
+    if infinite[2]:
+        panel.plot([place - 0.3, place + 0.3], [ceiling, ceiling], color=INK, linewidth=3.0, zorder=4)
+    else:
+        panel.plot([place - 0.3, place + 0.3], [median, median], color=INK, linewidth=2.4)
+
+
+def _share(censored: float, count: int) -> str:
+    if censored == 0:
+        return "0"
+    percent = 100 * censored
+    return f"{percent:.0f} %" if percent >= 1 or count < 100 else "<1 %"
+
+
+def _draw_strip(panel: Axes, ceiling: float, top: float, label: str | None) -> None:
+    panel.axhspan(ceiling, top, color=FAINT, linewidth=0, zorder=0)
+    panel.axhline(ceiling, color=GREY, linewidth=1.0, linestyle=(0, (2, 2)))
+    if label is not None:
+        panel.annotate(
+            label,
+            (0, np.sqrt(ceiling * top)),
+            xycoords=("axes fraction", "data"),
+            xytext=(-6, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=11,
+        )
+
+
+def _draw_boxes(
+    panels: Sequence[Axes],
+    attacks: Sequence[str],
+    critical: Distances,
+    models: Sequence[str],
+    styles: Mapping[str, ModelStyle],
+) -> None:
+    pooled = {
+        attack: {
+            model: distances for model in models if (distances := _pooled(critical.get(attack, {}).get(model, ()))).size
+        }
+        for attack in attacks
+    }
+    boxes = {
+        attack: {model: censored_box(distances) for model, distances in each.items()} for attack, each in pooled.items()
+    }
+    ends = [value for each in boxes.values() for box in each.values() for value in box.quantiles]
+    positive = [value for value in ends if 0 < value < np.inf] or [1.0]
+    floor, ceiling = min(positive) / 1.6, max(positive) * 1.5
+    # The strip takes a sixth of the logarithmic axis, whatever range the data have.
+    top = ceiling * (ceiling / floor) ** 0.2
+    for column, (panel, attack) in enumerate(zip(panels, attacks, strict=True)):
+        panel.set_yscale("log")
+        panel.set_ylim(floor, top)
+        _draw_strip(panel, ceiling, top, "never\nflipped" if column == 0 else None)
+        for place, model in enumerate(models):
+            if model not in boxes[attack]:
+                continue
+            box = boxes[attack][model]
+            _draw_box(panel, place, box, floor, ceiling, styles[model])
+            height = ceiling * (top / ceiling) ** 0.62
+            panel.text(place, height, _share(box.censored, box.images), ha="center", va="center", fontsize=11)
+            medians = [_pooled([one]) for one in critical[attack][model] if one is not None]
+            if len(medians) > 1:
+                dots = np.clip([censored_box(one).quantiles[2] for one in medians], floor, ceiling)
+                panel.plot(
+                    np.full(dots.size, place), dots, linestyle="", marker=styles[model].marker, markersize=5,
+                    markerfacecolor="white", markeredgecolor=INK, zorder=6,
+                )  # fmt: skip
+        panel.set_xlim(-0.6, len(models) - 0.4)
+        panel.set_xticks(range(len(models)), [display_name(model) for model in models], rotation=25, ha="right")
+        plain_logarithmic_ticks(panel.yaxis, floor, ceiling)
+
+
+@in_shared_style
+def robustness_figure(curves: Curves, critical: Distances) -> Figure:
+    """Figure 1: relative accuracy against ε, above box plots of the critical L2 distances, one column per attack.
+
+    Lines are means over seeds with their 95 % interval. Boxes hold the images of all seeds (quartiles, whiskers at 5
+    and 95 %, one marker per seed's median); a box that reaches infinity is hatched and ends in an arrow, and the share
+    of images that were never flipped stands above it. The ε axis starts where the first curve begins to fall.
+
+    Args:
+        curves: attack -> model -> (ε of shape (strengths,), relative accuracy of shape (seeds, strengths)).
+        critical: attack -> model -> one array per seed with each image's critical L2 distance, infinite if censored.
+
+    Raises:
+        ValueError: nothing to draw, lengths that do not fit, or a NaN among the distances.
+    """
+    require({**curves, **critical}, "attack")
+    present = set(curves) | set(critical)
+    attacks = [attack for attack in ATTACK_NAMES if attack in present] + sorted(present - set(ATTACK_NAMES))
+    models = ordered_models(model for each in (*curves.values(), *critical.values()) for model in each)
+    require(dict.fromkeys(models), "model")
+    styles = model_styles(models)
+    figure = new_figure(1.6 + 4.0 * len(attacks), 8.4)
+    grid = figure.subplots(2, len(attacks), sharey="row", squeeze=False)
+    for panel, attack in zip(grid[0], attacks, strict=True):
+        _draw_curves(panel, curves.get(attack, {}), styles)
+        panel.set_xlabel("perturbation ε (L∞)" if attack in ("fgsm", "pgd") else "perturbation ε (noise s.d.)")
+        panel.set_title(ATTACK_NAMES.get(attack, attack))
+    _draw_boxes(list(grid[1]), attacks, critical, models, styles)
+    grid[0, 0].set_ylabel("relative accuracy")
+    grid[1, 0].set_ylabel("critical L₂ distance")
+    settle(grid.ravel())
+    letter(list(grid.ravel()))
+    lines = [
+        Line2D([], [], color=styles[model].color, linestyle=styles[model].dashes, label=display_name(model))
+        for model in models
+    ]
+    figure.legend(handles=lines, loc="outside upper center", ncols=min(len(lines), 7), fontsize=12.5, handlelength=3)
+    return figure
+
+
+@in_shared_style
+def accuracy_robustness_figure(
+    test_accuracy: Mapping[str, Numbers], median_critical: Mapping[str, Mapping[str, Numbers]]
+) -> Figure:
+    """Figure A2: test accuracy against the median critical L2 distance, a panel per attack, a small point per seed.
+
+    With several seeds a large point marks the mean and bars its 95 % interval. An infinite median (more than half of
+    the images were never flipped) stands in the strip above the axis and has no mean.
+
+    Args:
+        test_accuracy: model -> one number per seed, None where it is missing.
+        median_critical: attack -> model -> one median per seed, None where it is missing.
+
+    Raises:
+        ValueError: nothing to draw, or a model with different numbers of seeds in the two mappings.
+    """
+    require(median_critical, "attack")
+    attacks = [attack for attack in ATTACK_NAMES if attack in median_critical]
+    attacks += sorted(set(median_critical) - set(ATTACK_NAMES))
+    models = [model for model in ordered_models(test_accuracy) if any(model in median_critical[a] for a in attacks)]
+    require(dict.fromkeys(models), "model with both accuracy and distance")
+    styles = model_styles(models)
+    all_medians = np.concatenate([scalars(medians) for each in median_critical.values() for medians in each.values()])
+    finite = all_medians[np.isfinite(all_medians) & (all_medians > 0)]
+    floor, ceiling = (finite.min() / 1.5, finite.max() * 1.5) if finite.size else (0.5, 2.0)
+    top = ceiling * (ceiling / floor) ** 0.14
+    figure = new_figure(1.4 + 4.2 * len(attacks), 5.2)
+    grid = figure.subplots(1, len(attacks), sharey=True, sharex=True, squeeze=False)[0]
+    for panel, attack in zip(grid, attacks, strict=True):
+        panel.set_yscale("log")
+        panel.set_ylim(floor, top)
+        if np.isinf(all_medians).any():
+            _draw_strip(panel, ceiling, top, "median\nnever\nflipped" if panel is grid[0] else None)
+        for model in models:
+            if model in median_critical[attack]:
+                pairs = _pairs(model, test_accuracy[model], median_critical[attack][model])
+                _draw_pairs(panel, pairs, styles[model], np.sqrt(ceiling * top))
+        panel.set_title(ATTACK_NAMES.get(attack, attack))
+        panel.set_xlabel("test accuracy")
+        panel.margins(x=0.12)
+        plain_logarithmic_ticks(panel.yaxis, floor, ceiling)
+    grid[0].set_ylabel("median critical L₂ distance")
+    settle(grid)
+    letter(list(grid))
+    markers = [
+        Line2D([], [], linestyle="", marker=style.marker, markersize=10, color=style.color, label=display_name(model))
+        for model, style in styles.items()
+    ]
+    figure.legend(handles=markers, loc="outside upper center", ncols=min(len(markers), 7), fontsize=12.5)
+    return figure
+
+
+def _pairs(model: str, accuracy: Numbers, medians: Numbers) -> Float[np.ndarray, "seeds 2"]:
+    if len(accuracy) != len(medians):
+        raise ValueError(f"{model}: {len(accuracy)} test accuracies but {len(medians)} medians; give one per seed")
+    pairs = np.asarray(
+        [(np.nan if a is None else a, np.nan if m is None else m) for a, m in zip(accuracy, medians, strict=True)],
+        dtype=np.float64,
+    ).reshape(-1, 2)
+    return pairs[~np.isnan(pairs).any(axis=1)]
+
+
+def _draw_pairs(panel: Axes, pairs: Float[np.ndarray, "seeds 2"], style: ModelStyle, strip: float) -> None:
+    heights = np.where(np.isinf(pairs[:, 1]), strip, pairs[:, 1])
+    single, finite = len(pairs) == 1, bool(np.isfinite(pairs).all())
+    panel.plot(
+        pairs[:, 0], heights, linestyle="", marker=style.marker, color=style.color,
+        markeredgecolor="white", markersize=12 if single else 6 if finite else 9, alpha=1.0 if single else 0.5,
+    )  # fmt: skip
+    if len(pairs) > 1 and finite:
+        (accuracy, distance), (accuracy_half, distance_half) = mean_interval(pairs)
+        # A logarithmic axis cannot show a bar that reaches zero or below: it ends at the axis instead.
+        below = min(distance_half, distance * 0.999)
+        panel.errorbar(
+            [accuracy], [distance], xerr=[accuracy_half], yerr=[[below], [distance_half]], marker=style.marker,
+            color=style.color, markersize=12, markeredgecolor=INK, capsize=4, elinewidth=1.8, linestyle="",
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""How weights come about: winner-take-all learning, supervised learning, their regularizers, and pruning."""

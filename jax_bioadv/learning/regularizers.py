@@ -1,0 +1,203 @@
+"""Penalties that backpropagation can be given besides the cross-entropy.
+
+A regularizer is a pair of pure functions: ``refresh(model, data) -> aux`` once an epoch, outside the gradient, and
+``penalty(model, batch, aux, key) -> scalar`` for every minibatch. :func:`combine` adds several up; the trainer
+(:mod:`jax_bioadv.learning.supervised`) knows none of them by name. A new one needs nothing but such a pair::
+
+    def sparse(weight):
+        return Regularizer(refresh=no_refresh, penalty=lambda model, batch, aux, key:
+                           weight * jnp.mean(jnp.maximum(batch.preactivation, 0)))
+
+As used by Holzhausen et al., arXiv 2405.00679: weight decay; the Jacobian of the hidden layer (Hoffman et al., arXiv
+1908.02729); and a target for the covariance spectrum of the hidden layer (Nassar et al., arXiv 2012.04729).
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from jax_bioadv.analysis.jacobian import projected_jacobian_norms_squared
+from jax_bioadv.models import Network
+
+
+class TrainingData(NamedTuple):
+    """What an epoch runs over; the covariance of the images is needed by :func:`spectral` alone."""
+
+    images: Float[Array, "samples inputs"]
+    labels: Int[Array, " samples"]
+    covariance: Float[Array, "inputs inputs"] | None = None
+
+
+class Batch(NamedTuple):
+    """A minibatch with the hidden pre-activation that the loss has computed anyway."""
+
+    images: Float[Array, "batch inputs"]
+    labels: Int[Array, " batch"]
+    preactivation: Float[Array, "batch hidden"]
+
+
+class Regularizer(NamedTuple):
+    """``refresh(model, data) -> aux`` once an epoch and ``penalty(model, batch, aux, key) -> scalar`` every batch."""
+
+    refresh: Callable[[Any, TrainingData], Any]
+    penalty: Callable[[Any, Batch, Any, Key[Array, ""]], Float[Array, ""]]
+
+
+def no_refresh(model: Any, data: TrainingData) -> None:
+    """The ``refresh`` of a penalty that needs nothing from a pass over the data."""
+
+
+def combine(*regularizers: Regularizer) -> Regularizer:
+    """The sum of some regularizers; of none, the penalty 0."""
+
+    def refresh(model: Any, data: TrainingData) -> tuple[Any, ...]:
+        return tuple(regularizer.refresh(model, data) for regularizer in regularizers)
+
+    def penalty(model: Any, batch: Batch, aux: tuple[Any, ...], key: Key[Array, ""]) -> Float[Array, ""]:
+        keys = jax.random.split(key, max(len(regularizers), 1))
+        parts = zip(regularizers, aux, keys, strict=False)
+        return sum((regularizer.penalty(model, batch, a, k) for regularizer, a, k in parts), start=jnp.zeros(()))
+
+    return Regularizer(refresh, penalty)
+
+
+def _check_weight(weight: float) -> None:
+    if not weight >= 0:
+        raise ValueError(f"the weight of a regularizer must be finite and not negative, got {weight}")
+
+
+def weight_decay(weight: float = 5e-4) -> Regularizer:
+    """``weight · Σ θ²`` over every trainable parameter of the model, biases included, as published."""
+    _check_weight(weight)
+
+    def penalty(model: Any, batch: Batch, aux: None, key: Key[Array, ""]) -> Float[Array, ""]:
+        parameters = jax.tree.leaves(nnx.state(model, nnx.Param))
+        return weight * sum((jnp.sum(parameter**2) for parameter in parameters), start=jnp.zeros(()))
+
+    return Regularizer(no_refresh, penalty)
+
+
+def jacobian(weight: float = 1e-3, target: Literal["preactivation", "activation"] = "preactivation") -> Regularizer:
+    """``weight · E_x ‖∂(hidden)/∂x‖²_F`` of :class:`jax_bioadv.models.Network`, exact and without random projections.
+
+    The pre-activation is linear in x, so its Jacobian is V itself and the published penalty is plain weight decay on
+    the first layer, ``‖V‖²_F``. For the activation ``a = ReLU(h)^n`` it is ``Σ_μ (n·ReLU(h_μ)^(n-1))² ‖V_μ‖²``.
+
+    Args:
+        weight: factor; the published runs say 1e-3, their normalisation of the random projections made it 1e-3/3.
+        target: "preactivation" as published, or "activation".
+
+    Raises:
+        ValueError: an unknown target or a negative weight.
+    """
+    _check_weight(weight)
+    if target not in ("preactivation", "activation"):
+        raise ValueError(f"target must be 'preactivation' or 'activation', got {target!r}")
+
+    def penalty(model: Network, batch: Batch, aux: None, key: Key[Array, ""]) -> Float[Array, ""]:
+        squared_rows = jnp.sum(model.encoder.kernel[...] ** 2, axis=0)
+        if target == "preactivation":
+            return weight * jnp.sum(squared_rows)
+        if model.power == 1:
+            squared_slopes = (batch.preactivation > 0).astype(squared_rows.dtype)
+        else:
+            squared_slopes = (model.power * jnp.maximum(batch.preactivation, 0) ** (model.power - 1)) ** 2
+        return weight * jnp.dot(jnp.mean(squared_slopes, axis=0), squared_rows)
+
+    return Regularizer(no_refresh, penalty)
+
+
+def projected_jacobian(
+    function: Callable[[Any, Float[Array, " inputs"]], Float[Array, " outputs"]],
+    weight: float = 1e-3,
+    projections: int = 3,
+) -> Regularizer:
+    """``weight · E_x ‖∂function/∂x‖²_F`` estimated by random projections, for any function of any network.
+
+    Hoffman et al., arXiv 1908.02729, with every projection normalised alike, so that the estimate is unbiased.
+
+    Args:
+        function: maps (model, one flattened image) to a vector, say ``lambda model, x: model(x[None])[0]``.
+        weight: factor.
+        projections: random directions per image.
+    """
+    _check_weight(weight)
+
+    def penalty(model: Any, batch: Batch, aux: None, key: Key[Array, ""]) -> Float[Array, ""]:
+        norms = projected_jacobian_norms_squared(key, lambda image: function(model, image), batch.images, projections)
+        return weight * jnp.mean(norms)
+
+    return Regularizer(no_refresh, penalty)
+
+
+class SpectralTarget(NamedTuple):
+    """Eigenbasis of the pre-activation's training covariance, largest first, and the variances wanted along it."""
+
+    eigenvectors: Float[Array, "hidden hidden"]
+    variances: Float[Array, " hidden"]
+
+
+def hidden_spectrum(
+    model: Network, covariance: Float[Array, "inputs inputs"]
+) -> tuple[Float[Array, " hidden"], Float[Array, "hidden hidden"]]:
+    """Eigenvalues and eigenvectors of the pre-activation's covariance ``V C Vᵀ``, the largest first, in float32."""
+    kernel = model.encoder.kernel[...]
+    hidden_covariance = jnp.matmul(kernel.T, jnp.matmul(covariance, kernel, precision="highest"), precision="highest")
+    eigenvalues, eigenvectors = jnp.linalg.eigh(hidden_covariance)
+    return eigenvalues[::-1], eigenvectors[:, ::-1]
+
+
+def spectral(weight: float = 1.0, exponent: float = 1.0, first: int = 1, anchor: float | None = None) -> Regularizer:
+    """Pulls the covariance spectrum of the hidden pre-activation towards the power law ``n^-exponent``.
+
+    Nassar et al., arXiv 2012.04729: ``weight · mean_n [(λ_n/γ_n − 1)² + max(λ_n/γ_n − 1, 0)]`` over n ≥ first, with λ_n
+    the batch's variance along the n-th eigenvector of the training covariance. The eigenvectors come from ``refresh``.
+    They go stale within few steps: a layer that turns a little of its largest variance into all the old directions
+    satisfies the penalty without changing its spectrum, so refresh them several times an epoch.
+
+    Args:
+        weight: factor.
+        exponent: the α of the target.
+        first: first eigenvalue, counted from 1, that is pulled; the anchor's index τ.
+        anchor: λ_τ in ``γ_n = λ_τ (τ/n)^α``, constant throughout the training: :func:`hidden_spectrum` of the model to
+            be trained, at index first − 1. None gives ``γ_n = n^-α``, as the published code has it, whatever the scale
+            of the data.
+
+    Raises:
+        ValueError: a weight, exponent, index or anchor outside its range.
+    """
+    _check_weight(weight)
+    if not exponent > 0:
+        raise ValueError(f"the target exponent must be positive, got {exponent}")
+    if first < 1:
+        raise ValueError(f"eigenvalues are counted from 1, got first = {first}")
+    if anchor is not None and not anchor > 0:
+        raise ValueError(f"the anchor is a variance and must be positive, got {anchor}")
+
+    def refresh(model: Network, data: TrainingData) -> SpectralTarget:
+        if data.covariance is None:
+            raise ValueError("spectral regularization needs TrainingData.covariance; see image_covariance")
+        _, eigenvectors = hidden_spectrum(model, data.covariance)
+        ranks = jnp.arange(1, len(eigenvectors) + 1, dtype=eigenvectors.dtype)
+        if first > len(ranks):
+            raise ValueError(f"first = {first} lies beyond the {len(ranks)} eigenvalues of the layer")
+        variances = ranks**-exponent if anchor is None else anchor * (first / ranks) ** exponent
+        return SpectralTarget(eigenvectors, variances)
+
+    def penalty(model: Network, batch: Batch, aux: SpectralTarget, key: Key[Array, ""]) -> Float[Array, ""]:
+        variances = jnp.var(jnp.matmul(batch.preactivation, aux.eigenvectors), axis=0)
+        excess = (variances / aux.variances - 1)[first - 1 :]
+        return weight * jnp.mean(excess**2 + jnp.maximum(excess, 0))
+
+    return Regularizer(refresh, penalty)
+
+
+@jax.jit
+def image_covariance(images: Float[Array, "samples inputs"]) -> Float[Array, "inputs inputs"]:
+    """Covariance of the images about their mean in float32, for :func:`spectral`; analyses use float64 instead."""
+    centred = images - jnp.mean(images, axis=0)
+    return jnp.matmul(centred.T, centred, precision="highest") / len(images)

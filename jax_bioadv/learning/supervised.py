@@ -1,0 +1,193 @@
+"""Supervised training with Optax: cross-entropy plus whatever a regularizer adds, one pure function per epoch.
+
+The published settings (Holzhausen et al., arXiv 2405.00679) are :func:`stepwise_adam` and :func:`decaying_adam`; the
+losses differ in the :class:`~jax_bioadv.learning.regularizers.Regularizer` alone. A model is any ``nnx.Module`` with
+``preactivation(images)`` and ``decode(preactivation, train)``; a decoder on a frozen layer is :class:`FrozenFeatures`,
+trained on the layer's activations, computed once::
+
+    graphdef, state = init(key, model, optimizer)
+    epoch = make_epoch(graphdef, optimizer, regularizer, batch_size=1000)
+    for _ in range(epochs):
+        state, info = epoch(state, data)
+    model = trained_model(graphdef, state)
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float, Int, Key
+
+from jax_bioadv.learning.regularizers import Batch, Regularizer, TrainingData, combine
+
+
+class TrainingState(NamedTuple):
+    """Where training stands: enough to go on bitwise as if it had never stopped."""
+
+    parameters: nnx.State
+    statistics: nnx.State
+    optimizer: optax.OptState
+    epoch: Int[Array, ""]
+    key: Key[Array, ""]
+
+
+class EpochInfo(NamedTuple):
+    """Means over the batches of one epoch."""
+
+    loss: Float[Array, ""]
+    cross_entropy: Float[Array, ""]
+    penalty: Float[Array, ""]
+    accuracy: Float[Array, ""]
+
+
+class FrozenFeatures(nnx.Module):
+    """A decoder by itself: its inputs are the activations of a layer that does not learn."""
+
+    def __init__(self, decoder: nnx.Linear):
+        self.decoder = decoder
+
+    def preactivation(self, features: Float[Array, "batch hidden"]) -> Float[Array, "batch hidden"]:
+        """The features, unchanged."""
+        return features
+
+    def decode(self, features: Float[Array, "batch hidden"], train: bool = False) -> Float[Array, "batch classes"]:
+        """Logits."""
+        return self.decoder(features)
+
+
+def stepwise_adam(
+    rates: Sequence[float], boundaries: Sequence[int], steps_per_epoch: int
+) -> optax.GradientTransformation:
+    """Adam whose learning rate is ``rates[i]`` until epoch ``boundaries[i]``, then the next one.
+
+    Args:
+        rates: learning rates, one more than boundaries.
+        boundaries: epochs at which the rate changes, increasing.
+        steps_per_epoch: minibatches in an epoch.
+
+    Raises:
+        ValueError: the two do not fit together, or a rate is not positive.
+    """
+    if len(rates) != len(boundaries) + 1:
+        raise ValueError(f"{len(rates)} learning rates need {len(rates) - 1} boundaries, got {len(boundaries)}")
+    if not all(rate > 0 for rate in rates):
+        raise ValueError(f"learning rates must be positive, got {tuple(rates)}")
+    if list(boundaries) != sorted(set(boundaries)):
+        raise ValueError(f"boundaries must increase, got {tuple(boundaries)}")
+    schedules = [optax.constant_schedule(rate) for rate in rates]
+    return optax.adam(optax.join_schedules(schedules, [boundary * steps_per_epoch for boundary in boundaries]))
+
+
+def decaying_adam(
+    rate: float, constant_epochs: int, decay_epochs: float, steps_per_epoch: int
+) -> optax.GradientTransformation:
+    """Adam at a constant rate for some epochs, then decaying e-fold every ``decay_epochs``, stepwise by epoch."""
+    if not (rate > 0 and constant_epochs >= 0 and decay_epochs > 0):
+        raise ValueError(
+            f"rate and decay_epochs must be positive, got {rate} and {decay_epochs}; constant_epochs {constant_epochs}"
+        )
+
+    def schedule(step: Any) -> Any:
+        epoch = step // steps_per_epoch
+        return rate * jnp.exp(-jnp.maximum(epoch - constant_epochs, 0) / decay_epochs)
+
+    return optax.adam(schedule)
+
+
+def init(
+    key: Key[Array, ""], model: nnx.Module, optimizer: optax.GradientTransformation
+) -> tuple[nnx.GraphDef, TrainingState]:
+    """Take a model apart into its static structure and the state that training changes.
+
+    Args:
+        key: decides the order of the images and the randomness of penalties.
+        model: the module to train; every ``nnx.Param`` in it is trained.
+        optimizer: from Optax.
+
+    Returns:
+        The structure, for :func:`make_epoch` and :func:`trained_model`, and the state at epoch 0.
+    """
+    graphdef, parameters, statistics = nnx.split(model, nnx.Param, ...)  # type: ignore[misc]
+    return graphdef, TrainingState(parameters, statistics, optimizer.init(parameters), jnp.array(0), key)
+
+
+def trained_model(graphdef: nnx.GraphDef, state: TrainingState) -> Any:
+    """The module again, with the state's weights."""
+    return nnx.merge(graphdef, state.parameters, state.statistics)
+
+
+def make_epoch(
+    graphdef: nnx.GraphDef,
+    optimizer: optax.GradientTransformation,
+    regularizer: Regularizer | None = None,
+    *,
+    batch_size: int = 1000,
+    refreshes: int = 1,
+) -> Callable[[TrainingState, TrainingData], tuple[TrainingState, EpochInfo]]:
+    """The jitted function that trains for one epoch; an incomplete last batch is left out.
+
+    Args:
+        graphdef: structure of the model, from :func:`init`.
+        optimizer: the one given to :func:`init`.
+        regularizer: what is added to the cross-entropy.
+        batch_size: images per step.
+        refreshes: how often an epoch calls the regularizer's ``refresh``; must divide the number of batches.
+
+    Returns:
+        ``epoch(state, data) -> (state, info)``, pure and deterministic: the order of the images and all randomness
+        come from the state's key and epoch. It raises ValueError when the data are fewer than a batch.
+    """
+    regularizer = combine() if regularizer is None else regularizer
+
+    def loss(
+        parameters: nnx.State, statistics: nnx.State, images: Array, labels: Array, aux: Any, key: Array
+    ) -> tuple[Array, tuple[nnx.State, EpochInfo]]:
+        model: Any = nnx.merge(graphdef, parameters, statistics, copy=True)
+        preactivation = model.preactivation(images)
+        logits = model.decode(preactivation, True)
+        cross_entropy = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+        penalty = regularizer.penalty(model, Batch(images, labels, preactivation), aux, key)
+        _, _, statistics = nnx.split(model, nnx.Param, ...)  # type: ignore[misc]
+        accuracy = jnp.mean(jnp.argmax(logits, axis=1) == labels)
+        total = cross_entropy + penalty
+        return total, (statistics, EpochInfo(total, cross_entropy, penalty, accuracy))
+
+    @jax.jit
+    def epoch(state: TrainingState, data: TrainingData) -> tuple[TrainingState, EpochInfo]:
+        batches = len(data.images) // batch_size
+        if not batches:
+            raise ValueError(f"a batch of {batch_size} needs at least as many images, got {len(data.images)}")
+        if batches % refreshes:
+            raise ValueError(f"{refreshes} refreshes an epoch do not divide its {batches} batches evenly")
+        order_key, penalty_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
+        order = jax.random.permutation(order_key, len(data.images))[: batches * batch_size]
+
+        def step(aux: Any, carry: Any, batch: tuple[Array, Array]) -> tuple[Any, EpochInfo]:
+            parameters, statistics, optimizer_state = carry
+            indices, key = batch
+            (_, (statistics, info)), gradient = jax.value_and_grad(loss, has_aux=True)(
+                parameters, statistics, data.images[indices], data.labels[indices], aux, key
+            )
+            updates, optimizer_state = optimizer.update(gradient, optimizer_state, parameters)
+            return (optax.apply_updates(parameters, updates), statistics, optimizer_state), info
+
+        def between_refreshes(carry: Any, batches: tuple[Array, Array]) -> tuple[Any, EpochInfo]:
+            parameters, statistics, _ = carry
+            aux = regularizer.refresh(nnx.merge(graphdef, parameters, statistics), data)
+            return lax.scan(partial(step, aux), carry, batches)
+
+        shape = (refreshes, batches // refreshes)
+        (parameters, statistics, optimizer_state), infos = lax.scan(
+            between_refreshes,
+            (state.parameters, state.statistics, state.optimizer),
+            (order.reshape(*shape, batch_size), jax.random.split(penalty_key, shape)),
+        )
+        state = TrainingState(parameters, statistics, optimizer_state, state.epoch + 1, state.key)
+        return state, jax.tree.map(jnp.mean, infos)
+
+    return epoch

@@ -1,0 +1,200 @@
+"""What every attack must do, and what Gaussian noise and the fast gradient sign method must do besides."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.tree_util import Partial
+
+from jax_bioadv.attacks import fgsm, gaussian, pgd
+
+ATTACKS = {
+    "gaussian": gaussian(),
+    "gaussian_published": gaussian(bounds=(0.0, 1.0), protocol="published"),
+    "fgsm": fgsm(),
+    "pgd": pgd(),
+    "pgd_l1": pgd(norm=1, steps=5),
+    "pgd_l3": pgd(norm=3, steps=5, clip_each_step=True),
+    "pgd_random": pgd(steps=4, random_start=True, restarts=3),
+    "pgd_targeted": pgd(steps=5, step_size=0.1, targeted=True),
+}
+# One rounding of x + δ for |x| < 1, and one of the measured difference.
+ROUNDING = 2e-7
+attack_names = pytest.mark.parametrize("name", ATTACKS)
+run = jax.jit(lambda attack, *arguments: attack(*arguments))
+
+
+def _goal(attack, labels):
+    """The label to leave, or for a targeted attack another one to reach."""
+    return (labels + 1) % 4 if attack.targeted else labels
+
+
+@attack_names
+def test_success_is_what_the_classifier_says_of_the_returned_images(name, network, images, labels, key):
+    attack, goal, expected = ATTACKS[name], _goal(ATTACKS[name], labels), []
+    for epsilon in (0.02, 0.5):
+        result = run(attack, key, network, images, goal, epsilon)
+        predicted = np.argmax(network(result.images), axis=1)
+        expected.append(predicted == goal if attack.targeted else predicted != goal)
+        np.testing.assert_array_equal(result.success, expected[-1])
+    assert 0 < np.mean(expected) < 1
+
+
+@attack_names
+def test_epsilon_zero_leaves_the_images(name, network, images, labels, key):
+    result = run(ATTACKS[name], key, network, images, _goal(ATTACKS[name], labels), 0.0)
+    np.testing.assert_array_equal(result.images, images)
+    assert not result.success.any()
+
+
+@attack_names
+def test_an_image_is_attacked_the_same_whatever_its_neighbours(name, network, images, labels, key):
+    whole = run(ATTACKS[name], key, network, images, labels, 0.3)
+    others = jnp.concatenate([images[:4], 1 - images[4:]])
+    mixed = run(ATTACKS[name], key, network, others, jnp.concatenate([labels[:4], labels[4:][::-1]]), 0.3)
+    np.testing.assert_array_equal(mixed.images[:4], whole.images[:4])
+    np.testing.assert_array_equal(mixed.success[:4], whole.success[:4])
+
+
+def test_an_image_meets_the_same_noise_in_a_batch_of_any_length(network, images, labels, key):
+    whole, part = (gaussian()(key, network, images[:n], labels[:n], 0.3).images for n in (20, 3))
+    np.testing.assert_array_equal(part, whole[:3])
+
+
+@pytest.mark.parametrize("name", ["gaussian", "fgsm", "pgd", "pgd_l1", "pgd_l3", "pgd_random"])
+def test_a_vanished_gradient_is_flagged_and_moves_nothing(name, dead_network, images, key):
+    labels = jnp.argmax(dead_network(images), axis=1)
+    result = run(ATTACKS[name], key, dead_network, images, _goal(ATTACKS[name], labels), 0.1)
+    assert not result.success.any()
+    assert np.isfinite(result.images).all()
+    if name.startswith("gaussian"):
+        assert not result.gradient_vanished.any()
+        return
+    assert result.gradient_vanished.all()
+    if name != "pgd_random":
+        np.testing.assert_array_equal(result.images, images)
+
+
+def _broken_where_moved(network, clean, poison, images):
+    """Every other image's logits are poisoned as soon as it moves."""
+    moved = jnp.any(images != clean, axis=1) & (jnp.arange(len(clean)) % 2 == 0)
+    return jnp.where(moved[:, None], poison, network(images))
+
+
+@pytest.mark.parametrize("name", ["gaussian", "fgsm", "pgd", "pgd_random"])
+def test_logits_that_are_not_finite_are_never_a_success(name, network, images, labels, key):
+    healthy = run(ATTACKS[name], key, network, images, labels, 0.5)
+    for poison in (np.nan, np.inf, -np.inf):
+        broken = Partial(_broken_where_moved, network, images, poison)
+        result = run(ATTACKS[name], key, broken, images, labels, 0.5)
+        assert not result.success[::2].any()
+        assert np.isfinite(result.images).all()
+        np.testing.assert_array_equal(result.success[1::2], healthy.success[1::2])
+    assert healthy.success.any()
+
+
+def test_certainty_does_not_mask_the_gradient(images, key):
+    """Scaling the logits scales the log odds: at 1000 nats of certainty the attack is what it is at 1."""
+    weights = np.random.default_rng(5).normal(size=(12, 2)).astype(np.float32)
+    labels = jnp.argmax(images @ weights, axis=1)
+    sure = [
+        run(fgsm(), key, Partial(lambda w, x: x @ w, scale * weights), images, labels, 0.1) for scale in (1.0, 1000.0)
+    ]
+    np.testing.assert_array_equal(sure[0].images, sure[1].images)
+    assert not sure[1].gradient_vanished.any()
+
+
+def test_a_gradient_that_is_not_finite_is_flagged(network, images, labels, key):
+    def square_root_at_zero(moved):
+        return network(moved) + jnp.sqrt(jnp.abs(moved - images)).sum(axis=1, keepdims=True) * jnp.arange(4)
+
+    result = fgsm()(key, square_root_at_zero, images, labels, 0.1)
+    assert result.gradient_vanished.all()
+    np.testing.assert_array_equal(result.images, images)
+
+
+def test_equal_settings_share_one_trace(network, images, labels, key):
+    traces = []
+
+    @jax.jit
+    def counted(attack, *arguments):
+        traces.append(attack)
+        return attack(*arguments)
+
+    for _ in range(3):
+        counted(pgd(norm=2, steps=2), key, network, images, labels, 0.1)
+        counted(fgsm(), key, network, images, labels, 0.1)
+    assert len(traces) == 2
+
+
+def test_gaussian_direction_is_fixed_over_epsilon(network, images, labels, key):
+    directions = [
+        (run(gaussian(), key, network, images, labels, epsilon, index).images - images) / epsilon
+        for index, epsilon in enumerate((0.5, 1.0, 4.0))
+    ]
+    for direction in directions[1:]:
+        # Rounding of x + ε N and of the difference, with values up to 4 · 4.
+        np.testing.assert_allclose(direction, directions[0], atol=4e-6)
+    other = run(gaussian(), jax.random.key(8), network, images, labels, 0.5).images
+    assert not np.allclose(other, images + 0.5 * directions[0], atol=0.1)
+
+
+def test_published_gaussian_draws_anew_at_every_epsilon(network, images, labels, key):
+    attack = gaussian(protocol="published")
+    draws = [np.ravel(run(attack, key, network, images, labels, 1.0, i).images - images) for i in range(3)]
+    correlation = np.corrcoef(draws)
+    # 240 normal numbers each: five standard errors of a correlation.
+    assert np.abs(correlation[np.triu_indices(3, 1)]).max() < 5 / np.sqrt(draws[0].size)
+
+
+def test_gaussian_noise_is_standard_normal_and_differs_between_images(key):
+    blank = jnp.zeros((200, 50))
+    attack = gaussian()
+    noise = np.asarray(run(attack, key, Partial(lambda x: x), blank, jnp.zeros(200, int), 2.0).images) / 2
+    # Mean and variance of 10 000 draws, five standard errors each.
+    assert abs(noise.mean()) < 5 / 100
+    assert abs(noise.var() - 1) < 5 * np.sqrt(2) / 100
+    assert np.abs(np.corrcoef(noise)[np.triu_indices(200, 1)]).max() < 6 / np.sqrt(50)
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_fgsm_on_a_linear_model_moves_by_the_sign_of_the_weights(targeted, key):
+    """Two classes, logits (w·x, 0): the loss of class 0 falls along w, whatever the image."""
+    weights = jnp.array([0.5, -2.0, 0.0, 1.0])
+
+    def linear(images):
+        return jnp.stack([images @ weights, jnp.zeros(len(images))], axis=1)
+
+    images = jnp.array([[0.5, 0.5, 0.5, 0.95], [0.05, 0.5, 0.0, 0.5]])
+    result = fgsm(targeted=targeted)(key, linear, images, jnp.zeros(2, int), 0.1)
+    sign = 1 if targeted else -1
+    expected = np.clip(images + sign * 0.1 * np.sign(weights), 0, 1)
+    np.testing.assert_allclose(result.images, expected, atol=ROUNDING)
+    np.testing.assert_array_equal(result.images[:, 2], images[:, 2])
+
+
+@pytest.mark.parametrize("build", [fgsm, gaussian, pgd])
+@pytest.mark.parametrize("bounds", [(1.0, 0.0), (0.0, 0.0), (0.0, float("nan")), (0.0, float("inf"))])
+def test_bounds_that_are_not_a_range_are_refused(build, bounds):
+    with pytest.raises(ValueError, match="bounds"):
+        build(bounds=bounds)
+
+
+@pytest.mark.parametrize("epsilon", [-0.1, float("nan"), float("inf"), [0.1, 0.2]])
+def test_an_epsilon_out_of_range_is_refused(epsilon, network, images, labels, key):
+    with pytest.raises(ValueError, match="epsilon"):
+        fgsm()(key, network, images, labels, np.asarray(epsilon))
+
+
+def test_batches_of_the_wrong_kind_are_refused(network, images, labels, key):
+    for wrong_images in (images[0], images.reshape(20, 3, 4), jnp.ones((20, 12), int)):
+        with pytest.raises(ValueError, match="images must be"):
+            fgsm()(key, network, wrong_images, labels, 0.1)
+    for wrong_labels in (labels[:-1], labels.astype(float), labels[:, None]):
+        with pytest.raises(ValueError, match="labels must be"):
+            fgsm()(key, network, images, wrong_labels, 0.1)
+
+
+def test_an_unknown_protocol_is_refused():
+    with pytest.raises(ValueError, match="protocol"):
+        gaussian(protocol="redrawn")
