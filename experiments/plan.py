@@ -9,6 +9,7 @@ from experiments import measuring, training
 from experiments.settings import ATTACKS, LayerSettings
 from experiments.study import Study
 from experiments.tasks import Outcome, Task
+from jax_bioadv.data.dataset import sha256_of_array
 
 STAGES = ("layer", "train", "spectra", "jacobian", "attacks", "landscape")
 
@@ -18,7 +19,9 @@ class Plan:
 
     def __init__(self, study: Study):
         self.study, self.settings = study, study.settings
-        self.data_settings = {"sha256": study.dataset.sha256, "norm": study.settings.norm}
+        dataset = study.dataset
+        arrays = (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)
+        self.data_settings = {"sha256": [sha256_of_array(array) for array in arrays], "norm": study.settings.norm}
 
     def _task(
         self,
@@ -40,7 +43,10 @@ class Plan:
         return self._layer(f"layer-{seed}", settings, hidden, seed)
 
     def noise_start_layer(self, seed: int) -> Task:
+        """The layer of figure A1: the one of the ``kh`` model where that starts from noise too."""
         settings, hidden = self.settings.noise_start, self.settings.noise_start_hidden
+        if (settings, hidden) == (self.settings.layer, self.settings.hidden):
+            return self.layer(seed)
         return self._layer(f"noise-start-layer-{seed}", settings, hidden, seed)
 
     def _layer(self, name: str, layer: LayerSettings, hidden: int, seed: int) -> Task:
@@ -103,4 +109,4 @@ class Plan:
             tasks += [self.jacobian(model, seed) for model in models]
             tasks += [self.attack(attack, model, seed) for attack in ATTACKS for model in models]
         tasks += [self.landscape(model) for model in models]
-        return tasks
+        return list({task.name: task for task in tasks}.values())

@@ -31,9 +31,9 @@ logger = logging.getLogger("experiments")
 class Command:
     """Reproduce "Exploring Biologically Inspired Mechanisms of Adversarial Robustness" (arXiv 2405.00679).
 
-    Trains a Krotov–Hopfield layer and four networks by backpropagation, measures their covariance spectra, robustness,
-    Jacobian norms and decision boundaries, and writes results.json, the paper's figures and report.html into one folder.
-    Stop it whenever you like: run again on the same folder, it goes on where it was.
+    Trains a Krotov–Hopfield layer and four networks by backpropagation, measures their covariance spectra,
+    robustness, Jacobian norms and decision boundaries, and writes results.json, the paper's figures and report.html
+    into one folder. Stop it whenever you like: run again on the same folder, it goes on where it was.
 
     Presets: smoke (seconds, scikit-learn's digits, no network), quick (CIFAR-10 at reduced size, some ten minutes on
     two CPU cores), paper (the published sizes, for a GPU or TPU). Every setting below may be changed; --help shows the

@@ -5,6 +5,7 @@
 """
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,17 @@ def read_results(directory: Path) -> dict[str, Any]:
     results = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(results, dict) or results.get("schema") != SCHEMA:
         raise ValueError(f"{path} is no results file of schema {SCHEMA}; render it with the version that wrote it")
+    _restore_infinite_medians(results)
     return results
+
+
+def _restore_infinite_medians(results: dict[str, Any]) -> None:
+    """JSON has no infinity: a null median with more than half of the images censored is an infinite one."""
+    for model in results["models"].values():
+        for norm in ("critical_l2", "critical_linf"):
+            for entry in model.get(norm, {}).values():
+                pairs = zip(entry["median"], entry["censored"], strict=True)
+                entry["median"] = [math.inf if m is None and c is not None and c > 0.5 else m for m, c in pairs]
 
 
 def render(results: dict[str, Any], figures: Path) -> str:

@@ -96,13 +96,13 @@ def _network_rows(
     graphdef: nnx.GraphDef, state: Any, image: Array, directions: Array, steps: Array
 ) -> tuple[Array, Array, Array]:
     model = nnx.merge(graphdef, state)
-    row_norms = jnp.linalg.norm(model.encoder.kernel[...], axis=0)
+    squared_row_norms = jnp.sum(jnp.square(model.encoder.kernel[...]), axis=0)
     with jax.default_matmul_precision("highest"):
         origin, right, up = model.preactivation(jnp.concatenate([image[None], directions]))
 
         def row(step: Array) -> tuple[Array, Array, Array]:
             preactivation = origin + step * up + steps[:, None] * right
-            norms = jnp.sqrt(slope_norms_squared(preactivation, model.power, row_norms))
+            norms = jnp.sqrt(slope_norms_squared(preactivation, model.power, squared_row_norms))
             return norms, *_class_and_confidence(model.decode(preactivation))
 
         return jax.lax.map(row, steps)

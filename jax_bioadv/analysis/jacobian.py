@@ -41,14 +41,17 @@ def _as_pytree(function: Callable[[Array], Array]) -> Partial:
 
 
 def slope_norms_squared(
-    preactivation: Float[Array, "*batch hidden"], power: float | Float[Array, ""], row_norms: Float[Array, " hidden"]
+    preactivation: Float[Array, "*batch hidden"],
+    power: float | Float[Array, ""],
+    squared_row_norms: Float[Array, " hidden"],
 ) -> Float[Array, "*batch"]:
     """``Σ_μ (n·ReLU(h_μ)^(n-1))² ‖V_μ‖²``, from the pre-activation.
 
     Args:
         preactivation: h.
         power: n, at least 1.
-        row_norms: ‖V_μ‖, the Euclidean norm of every hidden unit's weights.
+        squared_row_norms: ‖V_μ‖², of every hidden unit's weights; squared, since the norm of a pruned row, which is
+            zero, has no derivative.
 
     Returns:
         Squared Frobenius norms of ∂a/∂x.
@@ -56,7 +59,7 @@ def slope_norms_squared(
     active = preactivation > 0.0
     # The inner where keeps 0 ** (n - 1) out of the gradient too: it would be NaN there.
     slope = jnp.where(active, power * jnp.where(active, preactivation, 1.0) ** (power - 1.0), 0.0)
-    return jnp.sum(jnp.square(slope * row_norms), axis=-1)
+    return jnp.sum(jnp.square(slope) * squared_row_norms, axis=-1)
 
 
 def activation_jacobian_norms_squared(
@@ -73,7 +76,7 @@ def activation_jacobian_norms_squared(
         One squared norm for every image.
     """
     preactivation = jnp.matmul(images, kernel, precision="highest")
-    return slope_norms_squared(preactivation, power, jnp.linalg.norm(kernel, axis=0))
+    return slope_norms_squared(preactivation, power, jnp.sum(jnp.square(kernel), axis=0))
 
 
 @jax.jit

@@ -4,6 +4,7 @@ Holzhausen et al., arXiv 2405.00679. A fit is shown over its own window only. It
 log n, so it passes through the mean of the points in the window and the exponent alone says where it lies.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -80,8 +81,8 @@ def exponent_label(curves: Sequence[SpectrumCurve]) -> str:
 
 
 def _with_error(alpha: float, error: float) -> str:
-    digits = 2 if error >= 0.005 else 3
-    return f"α = {alpha:.{digits}f} ± " + (f"{error:.{digits}f}" if error >= 0.0005 else "<0.001")
+    digits = min(max(2, -math.floor(math.log10(error))), 5) if error > 0 else 2
+    return f"α = {alpha:.{digits}f} ± {error:.{digits}f}"
 
 
 def _fit_line(curve: SpectrumCurve) -> tuple[np.ndarray, np.ndarray] | None:

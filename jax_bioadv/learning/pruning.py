@@ -129,7 +129,7 @@ def mixture_cut(
     *,
     noise_variance: float | None = None,
     max_components: int = 5,
-    significance: float = 1e-3,
+    significance: float = 1e-2,
     seed: int = 0,
 ) -> Cut:
     """The cut between image rows and noise rows, or none where the rows form a single mode.

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from jax_bioadv.analysis.jacobian import projected_jacobian_norms_squared
+from jax_bioadv.analysis.jacobian import projected_jacobian_norms_squared, slope_norms_squared
 from jax_bioadv.models import Network
 
 
@@ -66,7 +66,7 @@ def combine(*regularizers: Regularizer) -> Regularizer:
 
 
 def _check_weight(weight: float) -> None:
-    if not weight >= 0:
+    if not 0 <= weight < float("inf"):
         raise ValueError(f"the weight of a regularizer must be finite and not negative, got {weight}")
 
 
@@ -99,14 +99,10 @@ def jacobian(weight: float = 1e-3, target: Literal["preactivation", "activation"
         raise ValueError(f"target must be 'preactivation' or 'activation', got {target!r}")
 
     def penalty(model: Network, batch: Batch, aux: None, key: Key[Array, ""]) -> Float[Array, ""]:
-        squared_rows = jnp.sum(model.encoder.kernel[...] ** 2, axis=0)
+        squared_row_norms = jnp.sum(jnp.square(model.encoder.kernel[...]), axis=0)
         if target == "preactivation":
-            return weight * jnp.sum(squared_rows)
-        if model.power == 1:
-            squared_slopes = (batch.preactivation > 0).astype(squared_rows.dtype)
-        else:
-            squared_slopes = (model.power * jnp.maximum(batch.preactivation, 0) ** (model.power - 1)) ** 2
-        return weight * jnp.dot(jnp.mean(squared_slopes, axis=0), squared_rows)
+            return weight * jnp.sum(squared_row_norms)
+        return weight * jnp.mean(slope_norms_squared(batch.preactivation, model.power, squared_row_norms))
 
     return Regularizer(no_refresh, penalty)
 

@@ -107,8 +107,9 @@ def test_fast_gradient_sign_method(targeted, epsilon, network, reference, images
     np.testing.assert_allclose(ours.images, theirs.generate(images, y=goal), atol=ROUNDING)
 
 
-@pytest.mark.parametrize("norm", [1, 2, 3, np.inf])
-@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize(
+    ("norm", "targeted"), [(1, False), (2, False), (2, True), (3, False), (np.inf, False), (np.inf, True)]
+)
 def test_projected_gradient_descent(norm, targeted, network, reference, images, labels):
     """From the image, without bounds; the library scales for every finite norm, so for p = 1 only before the sphere."""
     goal = (labels + 1) % CLASSES if targeted else labels

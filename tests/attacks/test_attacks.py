@@ -57,7 +57,7 @@ def test_an_image_is_attacked_the_same_whatever_its_neighbours(name, network, im
 
 
 def test_an_image_meets_the_same_noise_in_a_batch_of_any_length(network, images, labels, key):
-    whole, part = (gaussian()(key, network, images[:n], labels[:n], 0.3).images for n in (20, 3))
+    whole, part = (run(gaussian(), key, network, images[:n], labels[:n], 0.3).images for n in (20, 3))
     np.testing.assert_array_equal(part, whole[:3])
 
 
@@ -108,7 +108,7 @@ def test_a_gradient_that_is_not_finite_is_flagged(network, images, labels, key):
     def square_root_at_zero(moved):
         return network(moved) + jnp.sqrt(jnp.abs(moved - images)).sum(axis=1, keepdims=True) * jnp.arange(4)
 
-    result = fgsm()(key, square_root_at_zero, images, labels, 0.1)
+    result = run(fgsm(), key, Partial(square_root_at_zero), images, labels, 0.1)
     assert result.gradient_vanished.all()
     np.testing.assert_array_equal(result.images, images)
 

@@ -1,0 +1,40 @@
+# The two commands: `make reproduce` and `make test`. Both build the environment in .venv if it is missing.
+#   make reproduce PRESET=paper OUT=runs/mine ARGS="--seeds 5"
+PYTHON ?= python3
+PRESET ?= quick
+OUT ?= runs/$(PRESET)
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: reproduce test check-python clean
+
+reproduce: $(VENV)/.installed
+	$(BIN)/python -m experiments.reproduce --preset $(PRESET) --out $(OUT) $(ARGS)
+
+test: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+check-python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 …"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' || \
+	  { echo "$(PYTHON) lacks venv; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+
+$(BIN)/python: | check-python
+	@echo "building the environment in $(VENV): about a minute"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,26 @@
+"""The README's Python examples run as they stand, one after another."""
+
+import re
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_examples_run_and_say_something(capsys):
+    examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(examples) >= 2
+    namespace: dict[str, object] = {}
+    for example in examples:
+        exec(compile(example, "README.md", "exec"), namespace)
+        assert capsys.readouterr().out.strip()
+    assert namespace["fit"].alpha > 0
+    assert namespace["sweep"].success[-1].any()
+
+
+def test_pictures_and_files_that_it_names_exist():
+    text = README.read_text(encoding="utf-8")
+    for place in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
+        assert (README.parent / place).is_file(), place
+    for module in ("settings", "plan"):
+        assert f"experiments/{module}.py" in text
+        assert (README.parent / "experiments" / f"{module}.py").is_file()
