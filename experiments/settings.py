@@ -112,8 +112,8 @@ class SpectralSettings:
     """First eigenvalue, counted from 1, that is pulled."""
     anchored: bool = True
     """Target λ_τ (τ/n)^α, with λ_τ of the untrained network at τ = first; else n^-α as in the published code."""
-    refreshes: int = 10
-    """How often an epoch renews the eigenvectors (published: 1); must divide its number of batches."""
+    refresh_every: int = 5
+    """Batches between two renewals of the eigenvectors (published: an epoch's 50)."""
     learning_rate: float = 1e-3
     """Of Adam."""
     constant_epochs: int = 90
@@ -235,11 +235,6 @@ class Settings:
         rates, boundaries = self.backprop.learning_rates, self.backprop.boundaries
         _require(len(rates) == len(boundaries) + 1, "backprop.learning-rates must be one more than backprop.boundaries")
         _require(list(boundaries) == sorted(set(boundaries)), f"backprop.boundaries must increase, got {boundaries}")
-        batches = training_images // self.backprop.batch_size
-        _require(
-            batches % self.spectral.refreshes == 0,
-            f"spectral.refreshes: {self.spectral.refreshes} does not divide the {batches} batches of an epoch",
-        )
         _require(self.spectral.first <= self.hidden, "spectral.first lies beyond the number of hidden units")
         _require(self.spectra.noise_images >= 2, "spectra.noise-images must be at least 2")
         _require(
@@ -301,7 +296,7 @@ SMOKE = Settings(
     noise_start_hidden=48,
     decoder=DecoderSettings(epochs=30, learning_rate=1e-2, batch_size=100),
     backprop=BackpropSettings(epochs=6, batch_size=100, learning_rates=(1e-2,), boundaries=()),
-    spectral=SpectralSettings(refreshes=5, learning_rate=1e-2, constant_epochs=6),
+    spectral=SpectralSettings(refresh_every=3, learning_rate=1e-2, constant_epochs=6),
     spectra=SpectraSettings(noise_images=500, populations=(10, 30)),
     attacks=AttackSettings(images=40, epsilons=8, gaussian_low=1e-2, gradient_low=1e-3, gradient_high=0.3),
     landscape=LandscapeSettings(resolution=20),

@@ -105,10 +105,12 @@ def _train_supervised(
     *,
     epochs: int,
     batch_size: int,
-    refreshes: int = 1,
+    refresh_every: int | None = None,
 ) -> Trained:
     graphdef, state = supervised.init(purpose_key(seed, "order of the images"), model, optimizer)
-    run_epoch = supervised.make_epoch(graphdef, optimizer, regularizer, batch_size=batch_size, refreshes=refreshes)
+    run_epoch = supervised.make_epoch(
+        graphdef, optimizer, regularizer, batch_size=batch_size, refresh_every=refresh_every
+    )
     state, history = _train(study, task, lambda state, index: run_epoch(state, data), state, epochs)
     return Trained(supervised.trained_model(graphdef, state), loss_settled(history["loss"]), _history(history))
 
@@ -186,7 +188,7 @@ def run_backprop(study: Study, model: str, seed: int, task: Task, needed: Mappin
         regularizers.TrainingData(study.train_images, study.train_labels, covariance),
         epochs=backprop.epochs,
         batch_size=backprop.batch_size,
-        refreshes=study.settings.spectral.refreshes if spectral else 1,
+        refresh_every=study.settings.spectral.refresh_every if spectral else None,
     )
     values = {
         "test_accuracy": _test_accuracy(study, trained.model),

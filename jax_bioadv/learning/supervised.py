@@ -127,7 +127,7 @@ def make_epoch(
     regularizer: Regularizer | None = None,
     *,
     batch_size: int = 1000,
-    refreshes: int = 1,
+    refresh_every: int | None = None,
 ) -> Callable[[TrainingState, TrainingData], tuple[TrainingState, EpochInfo]]:
     """The jitted function that trains for one epoch; an incomplete last batch is left out.
 
@@ -136,12 +136,15 @@ def make_epoch(
         optimizer: the one given to :func:`init`.
         regularizer: what is added to the cross-entropy.
         batch_size: images per step.
-        refreshes: how often an epoch calls the regularizer's ``refresh``; must divide the number of batches.
+        refresh_every: batches between two calls of the regularizer's ``refresh``; None refreshes once, at the epoch's
+            beginning.
 
     Returns:
         ``epoch(state, data) -> (state, info)``, pure and deterministic: the order of the images and all randomness
         come from the state's key and epoch. It raises ValueError when the data are fewer than a batch.
     """
+    if refresh_every is not None and refresh_every < 1:
+        raise ValueError(f"refresh_every must be at least one batch, got {refresh_every}")
     regularizer = combine() if regularizer is None else regularizer
 
     def loss(
@@ -162,8 +165,6 @@ def make_epoch(
         batches = len(data.images) // batch_size
         if not batches:
             raise ValueError(f"a batch of {batch_size} needs at least as many images, got {len(data.images)}")
-        if batches % refreshes:
-            raise ValueError(f"{refreshes} refreshes an epoch do not divide its {batches} batches evenly")
         order_key, penalty_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
         order = jax.random.permutation(order_key, len(data.images))[: batches * batch_size]
 
@@ -181,13 +182,18 @@ def make_epoch(
             aux = regularizer.refresh(nnx.merge(graphdef, parameters, statistics), data)
             return lax.scan(partial(step, aux), carry, batches)
 
-        shape = (refreshes, batches // refreshes)
-        (parameters, statistics, optimizer_state), infos = lax.scan(
-            between_refreshes,
-            (state.parameters, state.statistics, state.optimizer),
-            (order.reshape(*shape, batch_size), jax.random.split(penalty_key, shape)),
-        )
-        state = TrainingState(parameters, statistics, optimizer_state, state.epoch + 1, state.key)
-        return state, jax.tree.map(jnp.mean, infos)
+        every = min(refresh_every or batches, batches)
+        whole = batches // every
+        todo = (order.reshape(batches, batch_size), jax.random.split(penalty_key, batches))
+        groups = jax.tree.map(lambda each: each[: whole * every].reshape(whole, every, *each.shape[1:]), todo)
+        rest = jax.tree.map(lambda each: each[whole * every :], todo)
+
+        trained = (state.parameters, state.statistics, state.optimizer)
+        trained, infos = lax.scan(between_refreshes, trained, groups)
+        infos = jax.tree.map(jnp.ravel, infos)
+        if whole * every < batches:
+            trained, last = between_refreshes(trained, rest)
+            infos = jax.tree.map(lambda *parts: jnp.concatenate(parts), infos, last)
+        return TrainingState(*trained, state.epoch + 1, state.key), jax.tree.map(jnp.mean, infos)
 
     return epoch
