@@ -1,13 +1,13 @@
 """The measuring tasks: covariance spectra, attacks, Jacobian norms, landscapes."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.settings import AttackSettings
+from experiments.settings import PUBLISHED_NOISE, AttackSettings
 from experiments.study import Study, purpose_key
 from experiments.tasks import Outcome, Task, progress
 from experiments.training import cut_outcome, decide_cut
@@ -94,23 +94,37 @@ def run_untrained_spectra(study: Study, seed: int, task: Task, needed: Mapping[s
     return _spectra_outcome(study, _layer_covariances(study, kernel), populations=True)
 
 
-def _attack(settings: AttackSettings, name: str) -> tuple[attacks.Attack, np.ndarray]:
-    low, high = settings.gradient_low, settings.gradient_high
+# The published grid of the Gaussian attack; with new noise at every ε the result depends on it.
+PUBLISHED_NOISE_RANGE = (1e-6, 8.25)
+
+
+class AttackPlan(NamedTuple):
+    """An attack, its ε, and how many images it gets at most."""
+
+    attack: attacks.Attack
+    epsilons: np.ndarray
+    images: int
+
+
+def _attack_plan(settings: AttackSettings, name: str) -> AttackPlan:
+    if name == PUBLISHED_NOISE:
+        grid = robustness.epsilon_grid(*PUBLISHED_NOISE_RANGE, settings.published_epsilons)
+        return AttackPlan(attacks.gaussian(protocol="published"), grid, settings.published_images)
     if name == "gaussian":
-        low, high = settings.gaussian_low, settings.gaussian_high
-        attack = attacks.gaussian(protocol=settings.gaussian_protocol)
-    else:
-        attack = attacks.fgsm() if name == "fgsm" else attacks.pgd(steps=settings.pgd_steps)
-    return attack, robustness.epsilon_grid(low, high, settings.epsilons)
+        grid = robustness.epsilon_grid(settings.gaussian_low, settings.gaussian_high, settings.epsilons)
+        return AttackPlan(attacks.gaussian(), grid, settings.images)
+    grid = robustness.epsilon_grid(settings.gradient_low, settings.gradient_high, settings.epsilons)
+    attack = attacks.fgsm() if name == "fgsm" else attacks.pgd(steps=settings.pgd_steps)
+    return AttackPlan(attack, grid, settings.images)
 
 
 def run_attack(study: Study, name: str, model: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
     logits = logits_function(study.trained_network(model, needed["model"]))
     images, labels = study.test_images, study.test_labels
-    chosen = robustness.correctly_classified(logits, images, labels, study.settings.attacks.images)
+    attack, epsilons, limit = _attack_plan(study.settings.attacks, name)
+    chosen = robustness.correctly_classified(logits, images, labels, limit)
     if not len(chosen):
         return Outcome({"n_attacked": 0})
-    attack, epsilons = _attack(study.settings.attacks, name)
     with progress(f"{name} on {model}-{seed}", len(epsilons), "ε") as advance:
         sweep = robustness.epsilon_sweep(
             attack, purpose_key(seed, name), logits, images[chosen], labels[chosen], epsilons, progress=advance

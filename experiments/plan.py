@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from experiments import measuring, training
-from experiments.settings import ATTACKS, LayerSettings
+from experiments.settings import ATTACKS, PUBLISHED_NOISE, LayerSettings
 from experiments.study import Study
 from experiments.tasks import Outcome, Task
 from jax_bioadv.data.dataset import sha256_of_array
@@ -107,6 +107,6 @@ class Plan:
             tasks += [self.model(model, seed) for model in models]
             tasks += [self.spectra(model, seed) for model in models]
             tasks += [self.jacobian(model, seed) for model in models]
-            tasks += [self.attack(attack, model, seed) for attack in ATTACKS for model in models]
+            tasks += [self.attack(attack, model, seed) for attack in (*ATTACKS, PUBLISHED_NOISE) for model in models]
         tasks += [self.landscape(model) for model in models]
         return list({task.name: task for task in tasks}.values())

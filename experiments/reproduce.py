@@ -4,10 +4,12 @@ Run again on the same folder it continues where it was stopped; a changed settin
 nothing else. The folder then holds results.json, figures/, report.html, models/, arrays/ and a log.
 """
 
+import contextlib
 import dataclasses
 import logging
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,20 +61,31 @@ def parse(arguments: list[str]) -> Command:
             chosen = arguments[position + 1]
         elif argument.startswith("--preset="):
             chosen = argument.removeprefix("--preset=")
-    default = Command(preset=chosen, settings=PRESETS.get(chosen, PRESETS["quick"]))
+    if chosen not in PRESETS:
+        chosen = "quick"  # tyro then refuses what was given, but would take any default
+    default = Command(preset=chosen, settings=PRESETS[chosen])
     return tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.reproduce")
 
 
-def _start_log(directory: Path) -> None:
-    """Everything goes to the log file; the terminal gets the experiment's own lines."""
+@contextlib.contextmanager
+def _logging_to(directory: Path) -> Iterator[None]:
+    """What the experiment and the library have to say goes to the log file and to the terminal."""
     file = logging.FileHandler(directory / "log.txt", encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter("%(message)s"))
-    for name in ("experiments", "jax_bioadv"):
-        library = logging.getLogger(name)
-        library.setLevel(logging.INFO)
-        library.handlers, library.propagate = [file, terminal], False
+    loggers = [logging.getLogger(name) for name in ("experiments", "jax_bioadv")]
+    before = [(one.level, one.handlers, one.propagate) for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.INFO)
+        one.handlers, one.propagate = [file, terminal], False
+    try:
+        yield
+    finally:
+        for one, (level, handlers, propagate) in zip(loggers, before, strict=True):
+            one.setLevel(level)
+            one.handlers, one.propagate = handlers, propagate
+        file.close()
 
 
 def run(command: Command) -> Path:
@@ -83,12 +96,12 @@ def run(command: Command) -> Path:
         StorageError: the folder cannot be written.
     """
     directory = command.out or Path("runs") / command.preset
-    stages = command.stages.split(",")
+    stages = [stage.strip() for stage in command.stages.split(",")]
     for stage in stages:
         if stage not in STAGES:
             raise ValueError(f"unknown stage {stage!r}; choose among {', '.join(STAGES)}")
-    with exclusive(directory):
-        _start_log(directory)
+    command.settings.check_values()
+    with exclusive(directory), _logging_to(directory):
         dataset = data.load(command.settings.dataset, command.data_dir)
         with jax.default_matmul_precision(command.settings.precision):
             _run_stages(Study(command.preset, command.settings, dataset, directory), stages)

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from experiments.plan import Plan
-from experiments.settings import ATTACKS, PRESETS
+from experiments.settings import ATTACKS, PRESETS, PUBLISHED_NOISE
 from experiments.tasks import Ledger, Outcome, Task
 from jax_bioadv.analysis import robustness
 
@@ -86,10 +86,10 @@ class Collector:
         attacked: list[int | None] = [None for _ in self.seeds]
         critical: dict[str, dict[str, Any]] = {"critical_l2": {}, "critical_linf": {}}
         curves: dict[str, Any] = {}
-        for attack in ATTACKS:
+        for attack in (*ATTACKS, PUBLISHED_NOISE):
             outcomes = [self.outcome(self.plan.attack(attack, model, seed)) for seed in self.seeds]
             for seed, outcome in zip(self.seeds, outcomes, strict=True):
-                if outcome is not None:
+                if outcome is not None and attack != PUBLISHED_NOISE:
                     attacked[seed] = outcome.values["n_attacked"]
                     if not attacked[seed]:
                         self.note(f"{model}, seed {seed}: no test image is classified correctly, so none was attacked")

@@ -13,6 +13,7 @@ from jax_bioadv.learning.krotov_hopfield import KrotovHopfield
 
 MODELS = ("kh", "bp", "l2", "jacobian", "spectral")
 ATTACKS = ("gaussian", "fgsm", "pgd")
+PUBLISHED_NOISE = "gaussian_published"
 Preset = Literal["smoke", "quick", "paper"]
 
 
@@ -154,8 +155,11 @@ class AttackSettings:
     """Smallest ε of FGSM and PGD."""
     gradient_high: float = 10**-1.5
     """Largest ε of FGSM and PGD."""
-    gaussian_protocol: Literal["fixed", "published"] = "fixed"
-    """One direction per image and seed, or, as published, new noise at every ε."""
+    published_images: int = 10_000
+    """At most so many images for Gaussian noise by the published protocol: new noise at every ε, so that the first flip
+    is a minimum over draws and depends on the grid."""
+    published_epsilons: int = 400
+    """Its grid, over the published 1e-6 to 8.25."""
     pgd_steps: int = 20
     """Steps of PGD."""
 
@@ -207,8 +211,8 @@ class Settings:
     def model_names(self) -> tuple[str, ...]:
         return tuple(name.strip() for name in self.models.split(","))
 
-    def check(self, training_images: int, test_images: int, inputs: int) -> None:
-        """Raise ValueError for a value that cannot work, before any work starts."""
+    def check_values(self) -> None:
+        """Raise ValueError for a value that cannot work whatever the data, before these are fetched."""
         unknown = [name for name in self.model_names if name not in MODELS]
         if unknown:
             raise ValueError(f"unknown model {unknown[0]!r}; choose among {', '.join(MODELS)}")
@@ -219,17 +223,10 @@ class Settings:
             ("layer", self.hidden, self.layer),
             ("noise-start", self.noise_start_hidden, self.noise_start),
         ):
-            layer.rule.check(hidden)
-            _require(layer.start != "samples" or hidden <= training_images, f"{name}: more rows than training images")
-        for name, batch in (
-            ("layer", self.layer.batch_size),
-            ("noise-start", self.noise_start.batch_size),
-            ("decoder", self.decoder.batch_size),
-            ("backprop", self.backprop.batch_size),
-        ):
-            _require(
-                batch <= training_images, f"{name}.batch-size: {batch} exceeds the {training_images} training images"
-            )
+            try:
+                layer.rule.check(hidden)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
         _require(self.norm >= 1, f"norm: an L_p norm needs p ≥ 1, got {self.norm}")
         _require(self.decoder.power >= 1, f"decoder.power must be at least 1, got {self.decoder.power}")
         rates, boundaries = self.backprop.learning_rates, self.backprop.boundaries
@@ -241,10 +238,33 @@ class Settings:
             self.spectra.first < min(self.spectra.last_on_images, self.spectra.last_on_noise),
             "spectra.first must lie before both last-on-images and last-on-noise",
         )
-        _require(self.attacks.epsilons >= 2, f"attacks.epsilons must be at least 2, got {self.attacks.epsilons}")
+        for name in ("epsilons", "published_epsilons"):
+            count = getattr(self.attacks, name)
+            _require(count >= 2, f"attacks.{name.replace('_', '-')} must be at least 2, got {count}")
         _require(self.attacks.gaussian_low < self.attacks.gaussian_high, "attacks.gaussian-low must be below its high")
         _require(self.attacks.gradient_low < self.attacks.gradient_high, "attacks.gradient-low must be below its high")
         _require(self.landscape.resolution >= 2, "landscape.resolution must be at least 2")
+
+    def check(self, training_images: int, test_images: int, inputs: int) -> None:
+        """Raise ValueError for a value that cannot work, by itself or with so many images and pixels."""
+        self.check_values()
+        for name, hidden, layer in (
+            ("hidden", self.hidden, self.layer),
+            ("noise-start-hidden", self.noise_start_hidden, self.noise_start),
+        ):
+            _require(
+                layer.start != "samples" or hidden <= training_images,
+                f"{name}: {hidden} rows cannot start from {training_images} training images",
+            )
+        for name, batch in (
+            ("layer", self.layer.batch_size),
+            ("noise-start", self.noise_start.batch_size),
+            ("decoder", self.decoder.batch_size),
+            ("backprop", self.backprop.batch_size),
+        ):
+            _require(
+                batch <= training_images, f"{name}.batch-size: {batch} exceeds the {training_images} training images"
+            )
         _require(self.landscape.image < test_images, f"landscape.image: there are {test_images} test images")
         _require(inputs >= 2, "images need at least two pixels")
 
@@ -285,7 +305,7 @@ QUICK = Settings(
     backprop=BackpropSettings(epochs=15, learning_rates=(1e-3, 3e-4), boundaries=(12,)),
     spectral=SpectralSettings(constant_epochs=12, decay_epochs=2.0),
     spectra=SpectraSettings(populations=(10, 50, 100, 500)),
-    attacks=AttackSettings(images=1000, epsilons=40, gaussian_low=1e-3, gradient_low=1e-5),
+    attacks=AttackSettings(images=1000, epsilons=40, gaussian_low=1e-3, gradient_low=1e-5, published_images=200),
 )
 
 SMOKE = Settings(
@@ -298,7 +318,15 @@ SMOKE = Settings(
     backprop=BackpropSettings(epochs=6, batch_size=100, learning_rates=(1e-2,), boundaries=()),
     spectral=SpectralSettings(refresh_every=3, learning_rate=1e-2, constant_epochs=6),
     spectra=SpectraSettings(noise_images=500, populations=(10, 30)),
-    attacks=AttackSettings(images=40, epsilons=8, gaussian_low=1e-2, gradient_low=1e-3, gradient_high=0.3),
+    attacks=AttackSettings(
+        images=40,
+        epsilons=8,
+        gaussian_low=1e-2,
+        gradient_low=1e-3,
+        gradient_high=0.3,
+        published_images=20,
+        published_epsilons=20,
+    ),
     landscape=LandscapeSettings(resolution=20),
 )
 

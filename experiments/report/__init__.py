@@ -35,10 +35,10 @@ def read_results(directory: Path) -> dict[str, Any]:
 
 def _restore_infinite_medians(results: dict[str, Any]) -> None:
     """JSON has no infinity: a null median with more than half of the images censored is an infinite one."""
-    for model in results["models"].values():
+    for model in results.get("models", {}).values():
         for norm in ("critical_l2", "critical_linf"):
             for entry in model.get(norm, {}).values():
-                pairs = zip(entry["median"], entry["censored"], strict=True)
+                pairs = zip(entry.get("median", []), entry.get("censored", []), strict=False)
                 entry["median"] = [math.inf if m is None and c is not None and c > 0.5 else m for m, c in pairs]
 
 

@@ -45,16 +45,24 @@ DEVIATIONS = (
     "Unless the settings say otherwise, a critical distance under noise is taken along one fixed direction per image "
     "and seed. The published code draws new noise at every strength: its first flip is a minimum over many draws and "
     "shrinks with the number of strengths.",
+    "Gradient attacks here follow the gradient of the log odds against the label. It has the direction of the "
+    "cross-entropy's gradient, but keeps it in single precision where the cross-entropy of a confident network has "
+    "rounded to zero; attacks that lose it there make such a network look more robust than it is.",
     "Images that were never flipped are counted as infinitely far in every median and quantile, not dropped.",
     "Gradients of ReLU(h)^4.5 vanish near zero, so a gradient attack that fails may have had no gradient to follow. "
     "Robustness to FGSM and PGD alone proves little; the checks above compare them with plain noise.",
     "The hidden pre-activation is linear in the image, so a Jacobian penalty on it is weight decay under another name. "
     "The published runs did that, at a third of the weight they state; the penalty can act on the activation as well.",
     "The published spectral regularizer seems never to have left its initialization: the target was not tied to "
-    "the scale of the data. A check above tells whether ours moved.",
+    "the scale of the data. Here the target passes through the untrained network's own eigenvalue, unless the settings "
+    "say otherwise, and the eigenvectors are renewed every few batches instead of once an epoch: a network that turns "
+    "a little of its largest variance into the old directions satisfies the penalty without changing its spectrum. A "
+    "check above tells whether ours moved.",
     "Eigenvalues below about 1e-7 of the first are rounding in single precision. Covariances here are accumulated in "
     "double precision around the true mean, and a fit stops where rounding begins. The published spectrum of the "
     "Krotov–Hopfield layer bends inside its fit window near that level, so its exponent may hold some rounding.",
+    "A training counts as converged when its loss fell by less than 1 % from the last tenth of the epochs but one to "
+    "the last; the Krotov–Hopfield model's layer must have converged as well. This threshold is ours.",
     "The published convergence test for rows caught at the wrong attractor cannot fire; ours can.",
     "Whether there is anything to prune is not decided by a χ² likelihood-ratio test, which is not valid for the "
     "components of a mixture. With a single mode nothing is pruned.",

@@ -62,8 +62,8 @@ class KrotovHopfield:
 
     def check(self, hidden: int) -> None:
         """Raise ValueError for values outside their range, or for fewer hidden units than k."""
-        if not self.p >= 2:
-            raise ValueError(f"p must be at least 2, got {self.p}")
+        if not (np.isfinite(self.p) and self.p >= 2):
+            raise ValueError(f"p must be finite and at least 2, got {self.p}")
         if self.k < 2:
             raise ValueError(f"k must be at least 2, got {self.k}")
         if hidden < self.k:
@@ -302,9 +302,9 @@ def epoch(
     Returns:
         The next state and what the epoch looked like.
     """
+    if not 1 <= batch_size <= len(images):
+        raise ValueError(f"batch_size must lie between 1 and the number of images, {len(images)}, got {batch_size}")
     batches = len(images) // batch_size
-    if not batches:
-        raise ValueError(f"a batch of {batch_size} needs at least as many images, got {len(images)}")
     order = jax.random.permutation(jax.random.fold_in(state.key, state.epoch), len(images))
 
     def step(carry: tuple[Array, Array], batch: Array) -> tuple[tuple[Array, Array], Array]:
@@ -352,5 +352,5 @@ def convergence(rule: KrotovHopfield, synapses: Float[Array, "hidden inputs"]) -
     close = jnp.abs(row_norms(synapses, rule.p) - rule.radius) <= NORM_TOLERANCE
     attractor = -rule.radius * synapses.shape[1] ** (-1 / rule.p)
     wrong = jnp.mean(synapses, axis=1) < attractor / 2
-    accepted = bool(jnp.mean(~close) < UNCONVERGED_SHARE) and not bool(jnp.any(wrong))
+    accepted = int(jnp.sum(~close)) < UNCONVERGED_SHARE * len(close) and not bool(jnp.any(wrong))
     return Convergence(close, wrong, accepted)

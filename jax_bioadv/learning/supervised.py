@@ -166,7 +166,7 @@ def make_epoch(
         if not batches:
             raise ValueError(f"a batch of {batch_size} needs at least as many images, got {len(data.images)}")
         order_key, penalty_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
-        order = jax.random.permutation(order_key, len(data.images))[: batches * batch_size]
+        order = jax.random.permutation(order_key, samples)[: batches * batch_size]
 
         def step(aux: Any, carry: Any, batch: tuple[Array, Array]) -> tuple[Any, EpochInfo]:
             parameters, statistics, optimizer_state = carry
