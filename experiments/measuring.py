@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.settings import PUBLISHED_NOISE, AttackSettings
+from experiments.settings import PUBLISHED_NOISE, AttackSettings, SpectraSettings
 from experiments.study import Study, purpose_key
 from experiments.tasks import Outcome, Task, progress
 from experiments.training import cut_outcome, decide_cut
@@ -22,9 +22,7 @@ def _preactivation_covariance(kernel: jax.Array, images: jax.Array) -> np.ndarra
     return spectra.covariance(np.asarray(jnp.matmul(images, kernel, precision="highest")))
 
 
-def _fit(study: Study, kind: str, eigenvalues: np.ndarray) -> dict[str, Any]:
-    settings = study.settings.spectra
-    last = settings.last_on_images if kind == "images" else settings.last_on_noise
+def _fit(settings: SpectraSettings, eigenvalues: np.ndarray, last: int) -> dict[str, Any]:
     try:
         fit = spectra.fit_power_law(eigenvalues, settings.first, last)
     except spectra.FitImpossible as error:
@@ -33,13 +31,15 @@ def _fit(study: Study, kind: str, eigenvalues: np.ndarray) -> dict[str, Any]:
 
 
 def _spectra_outcome(study: Study, covariances: Mapping[str, np.ndarray], populations: bool) -> Outcome:
-    """Eigenvalues and fits of covariances named ``images``, ``noise`` or those with a suffix."""
+    """Eigenvalues and fits of a layer's covariances, named ``images``, ``noise`` or those with a suffix."""
+    settings = study.settings.spectra
     eigenvalues = {name: spectra.covariance_spectrum(covariance) for name, covariance in covariances.items()}
     for name, covariance in covariances.items() if populations else ():
-        sizes = [size for size in study.settings.spectra.populations if size < len(covariance)]
+        sizes = [size for size in settings.populations if size < len(covariance)]
         for size, values in spectra.subpopulation_spectra(covariance, sizes).items():
             eigenvalues[f"{name}_first_{size}"] = values
-    fits = {name: _fit(study, name.split("_")[0], values) for name, values in eigenvalues.items()}
+    last = {"images": settings.last_on_images, "noise": settings.last_on_noise}
+    fits = {name: _fit(settings, values, last[name.split("_")[0]]) for name, values in eigenvalues.items()}
     # A few units alone have too few eigenvalues for the window; that is no finding.
     fits = {name: fit for name, fit in fits.items() if name in covariances or "impossible" not in fit}
     return Outcome({"fits": fits}, eigenvalues)
@@ -84,9 +84,12 @@ def run_noise_start_spectra(study: Study, task: Task, needed: Mapping[str, Outco
 
 
 def run_data_spectra(study: Study, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+    settings = study.settings.spectra
     inputs = {"images": np.asarray(study.test_images), "noise": study.noise}
-    covariances = {name: spectra.covariance(images) for name, images in inputs.items()}
-    return _spectra_outcome(study, covariances, populations=False)
+    eigenvalues = {kind: spectra.covariance_spectrum(spectra.covariance(images)) for kind, images in inputs.items()}
+    last = {"images": settings.last_on_data, "noise": settings.last_on_noise}
+    fits = {kind: _fit(settings, values, last[kind]) for kind, values in eigenvalues.items()}
+    return Outcome({"fits": fits}, eigenvalues)
 
 
 def run_untrained_spectra(study: Study, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:

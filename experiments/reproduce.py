@@ -24,7 +24,7 @@ from experiments.settings import PRESETS, Preset, Settings
 from experiments.study import Study
 from experiments.tasks import Ledger, exclusive, progress
 from jax_bioadv import data
-from jax_bioadv.storage import StorageError, write_json
+from jax_bioadv.storage import write_json
 
 logger = logging.getLogger("experiments")
 
@@ -81,6 +81,10 @@ def _logging_to(directory: Path) -> Iterator[None]:
         one.handlers, one.propagate = [file, terminal], False
     try:
         yield
+    except Exception:
+        terminal.setLevel(logging.CRITICAL)  # the terminal gets the message alone, from main
+        logger.exception("stopped by an error")
+        raise
     finally:
         for one, (level, handlers, propagate) in zip(loggers, before, strict=True):
             one.setLevel(level)
@@ -93,7 +97,7 @@ def run(command: Command) -> Path:
 
     Raises:
         ValueError: a setting that cannot work, before any work.
-        StorageError: the folder cannot be written.
+        OSError: the folder cannot be written.
     """
     directory = command.out or Path("runs") / command.preset
     stages = [stage.strip() for stage in command.stages.split(",")]
@@ -128,7 +132,7 @@ def _run_stages(study: Study, stages: list[str]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     try:
         run(parse(sys.argv[1:] if arguments is None else arguments))
-    except (ValueError, StorageError) as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -45,7 +45,7 @@ class Collector:
         """The outcome of a task that was done and did not diverge."""
         outcome = self.ledger.find(task)
         if outcome is not None and outcome.diverged:
-            self.note(f"{task.name}: {outcome.diverged}")
+            self.note(outcome.diverged)
             return None
         return outcome
 
@@ -60,7 +60,7 @@ class Collector:
         found: dict[str, Any] = {}
         for kind in dict.fromkeys(["images", "noise", *kinds]):
             fits = [None if outcome is None else outcome.values["fits"].get(kind) for outcome in outcomes]
-            for seed, fit in zip(self.seeds, fits, strict=False):
+            for seed, fit in zip(self.seeds, fits, strict=True):
                 if fit is not None and "impossible" in fit:
                     self.note(f"spectrum of {name} on {kind.replace('_', ' ')}, seed {seed}: {fit['impossible']}")
             found[kind] = {key: [fit.get(key) if fit else None for fit in fits] for key in FIT_KEYS}
@@ -129,7 +129,7 @@ def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
     untrained = [collector.outcome(plan.untrained_spectra(seed)) for seed in collector.seeds]
     noise_starts = [collector.outcome(plan.noise_start_spectra(seed)) for seed in collector.seeds]
     baselines = {
-        "data": {"spectrum": collector.spectrum([data], "data")},
+        "data": {"spectrum": collector.spectrum([data] * len(collector.seeds), "data")},
         "untrained": {"spectrum": collector.spectrum(untrained, "untrained")},
         "noise_start": {
             "spectrum": collector.spectrum(noise_starts, "noise-start layer"),
@@ -142,6 +142,8 @@ def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
     for task in plan.all_tasks():
         if ledger.find(task) is not None:
             seconds[task.stage] += ledger.seconds(task)
+        else:
+            collector.note(f"tasks of the stage {task.stage} have not been run; run again without --stages")
     return {
         "schema": SCHEMA,
         "preset": plan.study.preset,

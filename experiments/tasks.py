@@ -2,7 +2,8 @@
 
 A task's fingerprint covers its name, the settings it reads, the data and the fingerprints of the tasks it builds on.
 Its outcome is two files written one after the other, atomically: the arrays, then a small JSON file with the
-fingerprint. A kill between them, or at any other moment, leaves a task that simply runs again.
+fingerprint and checksums of both. A kill between them, or at any other moment, leaves a task that simply runs again,
+and so does a file that was altered.
 """
 
 import contextlib
@@ -69,7 +70,16 @@ class Task:
             "settings": self.settings,
             "needs": {short: task.fingerprint for short, task in self.needs.items()},
         }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return _digest(content)
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class Ledger:
@@ -89,36 +99,47 @@ class Ledger:
         return float(read_json(self._record(task))["seconds"])
 
     def find(self, task: Task) -> Outcome | None:
-        """The task's outcome if it stands on disk, under the same fingerprint and readable."""
+        """The task's outcome if it stands on disk, under the same fingerprint and unaltered."""
         if task.fingerprint in self._cache:
             return self._cache[task.fingerprint]
+        path = self._record(task)
+        if not path.exists():
+            return None
         try:
-            record = read_json(self._record(task))
+            record = read_json(path)
             if record["fingerprint"] != task.fingerprint:
                 return None
-            arrays = read_arrays(self._arrays(task)) if record["arrays"] else {}
-            if sorted(arrays) != record["arrays"]:
-                return None
-        except (StorageError, KeyError, TypeError) as error:
-            if self._record(task).exists():
-                logger.warning("%s: its record cannot be used, it runs again (%s)", task.name, error)
+            if record.pop("checksum") != _digest(record):
+                raise StorageError("the record was altered")
+            arrays = self._read_arrays(task, record["arrays"])
+        except (OSError, KeyError, TypeError, AttributeError) as error:
+            logger.warning("%s: its record cannot be used, it runs again (%s)", task.name, error)
             return None
         self._cache[task.fingerprint] = Outcome(record["values"], arrays)
         return self._cache[task.fingerprint]
+
+    def _read_arrays(self, task: Task, digest: str | None) -> dict[str, np.ndarray]:
+        if digest is None:
+            return {}
+        if _file_digest(self._arrays(task)) != digest:
+            raise StorageError(f"{self._arrays(task)} was altered")
+        return read_arrays(self._arrays(task))
 
     def store(self, task: Task, outcome: Outcome, seconds: float) -> None:
         self._record(task).unlink(missing_ok=True)
         if outcome.arrays:
             write_arrays(self._arrays(task), outcome.arrays)
+        else:
+            self._arrays(task).unlink(missing_ok=True)
         record = {
             "fingerprint": task.fingerprint,
             "stage": task.stage,
             "settings": task.settings,
             "seconds": seconds,
             "values": outcome.values,
-            "arrays": sorted(outcome.arrays),
+            "arrays": _file_digest(self._arrays(task)) if outcome.arrays else None,
         }
-        write_json(self._record(task), record)
+        write_json(self._record(task), {**record, "checksum": _digest(record)})
         self._cache[task.fingerprint] = outcome
 
     def complete(self, task: Task) -> Outcome:
@@ -135,12 +156,11 @@ class Ledger:
         try:
             outcome = Outcome({"diverged": diverged}) if diverged else task.run(task, needed)
         except DivergenceError as error:
-            outcome = Outcome({"diverged": str(error)})
+            outcome = Outcome({"diverged": f"{task.name}: {error}"})
         seconds = time.perf_counter() - started
         self.store(task, outcome, seconds)
-        logger.info(
-            "%-28s %7.1f s%s", task.name, seconds, f"  DIVERGED: {outcome.diverged}" if outcome.diverged else ""
-        )
+        verdict = "  skipped: " if diverged else "  DIVERGED: " if outcome.diverged else ""
+        logger.info("%-28s %7.1f s%s", task.name, seconds, verdict + (outcome.diverged or ""))
         return outcome
 
 

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def rectified_power(preactivation: Float[Array, "*shape"], power: float) -> Float[Array, "*shape"]:
-    """Hidden activation ``ReLU(h)^n``, with the derivative ``n·ReLU(h)^(n-1)`` and 0 wherever h ≤ 0.
+    """Hidden activation ``ReLU(h)^n``, with the derivative ``n·ReLU(h)^(n-1)`` and 0 wherever h ≤ 0; NaN stays NaN.
 
     Whole and half powers, as the published 4.5, are products with a square root: far cheaper than a general power.
     """
@@ -30,7 +30,7 @@ def rectified_power(preactivation: Float[Array, "*shape"], power: float) -> Floa
         result = rectified ** int(whole) * jnp.sqrt(rectified)
     else:
         result = rectified ** (int(whole) if rest == 0 else power)
-    return jnp.where(preactivation > 0, result, 0.0)
+    return jnp.where(preactivation <= 0, 0.0, result)
 
 
 @rectified_power.defjvp
@@ -70,7 +70,7 @@ class Network(nnx.Module):
         batch_norm: bool = False,
         rngs: nnx.Rngs,
     ):
-        if power < 1.0:
+        if not power >= 1.0:
             raise ValueError(f"power must be at least 1 for a finite derivative at 0, got {power}")
         decoder_init = _symmetric_uniform(hidden**-0.5)
         self.power = power
@@ -108,6 +108,7 @@ def logits_function(model: nnx.Module) -> Partial:
     """The model in evaluation mode as a pure function ``images -> logits`` that is itself a pytree of its weights.
 
     Any ``nnx.Module`` whose ``__call__(images)`` gives logits without changing its state will do. The result can be an
-    argument of a jitted function: models of the same shape then share one compilation.
+    argument of a jitted function: models of the same shape then share one compilation. It keeps the weights of now,
+    whatever is later assigned to the model's.
     """
-    return Partial(_merged_call, *nnx.split(model))
+    return Partial(_merged_call, *nnx.split(nnx.clone(model)))

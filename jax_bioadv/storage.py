@@ -1,10 +1,11 @@
 """Results and checkpoints on disk, written so that a kill at any moment leaves the old file or the new one, never half.
 
 Files are written beside their target, flushed to the disk and moved over it. Checkpoints of training states go through
-Orbax, whose saves are atomic as well.
+Orbax, whose saves are atomic as well, with a digest of their content, since Orbax does not notice a changed byte.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import tempfile
@@ -42,7 +43,9 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}. Free some space, then run again.") from error
+        raise StorageError(
+            f"cannot write {path}: {error.strerror or error}. Free some space or choose another folder, then run again."
+        ) from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -72,7 +75,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read an ``.npz`` file; StorageError says which file is missing, truncated or altered."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except Exception as error:  # zipfile, zlib and numpy each have errors of their own for a broken archive
         raise StorageError(f"cannot read {path}: {error}. Delete it and run again.") from error
@@ -98,9 +101,15 @@ class Checkpoints:
             raise StorageError(f"cannot keep checkpoints in {folder}: {error}. Choose a writable folder.") from error
 
     def save(self, step: int, tree: Any) -> None:
-        """Save a state under its step number, and return when it is on the disk."""
+        """Save a state under its step number, and return when it is on the disk.
+
+        Checkpoints of this step and later ones are dropped: whoever saves was not able to go on from them.
+        """
         try:
-            self._manager.save(step, args=self._args.StandardSave(_without_keys(tree)))
+            for stale in [other for other in self._manager.all_steps() if other >= step]:
+                self._manager.delete(stale)  # Orbax would silently keep these and skip this one
+            plain = _without_keys(tree)
+            self._manager.save(step, args=self._args.StandardSave({"tree": plain, "sha256": _digest(plain)}))
         except (OSError, ValueError) as error:
             raise StorageError(f"cannot save a checkpoint: {error}. Free some space, then run again.") from error
 
@@ -111,17 +120,33 @@ class Checkpoints:
             like: a state of the same structure, whose shapes, dtypes and devices the restored one takes.
         """
         plain = _without_keys(like)
+        wanted = {"tree": plain, "sha256": _digest(plain)}
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                restored = self._manager.restore(step, args=self._args.StandardRestore(plain))
-            except (OSError, ValueError, KeyError, TypeError):
-                continue  # written under other settings, or altered; an older one may do
-            return step, jax.tree.map(_with_key, like, restored, is_leaf=_is_key)
+                restored = self._manager.restore(step, args=self._args.StandardRestore(wanted))
+            except Exception:  # for an altered file Orbax raises errors of many kinds, bare Exception among them
+                continue  # altered, or written under other settings; an older one may do
+            tree = restored["tree"]
+            same_shapes = _shapes(tree) == _shapes(plain)  # which Orbax sees to for JAX's arrays alone
+            if same_shapes and np.array_equal(_digest(tree), restored["sha256"]):
+                return step, jax.tree.map(_with_key, like, tree, is_leaf=_is_key)
         return None
 
     def close(self) -> None:
         """Release Orbax's threads."""
         self._manager.close()
+
+
+def _shapes(tree: Any) -> list[tuple[int, ...]]:
+    return [np.shape(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def _digest(tree: Any) -> np.ndarray:
+    """SHA-256 over the bytes of all leaves."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(tree):
+        digest.update(np.asarray(leaf).tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)
 
 
 def _is_key(leaf: Any) -> bool:

@@ -60,6 +60,11 @@ class FrozenFeatures(nnx.Module):
         return self.decoder(features)
 
 
+def _check_steps(steps_per_epoch: int) -> None:
+    if steps_per_epoch < 1:
+        raise ValueError(f"an epoch needs at least one minibatch, got {steps_per_epoch}; is the batch too large?")
+
+
 def stepwise_adam(
     rates: Sequence[float], boundaries: Sequence[int], steps_per_epoch: int
 ) -> optax.GradientTransformation:
@@ -71,7 +76,7 @@ def stepwise_adam(
         steps_per_epoch: minibatches in an epoch.
 
     Raises:
-        ValueError: the two do not fit together, or a rate is not positive.
+        ValueError: the two do not fit together, a rate is not positive, or an epoch has no steps.
     """
     if len(rates) != len(boundaries) + 1:
         raise ValueError(f"{len(rates)} learning rates need {len(rates) - 1} boundaries, got {len(boundaries)}")
@@ -79,6 +84,7 @@ def stepwise_adam(
         raise ValueError(f"learning rates must be positive, got {tuple(rates)}")
     if list(boundaries) != sorted(set(boundaries)):
         raise ValueError(f"boundaries must increase, got {tuple(boundaries)}")
+    _check_steps(steps_per_epoch)
     schedules = [optax.constant_schedule(rate) for rate in rates]
     return optax.adam(optax.join_schedules(schedules, [boundary * steps_per_epoch for boundary in boundaries]))
 
@@ -91,6 +97,7 @@ def decaying_adam(
         raise ValueError(
             f"rate and decay_epochs must be positive, got {rate} and {decay_epochs}; constant_epochs {constant_epochs}"
         )
+    _check_steps(steps_per_epoch)
 
     def schedule(step: Any) -> Any:
         epoch = step // steps_per_epoch
@@ -112,13 +119,13 @@ def init(
     Returns:
         The structure, for :func:`make_epoch` and :func:`trained_model`, and the state at epoch 0.
     """
-    graphdef, parameters, statistics = nnx.split(model, nnx.Param, ...)  # type: ignore[misc]
+    graphdef, parameters, statistics = nnx.split(nnx.clone(model), nnx.Param, ...)  # type: ignore[misc]
     return graphdef, TrainingState(parameters, statistics, optimizer.init(parameters), jnp.array(0), key)
 
 
 def trained_model(graphdef: nnx.GraphDef, state: TrainingState) -> Any:
     """The module again, with the state's weights."""
-    return nnx.merge(graphdef, state.parameters, state.statistics)
+    return nnx.merge(graphdef, state.parameters, state.statistics, copy=True)
 
 
 def make_epoch(
@@ -162,9 +169,10 @@ def make_epoch(
 
     @jax.jit
     def epoch(state: TrainingState, data: TrainingData) -> tuple[TrainingState, EpochInfo]:
-        batches = len(data.images) // batch_size
-        if not batches:
-            raise ValueError(f"a batch of {batch_size} needs at least as many images, got {len(data.images)}")
+        samples = len(data.images)
+        if not 1 <= batch_size <= samples:
+            raise ValueError(f"batch_size must lie between 1 and the number of images, {samples}, got {batch_size}")
+        batches = samples // batch_size
         order_key, penalty_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
         order = jax.random.permutation(order_key, samples)[: batches * batch_size]
 

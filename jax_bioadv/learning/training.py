@@ -70,10 +70,12 @@ def train(
 
     Raises:
         DivergenceError: with the first bad epoch; earlier checkpoints stay.
-        ValueError: no epochs to run.
+        ValueError: no epochs to run, or none between two looks.
     """
     if epochs < 1:
         raise ValueError(f"a training needs at least one epoch, got {epochs}")
+    if check_every < 1:
+        raise ValueError(f"check_every must be at least one epoch, got {check_every}")
     history: dict[str, np.ndarray] = {}
     done = 0
     if checkpoints is not None:

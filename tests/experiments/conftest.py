@@ -1,0 +1,77 @@
+"""One finished smoke run for all tests of the experiment, and the means to go on from it."""
+
+import contextlib
+import dataclasses
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments import reproduce
+from experiments.settings import PRESETS, Settings
+from jax_bioadv import data
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A command that came to its end."""
+
+    directory: Path
+    code: int
+    output: str
+    errors: str
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "log.txt").read_text()
+
+
+def run_command(directory: Path, *arguments: str) -> Run:
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        code = reproduce.main(["--preset", "smoke", "--out", str(directory), *arguments])
+    return Run(directory, code, output.getvalue(), errors.getvalue())
+
+
+@pytest.fixture(scope="session")
+def run_smoke():
+    """Runs the smoke preset in a folder, with more arguments, inside this process."""
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory) -> Run:
+    """The smoke preset, run once; copy the folder before changing anything in it."""
+    return run_command(tmp_path_factory.mktemp("smoke") / "run")
+
+
+@pytest.fixture
+def copied(smoke, tmp_path) -> Path:
+    """A copy of the finished run's folder."""
+    return Path(shutil.copytree(smoke.directory, tmp_path / "run"))
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Skips the drawing, which takes longer than the few tasks that a test lets run."""
+    monkeypatch.setattr(reproduce.drawing, "draw_all", lambda *arguments: [])
+
+
+@pytest.fixture(scope="session")
+def digits() -> data.Dataset:
+    return data.load("digits")
+
+
+def change(settings: Settings, path: str, value: Any) -> Settings:
+    group, _, name = path.rpartition(".")
+    if not group:
+        return dataclasses.replace(settings, **{name: value})
+    return dataclasses.replace(settings, **{group: dataclasses.replace(getattr(settings, group), **{name: value})})
+
+
+@pytest.fixture(scope="session")
+def changed():
+    """The smoke preset with one setting, such as ``layer.epochs``, replaced."""
+    return lambda path, value: change(PRESETS["smoke"], path, value)

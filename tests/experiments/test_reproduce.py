@@ -1,0 +1,513 @@
+"""The whole experiment on scikit-learn's digits: what it leaves behind, and going on after kills and changes."""
+
+import dataclasses
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from experiments import reproduce
+from experiments.settings import ATTACKS, MODELS, PRESETS, PUBLISHED_NOISE
+from jax_bioadv.data import unit_norm, white_noise
+from jax_bioadv.learning.training import DivergenceError
+
+FIGURES = ("figure1", "figure2", "figure3", "figure4", "figureA1", "figureA2", "training_curves")
+SMOKE = PRESETS["smoke"]
+EVERY_ATTACK = (*ATTACKS, PUBLISHED_NOISE)
+# What float32 matrix products of up to a few hundred terms may be off by, relative to the result's size.
+ROUNDING = 1e-5
+
+
+def read_results(directory):
+    """results.json by the letter of the JSON standard, which has neither NaN nor Infinity."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads((directory / "results.json").read_text(), parse_constant=refuse)
+
+
+def without_seconds(results):
+    return {**results, "stages": list(results["stages"])}
+
+
+def arrays(directory, name):
+    with np.load(directory / f"{name}.npz", allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+# The contract of results.json, schema 1.
+
+
+class Contract:
+    """Checks results.json by its schema: keys, types, one entry per seed, ranges; null only where a note says why."""
+
+    def __init__(self, results, settings):
+        self.results, self.settings = results, settings
+        self.seeds = range(settings.seeds)
+
+    def check(self):
+        results = self.results
+        assert type(results["schema"]) is int
+        assert results["schema"] == 1
+        assert results["preset"] in PRESETS
+        assert results["settings"] == json.loads(json.dumps(dataclasses.asdict(self.settings)))
+        assert results["seeds"] == list(self.seeds)
+        assert all(isinstance(note, str) and note for note in results["notes"])
+        assert len(set(results["notes"])) == len(results["notes"])
+        dataset = results["dataset"]
+        assert dataset["name"] == self.settings.dataset
+        assert re.fullmatch("[0-9a-f]{64}", dataset["sha256"])
+        assert (dataset["n_train"], dataset["n_test"]) == (1500, 297)
+        environment = results["environment"]
+        for key in ("jax", "jaxlib", "flax", "optax", "python", "device", "platform", "precision"):
+            assert isinstance(environment[key], str)
+            assert environment[key]
+        assert results["stages"]
+        for stage in results["stages"].values():
+            assert stage["seconds"] >= 0
+        assert set(results["models"]) == set(self.settings.model_names)
+        for model in results["models"].values():
+            self.check_model(model)
+        assert {"data", "untrained"} <= set(results["baselines"])
+        for baseline in results["baselines"].values():
+            self.check_spectra(baseline["spectrum"])
+
+    def per_seed(self, values, right):
+        """One entry per seed, each right or null; the notes must not be empty if one is null."""
+        assert len(values) == len(self.seeds)
+        for value in values:
+            assert (value is None and self.results["notes"]) or right(value), value
+
+    def check_model(self, model):
+        self.per_seed(model["test_accuracy"], share)
+        self.per_seed(model["converged"], lambda value: type(value) is bool)
+        self.per_seed(model["pruned_units"], lambda value: type(value) is int and 0 <= value <= self.settings.hidden)
+        self.per_seed(model["n_attacked"], lambda n: type(n) is int and 0 <= n <= self.settings.attacks.images)
+        self.check_spectra(model["spectrum"])
+        for key in ("critical_l2", "critical_linf"):
+            assert set(ATTACKS) <= set(model[key])
+            for critical in model[key].values():
+                self.check_critical(critical)
+        assert set(ATTACKS) <= set(model["relative_accuracy"])
+        for curve in model["relative_accuracy"].values():
+            self.check_curve(curve)
+        for key in ("activation", "preactivation"):
+            self.per_seed(model["jacobian_norm"][key], positive)
+        for place, accuracy in enumerate(model["test_accuracy"]):
+            gone = [model["converged"][place], model["n_attacked"][place], model["jacobian_norm"]["activation"][place]]
+            gone += [model["critical_l2"][attack]["censored"][place] for attack in ATTACKS]
+            assert all((value is None) == (accuracy is None) for value in gone), "a member is there, or it is not"
+
+    def check_spectra(self, spectra):
+        assert {"images", "noise"} <= set(spectra)
+        for kind, fits in spectra.items():
+            settings = self.settings.spectra
+            last = settings.last_on_images if kind.startswith("images") else settings.last_on_noise
+            self.per_seed(fits["alpha"], positive)
+            self.per_seed(fits["stderr"], positive)
+            self.per_seed(fits["r2"], share)
+            self.per_seed(fits["window"], lambda window: window[0] == 11 and 13 <= window[1] <= last)
+            for members in zip(*(fits[key] for key in ("alpha", "stderr", "r2", "window")), strict=True):
+                assert len({member is None for member in members}) == 1
+
+    def check_critical(self, critical):
+        self.per_seed(critical["censored"], share)
+        assert len(critical["median"]) == len(self.seeds)
+        for median, censored in zip(critical["median"], critical["censored"], strict=True):
+            infinite = censored is None or censored > 0.5
+            assert (median is None) if infinite else positive(median)
+
+    def check_curve(self, curve):
+        epsilons = curve["epsilons"]
+        assert all(low < high for low, high in zip([0, *epsilons[:-1]], epsilons, strict=True))
+        self.per_seed(curve["accuracy"], lambda row: len(row) == len(epsilons) > 1 and all(map(share, row)))
+
+
+def share(value):
+    return type(value) is float and 0 <= value <= 1
+
+
+def positive(value):
+    return type(value) is float and 0 < value < math.inf
+
+
+def test_the_contract_can_be_broken(smoke):
+    results = read_results(smoke.directory)
+    model = results["models"]["bp"]
+    for part, key, wrong in (
+        (results, "schema", 2),
+        (results, "seeds", [0, 1]),
+        (model, "test_accuracy", [1.5]),
+        (model, "test_accuracy", []),
+        (model, "test_accuracy", [None]),
+        (model, "converged", [1]),
+        (model, "n_attacked", [41]),
+        (model["spectrum"]["images"], "alpha", [-1.0]),
+        (model["spectrum"]["noise"], "window", [[11, 101]]),
+        (model["critical_l2"]["pgd"], "median", [None]),
+        (model["relative_accuracy"]["fgsm"], "accuracy", [[0.5]]),
+        (results["models"], "bp", None),
+    ):
+        right = part[key]
+        part[key] = wrong
+        with pytest.raises((AssertionError, TypeError)):
+            Contract(results, SMOKE).check()
+        part[key] = right
+    Contract(results, SMOKE).check()
+
+
+# What a run leaves behind.
+
+
+def test_the_run_ends_well_and_keeps_the_contract(smoke):
+    assert smoke.code == 0
+    results = read_results(smoke.directory)
+    Contract(results, SMOKE).check()
+    assert set(results["models"]) == set(MODELS)
+    assert set(results["stages"]) == {"layer", "train", "spectra", "jacobian", "attacks", "landscape"}
+    assert results["changed_settings"] == []
+
+
+def test_nothing_is_missing_in_a_run_in_which_nothing_diverged(smoke):
+    def nulls(content):
+        if isinstance(content, dict):
+            return sum(nulls(value) for value in content.values())
+        return sum(map(nulls, content)) if isinstance(content, list) else content is None
+
+    results = read_results(smoke.directory)
+    for model in results["models"].values():
+        assert not nulls({key: model[key] for key in ("test_accuracy", "n_attacked", "converged", "jacobian_norm")})
+        assert not nulls(model["spectrum"])
+    assert not nulls(results["baselines"])
+
+
+def test_the_terminal_gets_the_log_and_no_progress_bars_where_it_is_none(smoke):
+    assert smoke.output == ""
+    assert "\r" not in smoke.errors
+    assert "it/s" not in smoke.errors
+    written = [line.split(" experiments INFO ")[-1] for line in smoke.log.splitlines()]
+    assert smoke.errors.splitlines() == written
+    assert len(written) > 40
+
+
+def test_every_figure_is_there_as_png_and_as_pdf(smoke):
+    folder = smoke.directory / "figures"
+    assert {path.name for path in folder.iterdir()} == {f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")}
+    for name in FIGURES:
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG\r\n")
+        assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_the_report_needs_nothing_from_outside(smoke):
+    page = (smoke.directory / "report.html").read_text()
+    assert page.count('src="data:image/png;base64,') == len(FIGURES)
+    page = re.sub('src="data:image/png;base64,[^"]*"', "", page)
+    for fetched in ("src=", "srcset", "<link", "<script", "<iframe", "<object", "@import", "url(", "file:"):
+        assert fetched not in page, fetched
+    assert "not available" not in page.split('id="deviations"')[0].split('id="measurements"')[1]
+
+
+def test_nothing_unfinished_is_left(smoke):
+    names = {path.name for path in smoke.directory.iterdir()}
+    assert names == {".lock", "log.txt", "results.json", "report.html", "figures", "models", "arrays", "stages"}
+    assert not [path for path in smoke.directory.rglob("*") if path.name.startswith(".") and path.name != ".lock"]
+    tasks = {path.stem for path in (smoke.directory / "stages").iterdir()}
+    assert tasks == {path.stem for folder in ("models", "arrays") for path in (smoke.directory / folder).iterdir()}
+
+
+# The numbers, computed again from what was stored.
+
+
+@pytest.fixture(scope="module")
+def test_images(digits):
+    return unit_norm(digits.test_images, 3.0).astype(np.float64)
+
+
+def preactivation(weights, images):
+    return images @ weights["weights/encoder/kernel"].astype(np.float64)
+
+
+def logits(model, weights, images):
+    activation = np.maximum(preactivation(weights, images), 0) ** (4.5 if model == "kh" else 1.0)
+    if model == "spectral":
+        deviation = np.sqrt(weights["weights/norm/var"] + 1e-5)
+        activation = (activation - weights["weights/norm/mean"]) / deviation
+        activation = activation * weights["weights/norm/scale"] + weights["weights/norm/bias"]
+    return activation @ weights["weights/decoder/kernel"].astype(np.float64) + weights["weights/decoder/bias"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_test_accuracy_follows_from_the_stored_weights(model, smoke, digits, test_images):
+    outputs = logits(model, arrays(smoke.directory, f"models/{model}-0"), test_images)
+    accuracy = (outputs.argmax(axis=1) == digits.test_labels).mean()
+    best, second = -np.sort(-outputs, axis=1)[:, :2].T
+    undecided = (best - second < ROUNDING * np.abs(outputs).max()).mean()
+    [stored] = read_results(smoke.directory)["models"][model]["test_accuracy"]
+    assert abs(stored - accuracy) <= undecided
+    assert undecided < 0.02
+    assert stored > 0.5, "chance is 0.1"
+
+
+def test_the_hybrids_first_layer_is_the_pruned_layer(smoke):
+    hybrid, layer = arrays(smoke.directory, "models/kh-0"), arrays(smoke.directory, "arrays/layer-0")
+    kept = layer["synapses"] * hybrid["keep"][:, None]
+    np.testing.assert_array_equal(hybrid["weights/encoder/kernel"], (kept * np.abs(kept)).T)
+    assert read_results(smoke.directory)["models"]["kh"]["pruned_units"] == [int((~hybrid["keep"]).sum())]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_jacobian_norms_follow_from_the_stored_weights(model, smoke, test_images):
+    weights = arrays(smoke.directory, f"models/{model}-0")
+    power = 4.5 if model == "kh" else 1.0
+    hidden, columns = preactivation(weights, test_images), weights["weights/encoder/kernel"].astype(np.float64)
+    slopes = power * np.where(hidden > 0, np.maximum(hidden, 0) ** (power - 1), 0.0)
+    norms = np.sqrt((slopes**2) @ (columns**2).sum(axis=0))
+    stored = arrays(smoke.directory, f"arrays/jacobian-{model}-0")["activation"]
+    np.testing.assert_allclose(stored, norms, rtol=100 * ROUNDING)
+    found = read_results(smoke.directory)["models"][model]["jacobian_norm"]
+    assert found["activation"][0] == pytest.approx(stored.mean(), rel=ROUNDING)
+    assert found["preactivation"][0] == pytest.approx(np.linalg.norm(columns), rel=ROUNDING)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("kind", ["images", "noise"])
+def test_spectra_and_exponents_follow_from_the_stored_weights(model, kind, smoke, test_images):
+    weights = arrays(smoke.directory, f"models/{model}-0")
+    inputs = test_images if kind == "images" else white_noise(0, 500, 64).astype(np.float64)
+    kept = weights.get("keep", np.ones(48, bool))
+    eigenvalues = np.linalg.eigvalsh(np.cov(preactivation(weights, inputs)[:, kept].T))[::-1]
+    stored = arrays(smoke.directory, f"arrays/spectra-{model}-0")[kind]
+    np.testing.assert_allclose(stored, eigenvalues, rtol=1e-3, atol=1e-6 * eigenvalues[0])
+    fit = {key: found for key, [found] in read_results(smoke.directory)["models"][model]["spectrum"][kind].items()}
+    first, last = fit["window"]
+    ranks = np.arange(first, last + 1)
+    slope, _ = np.polyfit(np.log(ranks), np.log(stored[ranks - 1]), 1)
+    assert fit["alpha"] == pytest.approx(-slope, rel=1e-6)
+    assert (stored[ranks - 1] > 1e-7 * stored[0]).all()
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("attack", EVERY_ATTACK)
+def test_the_robustness_in_the_results_is_that_of_the_images(model, attack, smoke, digits, test_images):
+    found, stored = read_results(smoke.directory)["models"][model], arrays(smoke.directory, f"arrays/{attack}-{model}-0")
+    published = attack == PUBLISHED_NOISE
+    count = SMOKE.attacks.published_images if published else SMOKE.attacks.images
+    steps = SMOKE.attacks.published_epsilons if published else SMOKE.attacks.epsilons
+    success, images = stored["success"], stored["images"]
+    assert success.shape == (steps, count)
+    assert success.dtype == bool
+    shapes = {key: array.shape for key, array in stored.items()}
+    per_image = ("images", "critical_l2", "critical_linf", "gradient_vanished")
+    per_epsilon = ("epsilons", "relative_accuracy")
+    assert shapes == {"success": (steps, count)} | dict.fromkeys(per_image, (count,)) | dict.fromkeys(
+        per_epsilon, (steps,)
+    )
+    assert published or found["n_attacked"] == [count]
+
+    outputs = logits(model, arrays(smoke.directory, f"models/{model}-0"), test_images)
+    correct = np.flatnonzero(outputs.argmax(axis=1) == digits.test_labels)
+    np.testing.assert_array_equal(images, correct[:count])
+
+    curve = found["relative_accuracy"][attack]
+    np.testing.assert_array_equal(curve["epsilons"], stored["epsilons"])
+    np.testing.assert_allclose(curve["accuracy"], [(~success).mean(axis=1)], rtol=1e-12)
+    for norm in ("l2", "linf"):
+        lengths = stored[f"critical_{norm}"]
+        np.testing.assert_array_equal(np.isfinite(lengths), success.any(axis=0))
+        median = np.sort(lengths)[(count - 1) // 2]
+        expected = median if np.isfinite(median) else None
+        assert found[f"critical_{norm}"][attack]["median"] == [expected]
+        assert found[f"critical_{norm}"][attack]["censored"] == [pytest.approx(np.isinf(lengths).mean())]
+    if attack in ("fgsm", "pgd"):
+        flipped = np.isfinite(stored["critical_linf"])
+        largest = stored["epsilons"][success.argmax(axis=0)]
+        assert (stored["critical_linf"][flipped] <= largest[flipped] * (1 + ROUNDING)).all()
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_weak_attacks_leave_the_accuracy_and_strong_ones_take_it(model, attack, smoke):
+    [accuracy] = read_results(smoke.directory)["models"][model]["relative_accuracy"][attack]["accuracy"]
+    assert accuracy[0] >= 0.95
+    assert accuracy[-1] < 0.5
+
+
+# Going on.
+
+
+def stamps(directory):
+    return {path: path.stat().st_mtime_ns for name in ("stages", "arrays", "models") for path in (directory / name).iterdir()}
+
+
+def test_the_same_command_again_runs_nothing_and_finds_the_same(copied):
+    """As a user starts it: from the shell, without a terminal."""
+    before, results = stamps(copied), (copied / "results.json").read_bytes()
+    pictures = {path: path.read_bytes() for path in (copied / "figures").iterdir()}
+    command = [sys.executable, "-m", "experiments.reproduce", "--preset", "smoke", "--out", str(copied)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
+    count = len(list((copied / "stages").iterdir()))
+    assert ended.stdout == ""
+    assert ended.stderr.splitlines() == [
+        f"smoke on digits: {count} tasks, {count} already done",
+        f"done: {copied / 'report.html'}",
+    ]
+    assert stamps(copied) == before
+    assert (copied / "results.json").read_bytes() == results
+    assert {path: path.read_bytes() for path in (copied / "figures").iterdir()} == pictures
+
+
+def test_a_changed_setting_runs_again_what_depends_on_it(copied, run_smoke, no_figures):
+    before = stamps(copied)
+    run = run_smoke(copied, "--landscape.resolution", "10")
+    assert run.code == 0
+    changed = {path.stem for path, stamp in stamps(copied).items() if stamp != before[path]}
+    assert changed == {f"landscape-{model}" for model in MODELS}
+    results = read_results(copied)
+    assert results["changed_settings"] == ["landscape"]
+    Contract(results, dataclasses.replace(SMOKE, landscape=dataclasses.replace(SMOKE.landscape, resolution=10))).check()
+
+
+def test_fewer_models_are_taken_from_what_is_there(copied, run_smoke, no_figures, smoke):
+    before = stamps(copied)
+    assert run_smoke(copied, "--models", "l2,kh").code == 0
+    assert stamps(copied) == before
+    found, whole = read_results(copied), read_results(smoke.directory)
+    assert list(found["models"]) == ["l2", "kh"]
+    assert all(found["models"][model] == whole["models"][model] for model in found["models"])
+
+
+def test_stages_that_were_not_run_are_told(tmp_path, run_smoke):
+    run = run_smoke(tmp_path, "--stages", "layer", "--models", "bp")
+    assert run.code == 0
+    assert {path.stem for path in (tmp_path / "stages").iterdir()} == {"noise-start-layer-0"}
+    results = read_results(tmp_path)
+    Contract(results, dataclasses.replace(SMOKE, models="bp")).check()
+    for stage in ("train", "spectra", "jacobian", "attacks", "landscape"):
+        assert any(f"stage {stage} have not been run" in note for note in results["notes"])
+    assert any(note.startswith("figure1 was not drawn") for note in results["notes"])
+    assert "have not been run" in (tmp_path / "report.html").read_text()
+
+
+DRIVER = """
+import contextlib, functools, os, signal, sys
+from experiments import measuring, reproduce, tasks, training
+
+victim, limit, arguments = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
+
+@contextlib.contextmanager
+def progress(what, total, unit):
+    with tasks.progress(what, total, unit) as advance:
+        done = 0
+        def counted(more):
+            nonlocal done
+            done += more
+            print(what, more, flush=True)
+            if what == victim and done >= limit:
+                os.kill(os.getpid(), signal.SIGKILL)
+            advance(more)
+        yield counted
+
+training.progress = measuring.progress = progress
+training.train = functools.partial(training.train, checkpoint_seconds=0.0, check_every=2)
+sys.exit(reproduce.main(arguments))
+"""
+
+
+def killed(directory, victim, limit):
+    """Run the smoke preset with a checkpoint every two epochs, until a bar has advanced so far, and kill it there."""
+    command = [sys.executable, "-c", DRIVER, victim, str(limit), "--preset", "smoke", "--out", str(directory)]
+    ended = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    return ended.stdout.splitlines()
+
+
+def test_after_kills_a_run_ends_in_the_same_bits(copied, smoke, run_smoke, no_figures):
+    """Killed in a layer's training, in a network's, and in an attack; each run goes on where the one before stood."""
+    missing = ("layer-0", "spectral-0", "fgsm-kh-0", "pgd-spectral-0")
+    for name in missing:
+        for path in copied.rglob(f"{name}.*"):
+            path.unlink()
+    (copied / "results.json").unlink()
+
+    steps = killed(copied, "train layer-0", 5)
+    assert steps == ["train layer-0 1"] * 5
+    assert not (copied / "stages" / "layer-0.json").exists()
+
+    steps = killed(copied, "train spectral-0", 3)
+    assert steps == ["train layer-0 4", *["train layer-0 1"] * 2, *["train spectral-0 1"] * 3]
+    layer_record = (copied / "stages" / "layer-0.json").read_bytes()
+
+    steps = killed(copied, "pgd on spectral-0", 1)
+    trained = [step for step in steps if step.startswith("train")]
+    assert trained == ["train spectral-0 2", *["train spectral-0 1"] * 4]
+    assert not (copied / "stages" / "pgd-spectral-0.json").exists()
+
+    assert run_smoke(copied).code == 0
+    assert (copied / "stages" / "layer-0.json").read_bytes() == layer_record
+    assert without_seconds(read_results(copied)) == without_seconds(read_results(smoke.directory))
+    for path in [*(smoke.directory / "arrays").iterdir(), *(smoke.directory / "models").iterdir()]:
+        twin = copied / path.relative_to(smoke.directory)
+        assert twin.read_bytes() == path.read_bytes(), path.name
+    assert not (copied / "checkpoints").exists()
+
+
+# Several seeds, and members that diverge.
+
+
+def test_one_diverged_member_of_two_seeds_is_null_and_leaves_the_others(copied, run_smoke, smoke, monkeypatch):
+    real = reproduce.drawing.Plan  # the plan looks its training up at the time of the call
+    assert real is reproduce.Plan
+    training = sys.modules["experiments.training"]
+    run_backprop = training.run_backprop
+
+    def diverging(study, model, seed, task, needed):
+        if (model, seed) == ("bp", 1):
+            raise DivergenceError(2, "loss is nan", "Lower the learning rate.")
+        return run_backprop(study, model, seed, task, needed)
+
+    monkeypatch.setattr(training, "run_backprop", diverging)
+    run = run_smoke(copied, "--models", "bp,l2", "--seeds", "2")
+    assert run.code == 0
+    results, alone = read_results(copied), read_results(smoke.directory)
+    Contract(results, dataclasses.replace(SMOKE, models="bp,l2", seeds=2)).check()
+    bp, l2 = results["models"]["bp"], results["models"]["l2"]
+    assert bp["test_accuracy"] == [*alone["models"]["bp"]["test_accuracy"], None]
+    assert bp["critical_l2"]["pgd"]["median"][1] is bp["spectrum"]["noise"]["alpha"][1] is None
+    assert bp["relative_accuracy"]["fgsm"]["accuracy"][0] == alone["models"]["bp"]["relative_accuracy"]["fgsm"]["accuracy"][0]
+    assert l2["test_accuracy"][0] == alone["models"]["l2"]["test_accuracy"][0]
+    assert l2["test_accuracy"][1] > 0.5
+    assert l2["jacobian_norm"]["activation"][0] != l2["jacobian_norm"]["activation"][1], "seeds differ"
+    [note] = [note for note in results["notes"] if "diverged" in note]
+    assert note.startswith("bp-1: training diverged in epoch 2: loss is nan")
+    assert "bp-1: training diverged in epoch 2" in (copied / "report.html").read_text()
+    assert {path.stem for path in (copied / "figures").iterdir()} == set(FIGURES)
+
+
+def test_if_everything_diverges_the_report_says_so(tmp_path, run_smoke):
+    rates = [f"--{group}.learning-rate{s}" for group, s in (("layer", ""), ("noise-start", ""), ("backprop", "s"))]
+    run = run_smoke(tmp_path, "--models", "kh,bp", *(word for rate in rates for word in (rate, "1e30")))
+    assert run.code == 0
+    results = read_results(tmp_path)
+    for model in results["models"].values():
+        assert model["test_accuracy"] == model["converged"] == model["n_attacked"] == [None]
+    diverged = {note.split(":")[0] for note in results["notes"] if "training diverged" in note}
+    assert diverged == {"layer-0", "noise-start-layer-0", "bp-0"}
+    undrawn = {note.split()[0] for note in results["notes"] if "was not drawn" in note}
+    assert undrawn == set(FIGURES) - {"figure2"}, "figure 2 has the data and the untrained network"
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {"figure2"}
+    page = (tmp_path / "report.html").read_text()
+    assert all(f"{name}: training diverged" in page for name in diverged)
+    assert not list((tmp_path / "models").glob("*")) if (tmp_path / "models").exists() else True
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a terminal of its own")
+def test_shutil_is_not_needed():
+    assert shutil

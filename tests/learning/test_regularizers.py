@@ -1,0 +1,323 @@
+"""Regularizers: against automatic differentiation and constructed spectra, and the spectral one at its work."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from jax_bioadv.analysis.spectra import fit_power_law, linear_spectrum
+from jax_bioadv.learning import supervised
+from jax_bioadv.learning.regularizers import (
+    Batch,
+    Regularizer,
+    SpectralTarget,
+    TrainingData,
+    combine,
+    hidden_spectrum,
+    image_covariance,
+    jacobian,
+    no_refresh,
+    projected_jacobian,
+    spectral,
+    weight_decay,
+)
+from jax_bioadv.models import Network
+
+KEY = jax.random.key(5)
+INPUTS, HIDDEN, CLASSES = 12, 8, 3
+# Sums of about a hundred float32 products of one sign, or nearly so, some raised to the power 7.
+ROUNDING = 3e-5
+
+
+def network(power=1.0, seed=0, **options):
+    return Network(INPUTS, HIDDEN, CLASSES, power=power, rngs=nnx.Rngs(seed), **options)
+
+
+def batch_of(model, images):
+    return Batch(images, jnp.zeros(len(images), jnp.int32), model.preactivation(images))
+
+
+@pytest.fixture
+def images():
+    return jax.random.normal(jax.random.key(1), (20, INPUTS))
+
+
+def penalty(regularizer, model, images, key=KEY):
+    return float(regularizer.penalty(model, batch_of(model, images), None, key))
+
+
+def gradient(regularizer, model, images, aux=None):
+    """Of the penalty, with respect to the weights and through the pre-activation, as in a training."""
+    graphdef, parameters, rest = nnx.split(model, nnx.Param, ...)
+
+    def loss(parameters):
+        model = nnx.merge(graphdef, parameters, rest)
+        return regularizer.penalty(model, batch_of(model, images), aux, KEY)
+
+    return jax.grad(loss)(parameters)
+
+
+# --- sums ---
+
+
+def test_weight_decay_counts_every_parameter_once(images):
+    model = network(batch_norm=True)
+    parameters = [model.encoder.kernel, model.decoder.kernel, model.decoder.bias, model.norm.scale, model.norm.bias]
+    model.norm.mean[...] = jnp.full(HIDDEN, 100.0)  # a statistic is no parameter
+    expected = 5e-4 * sum(float(np.sum(np.asarray(each[...], np.float64) ** 2)) for each in parameters)
+    assert penalty(weight_decay(), model, images) == pytest.approx(expected, rel=ROUNDING)
+
+
+def test_a_sum_adds_and_gives_each_part_its_own_aux_and_key(images):
+    received = []
+
+    def part(name, value):
+        def observe(model, batch, aux, key):
+            received.append((name, aux, tuple(np.asarray(jax.random.key_data(key)))))
+            return jnp.float32(value)
+
+        return Regularizer(lambda model, data: f"aux of {name}", observe)
+
+    both = combine(part("a", 2.0), part("b", 3.0), combine(part("c", 4.0)))
+    model = network()
+    aux = both.refresh(model, TrainingData(images, jnp.zeros(len(images), jnp.int32)))
+    assert both.penalty(model, batch_of(model, images), aux, KEY) == 9.0
+    assert [(name, aux) for name, aux, _ in received] == [(name, f"aux of {name}") for name in "abc"]
+    assert len({key for *_, key in received}) == 3
+    assert tuple(np.asarray(jax.random.key_data(KEY))) not in {key for *_, key in received}
+
+
+def test_the_sum_of_none_is_zero(images):
+    assert combine().refresh(network(), None) == ()
+    assert combine().penalty(network(), batch_of(network(), images), (), KEY) == 0.0
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("make", [weight_decay, jacobian, spectral, lambda weight: projected_jacobian(lambda m, x: x, weight)])
+def test_weights_must_be_finite_and_not_negative(make, weight):
+    with pytest.raises(ValueError, match="weight"):
+        make(weight)
+
+
+# --- Jacobians ---
+
+
+def mean_squared_norm(function, images):
+    return float(jnp.mean(jnp.sum(jax.vmap(jax.jacfwd(function))(images) ** 2, axis=(1, 2))))
+
+
+def test_the_jacobian_of_the_preactivation_is_weight_decay_on_the_first_layer(images):
+    model = network()
+    found = penalty(jacobian(0.1), model, images)
+    assert found == pytest.approx(0.1 * mean_squared_norm(lambda x: model.preactivation(x[None])[0], images), rel=ROUNDING)
+    assert found == pytest.approx(0.1 * float(jnp.sum(model.encoder.kernel[...] ** 2)), rel=ROUNDING)
+
+
+@pytest.mark.parametrize("power", [1.0, 4.5])
+def test_the_jacobian_of_the_activation_is_the_jacobian(images, power):
+    model = network(power)
+    expected = mean_squared_norm(lambda x: model.activation(x[None])[0], images)
+    assert penalty(jacobian(0.1, target="activation"), model, images) == pytest.approx(0.1 * expected, rel=ROUNDING)
+
+
+@pytest.mark.parametrize("power", [1.0, 4.5])
+def test_the_gradient_of_the_jacobian_is_the_gradient_of_the_jacobian_and_finite_where_a_row_is_pruned(images, power):
+    model = network(power)
+    model.encoder.kernel[...] = model.encoder.kernel[...].at[:, 2].set(0.0)
+    found = gradient(jacobian(0.1, target="activation"), model, images)["encoder"]["kernel"][...]
+
+    def oracle(kernel):
+        slopes = power * jnp.maximum(images @ kernel, 0.0) ** (power - 1) * (images @ kernel > 0)
+        return 0.1 * jnp.mean(jnp.einsum("bh,ih->b", slopes**2, kernel**2))
+
+    kept = np.arange(HIDDEN) != 2
+    expected = jax.grad(oracle)(model.encoder.kernel[...])
+    np.testing.assert_allclose(found[:, kept], expected[:, kept], rtol=1e-4, atol=1e-4 * jnp.abs(expected[:, kept]).max())
+    np.testing.assert_array_equal(found[:, 2], 0.0)
+
+
+def test_an_unknown_target_is_refused():
+    # the type checker of the tests would refuse it first
+    with pytest.raises(ValueError, match="target must be 'preactivation' or 'activation'"):
+        jacobian.__wrapped__(target="logits")
+
+
+def test_the_projected_jacobian_estimates_that_of_any_function_without_bias(images):
+    model, draws = network(2.0), 4000
+    jacobians = np.asarray(jax.vmap(jax.jacrev(lambda x: model(x[None])[0]))(images[:1]), np.float64)
+    gram = jacobians[0] @ jacobians[0].T
+    exact = np.trace(gram)
+    found = penalty(projected_jacobian(lambda model, x: model(x[None])[0], 0.1, 1), model, jnp.tile(images[:1], (draws, 1)))
+    # v uniform on the sphere in C dimensions: the variance of C·vᵀGv is (2C tr G² − 2 (tr G)²) / (C + 2)
+    deviation = np.sqrt((2 * CLASSES * np.trace(gram @ gram) - 2 * exact**2) / (CLASSES + 2))
+    assert abs(found / 0.1 - exact) < 4 * deviation / np.sqrt(draws)
+
+
+def test_the_projected_jacobian_of_one_output_is_exact(images):
+    # In one dimension every unit vector is ±1, so that nothing is left to chance: the squared gradient.
+    model = network(2.0)
+    exact = mean_squared_norm(lambda x: model(x[None])[0, :1], images)
+    found = penalty(projected_jacobian(lambda model, x: model(x[None])[0, :1], 0.1, 3), model, images)
+    assert found == pytest.approx(0.1 * exact, rel=ROUNDING)
+
+
+def test_another_key_projects_elsewhere(images):
+    regularizer = projected_jacobian(lambda model, x: model(x[None])[0])
+    first, again, other = (penalty(regularizer, network(), images, jax.random.key(seed)) for seed in (0, 0, 1))
+    assert first == again != other
+
+
+# --- spectra ---
+
+
+def batch_with_variances(variances, scale=1.0):
+    """Pre-activations of exactly these variances along the coordinate axes, about a mean that is not 0."""
+    signs = np.array([[(-1) ** (row >> unit) for unit in range(len(variances))] for row in range(2 ** len(variances))])
+    preactivation = jnp.asarray(scale * signs * np.sqrt(variances) + 3.0, jnp.float32)
+    return Batch(jnp.zeros((len(signs), 1)), jnp.zeros(len(signs), jnp.int32), preactivation)
+
+
+def spectral_penalty(variances, wanted, weight=1.0, first=1, rotation=None):
+    batch, basis = batch_with_variances(np.asarray(variances)), jnp.eye(len(variances))
+    if rotation is not None:
+        batch, basis = batch._replace(preactivation=batch.preactivation @ rotation.T), rotation
+    target = SpectralTarget(basis, jnp.asarray(wanted, jnp.float32))
+    return float(spectral(weight, first=first).penalty(None, batch, target, KEY))
+
+
+def test_a_batch_on_target_costs_nothing_in_whatever_basis():
+    wanted = np.arange(1, 6) ** -1.0
+    # A variance of numbers up to 4 of order 1 is wrong by some 1e-6; the penalty is linear in that above the target.
+    assert spectral_penalty(wanted, wanted) == pytest.approx(0.0, abs=1e-5)
+    rotation = jnp.linalg.qr(jax.random.normal(KEY, (5, 5)))[0]
+    assert spectral_penalty(wanted, wanted, rotation=rotation) == pytest.approx(0.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(("ratio", "cost"), [(1.5, 0.25 + 0.5), (3.0, 4.0 + 2.0), (0.5, 0.25), (0.0, 1.0)])
+def test_what_is_above_the_target_costs_more_than_what_is_below(ratio, cost):
+    wanted = np.arange(1, 5) ** -2.0
+    assert spectral_penalty(ratio * wanted, wanted, weight=2.0) == pytest.approx(2.0 * cost, rel=1e-4)  # as above
+
+
+def test_one_eigenvalue_off_is_shared_by_all():
+    variances, wanted = np.array([1.0, 1.0, 1 / 3, 1 / 4]), np.array([1.0, 1 / 2, 1 / 3, 1 / 4])
+    assert spectral_penalty(variances, wanted) == pytest.approx((1.0 + 1.0) / 4, rel=1e-4)
+
+
+def test_eigenvalues_before_the_first_are_left_alone():
+    wanted = np.array([1.0, 1 / 2, 1 / 3, 1 / 4])
+    off = np.array([7.0, 0.01, 1 / 3, 2 / 4])
+    assert spectral_penalty(off, wanted, first=3) == pytest.approx((0.0 + 2.0) / 2, rel=1e-4)
+    assert spectral_penalty(off, wanted, first=2) > 0.6
+
+
+def covariance_data(images):
+    return TrainingData(images, jnp.zeros(len(images), jnp.int32), image_covariance(images))
+
+
+def test_the_published_target_is_the_power_law_as_it_stands_and_the_anchored_one_goes_through_the_data(images):
+    model, ranks = network(), np.arange(1.0, HIDDEN + 1)
+    data = covariance_data(images)
+    published = spectral(exponent=2.62).refresh(model, data).variances
+    np.testing.assert_allclose(published, ranks**-2.62, rtol=1e-5)  # float32 powers
+    anchored = spectral(exponent=2.62, first=3, anchor=0.7).refresh(model, data).variances
+    assert anchored[2] == np.float32(0.7)
+    np.testing.assert_allclose(anchored / anchored[0], ranks**-2.62, rtol=1e-5)
+
+
+def test_the_basis_diagonalizes_the_covariance_of_the_preactivation(images):
+    model, data = network(), covariance_data(images)
+    eigenvalues, eigenvectors = hidden_spectrum(model, data.covariance)
+    covariance = np.cov(np.asarray(model.preactivation(images), np.float64).T, bias=True)
+    expected = np.linalg.eigvalsh(covariance)[::-1]
+    # Rounding of float32 is relative to the largest eigenvalue.
+    np.testing.assert_allclose(eigenvalues, expected, rtol=0, atol=ROUNDING * expected[0])
+    basis = np.asarray(spectral().refresh(model, data).eigenvectors)
+    np.testing.assert_allclose(basis.T @ covariance @ basis, np.diag(expected), rtol=0, atol=ROUNDING * expected[0])
+
+
+@pytest.mark.parametrize("scale", [0.25, 4.0])  # powers of two, which are exact
+def test_an_anchor_that_scales_with_the_images_makes_the_penalty_the_same(images, scale):
+    model = network()
+
+    def value(images, anchored):
+        data = covariance_data(images)
+        eigenvalues, _ = hidden_spectrum(model, data.covariance)
+        regularizer = spectral(anchor=float(eigenvalues[0]) if anchored else None)
+        return float(regularizer.penalty(model, batch_of(model, images), regularizer.refresh(model, data), KEY))
+
+    assert value(scale * images, True) == pytest.approx(value(images, True), rel=1e-4)
+    assert value(scale * images, False) != pytest.approx(value(images, False), rel=0.1)
+
+
+def test_the_gradient_of_the_spectral_penalty_is_finite_and_moves_the_first_layer_alone(images):
+    model, data = network(), covariance_data(images)
+    model.encoder.kernel[...] = model.encoder.kernel[...].at[:, 2].set(0.0)  # an eigenvalue that is 0
+    regularizer = spectral()
+    leaves = gradient(regularizer, model, images, regularizer.refresh(model, data))
+    assert np.isfinite(leaves["encoder"]["kernel"][...]).all()
+    assert np.any(leaves["encoder"]["kernel"][...] != 0)
+    np.testing.assert_array_equal(leaves["decoder"]["kernel"][...], 0.0)
+
+
+def test_a_target_without_the_covariance_of_the_images_is_refused(images):
+    with pytest.raises(ValueError, match="covariance"):
+        spectral().refresh(network(), TrainingData(images, jnp.zeros(len(images), jnp.int32)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"exponent": 0.0}, "exponent"), ({"exponent": float("nan")}, "exponent"), ({"first": 0}, "first"), ({"anchor": 0.0}, "anchor")],
+)
+def test_targets_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        spectral(**options)
+
+
+def test_a_first_eigenvalue_that_the_layer_has_not_is_refused(images):
+    with pytest.raises(ValueError, match=f"first = {HIDDEN + 1} lies beyond the {HIDDEN}"):
+        spectral(first=HIDDEN + 1).refresh(network(), covariance_data(images))
+
+
+def test_the_covariance_of_the_images_is_about_their_mean(images):
+    shifted = images + 10.0
+    # Numbers of order 10 whose squares of order 100 cancel would lose more than that.
+    np.testing.assert_allclose(image_covariance(shifted), np.cov(np.asarray(images).T, bias=True), rtol=0, atol=1e-5)
+
+
+def test_spectral_regularization_reaches_its_spectrum():
+    inputs, hidden, count = 48, 24, 2000
+    generator = np.random.default_rng(0)
+    rotation = np.linalg.qr(generator.normal(size=(inputs, inputs)))[0]
+    images = jnp.asarray((generator.normal(size=(count, inputs)) / np.arange(1, inputs + 1)) @ rotation.T, jnp.float32)
+    data = TrainingData(images, jnp.asarray(generator.integers(0, 4, count)), image_covariance(images))
+
+    untrained = Network(inputs, hidden, 4, batch_norm=True, rngs=nnx.Rngs(0))
+    eigenvalues, _ = hidden_spectrum(untrained, data.covariance)
+    regularizer = spectral(anchor=float(eigenvalues[0]))
+    optimizer = optax.adam(1e-2)
+    graphdef, state = supervised.init(KEY, untrained, optimizer)
+    epoch = supervised.make_epoch(graphdef, optimizer, regularizer, batch_size=250, refresh_every=1)
+    for _ in range(40):
+        state, _ = epoch(state, data)
+    trained = supervised.trained_model(graphdef, state)
+
+    def cost(model):
+        return float(regularizer.penalty(model, batch_of(model, images), regularizer.refresh(model, data), KEY))
+
+    def exponent(model):
+        spectrum = linear_spectrum(model.encoder.kernel[...].T, np.cov(np.asarray(images, np.float64).T, bias=True))
+        return fit_power_law(spectrum, 1, 20).alpha
+
+    # The published network had its penalty and its exponents left where they started.
+    assert cost(trained) < cost(untrained) / 20
+    assert exponent(untrained) > 2
+    assert abs(exponent(trained) - 1) < 0.1
+    kernels = untrained.encoder.kernel[...], trained.encoder.kernel[...]
+    assert jnp.linalg.norm(kernels[1] - kernels[0]) > jnp.linalg.norm(kernels[0])
+
+
+def test_no_refresh_is_what_it_says(images):
+    assert no_refresh(network(), covariance_data(images)) is None

@@ -1,0 +1,280 @@
+"""Supervised training on scikit-learn's digits: it learns, with the published rates, the same bits every time."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from jax_bioadv.data import load, unit_norm
+from jax_bioadv.learning import supervised
+from jax_bioadv.learning.regularizers import Regularizer, TrainingData, combine
+from jax_bioadv.models import Network, logits_function
+
+HIDDEN, BATCH = 16, 100
+
+
+def training_data(images, labels):
+    return TrainingData(jnp.asarray(unit_norm(images)), jnp.asarray(labels, jnp.int32))
+
+
+@pytest.fixture(scope="module")
+def digits():
+    dataset = load("digits")
+    return training_data(dataset.train_images, dataset.train_labels)
+
+
+@pytest.fixture(scope="module")
+def unseen():
+    dataset = load("digits")
+    return training_data(dataset.test_images, dataset.test_labels)
+
+
+def network(seed=0, **options):
+    return Network(64, HIDDEN, 10, rngs=nnx.Rngs(seed), **options)
+
+
+def assert_same_bits(left, right):
+    for one, other in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+        if jax.dtypes.issubdtype(one.dtype, jax.dtypes.prng_key):
+            one, other = jax.random.key_data(one), jax.random.key_data(other)
+        np.testing.assert_array_equal(one, other, strict=True)
+
+
+class Training:
+    """A network, plain Adam, and one compiled epoch, shared by the tests that need no other."""
+
+    def __init__(self):
+        self.optimizer = optax.adam(1e-2)
+        self.graphdef = supervised.init(jax.random.key(0), network(), self.optimizer)[0]
+        self.epoch = supervised.make_epoch(self.graphdef, self.optimizer, batch_size=BATCH)
+
+    def start(self, seed=0, order=0):
+        return supervised.init(jax.random.key(order), network(seed), self.optimizer)[1]
+
+    def run(self, state, data, epochs):
+        infos = []
+        for _ in range(epochs):
+            state, info = self.epoch(state, data)
+            infos.append(info)
+        return state, infos
+
+
+@pytest.fixture(scope="module")
+def training():
+    return Training()
+
+
+def test_digits_are_learnt(training, digits, unseen):
+    state, infos = training.run(training.start(), digits, 15)
+    assert infos[-1].cross_entropy < 0.5 * infos[0].cross_entropy
+    assert infos[-1].accuracy > max(0.8, infos[0].accuracy)
+    logits = logits_function(supervised.trained_model(training.graphdef, state))(unseen.images)
+    assert jnp.mean(jnp.argmax(logits, axis=1) == unseen.labels) > 0.8
+    for info in infos:
+        assert info.penalty == 0
+        assert info.loss == info.cross_entropy
+
+
+def test_the_first_epoch_at_no_rate_reports_the_loss_of_the_start(digits):
+    # At a rate of 0 the means over the batches are the means over the 1500 images, whatever their order.
+    optimizer = optax.sgd(0.0)
+    graphdef, state = supervised.init(jax.random.key(0), network(), optimizer)
+    after, info = supervised.make_epoch(graphdef, optimizer, batch_size=500)(state, digits)
+    logits = np.asarray(network()(digits.images), np.float64)
+    entropies = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(logits)), digits.labels]
+    np.testing.assert_allclose(info.cross_entropy, entropies.mean(), rtol=1e-5)  # float32 sums of 1500 numbers
+    np.testing.assert_allclose(info.accuracy, np.mean(logits.argmax(axis=1) == digits.labels), rtol=1e-5)
+    assert_same_bits(after.parameters, state.parameters)
+
+
+def test_the_same_seed_gives_the_same_bits_and_every_epoch_its_own_order(training, digits):
+    first, _ = training.run(training.start(), digits, 2)
+    again, _ = training.run(training.start(), digits, 2)
+    assert_same_bits(first, again)
+    other, _ = training.run(training.start(order=1), digits, 2)
+    start = training.start()
+    later, _ = training.run(start._replace(epoch=start.epoch + 1), digits, 1)
+    sooner, _ = training.run(start, digits, 1)
+    for left, right in ((first, other), (sooner, later)):
+        assert not np.array_equal(left.parameters["encoder"]["kernel"][...], right.parameters["encoder"]["kernel"][...])
+
+
+def test_an_incomplete_last_batch_is_left_out(training, digits):
+    # An image has an influence on the result if and only if it is in a batch: 12 images make two of 5.
+    epoch = supervised.make_epoch(training.graphdef, training.optimizer, batch_size=5)
+    few = TrainingData(digits.images[:12], digits.labels[:12])
+
+    def loss(images):
+        return float(epoch(training.start(), few._replace(images=images))[1].loss)
+
+    usual = loss(few.images)
+    assert sum(loss(few.images.at[image].multiply(0.5)) != usual for image in range(12)) == 10
+
+
+def test_no_regularizer_is_the_sum_of_none(training, digits):
+    epoch = supervised.make_epoch(training.graphdef, training.optimizer, combine(), batch_size=BATCH)
+    assert_same_bits(epoch(training.start(), digits), training.epoch(training.start(), digits))
+
+
+def test_seeds_in_one_program_are_the_seeds_one_by_one(training, digits):
+    seeds = 3
+    states = [training.start(seed, order=seed) for seed in range(seeds)]
+    together = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    together, infos = jax.vmap(training.epoch, in_axes=(0, None))(together, digits)
+    for seed in range(seeds):
+        alone, info = training.epoch(states[seed], digits)
+        mine = jax.tree.map(lambda leaf, seed=seed: leaf[seed], together)
+        # Adam's first steps divide a gradient by its own size, so the rounding of a gradient near 0 can turn a step of
+        # 1e-2 around; 15 steps, most of them smaller. One per cent of the rate bounds what is common.
+        found, expected = mine.parameters["encoder"]["kernel"][...], alone.parameters["encoder"]["kernel"][...]
+        assert np.quantile(np.abs(found - expected), 0.99) < 1e-4
+        np.testing.assert_allclose(infos.loss[seed], info.loss, rtol=1e-4)
+        np.testing.assert_array_equal(jax.random.key_data(mine.key), jax.random.key_data(alone.key))
+
+
+def test_an_epoch_is_traced_once_and_refreshes_as_often_as_asked_and_nothing_else_depends_on_that(digits):
+    traces, refreshed = [], []
+
+    def refresh(model, data):
+        jax.debug.callback(lambda: refreshed.append(None))
+
+    def penalty(model, batch, aux, key):
+        traces.append(None)
+        return jax.random.normal(key) * jnp.mean(batch.images[:, 20])
+
+    optimizer = optax.sgd(0.0)
+    graphdef, state = supervised.init(jax.random.key(0), network(), optimizer)
+    infos = []
+    for every, times in ((None, 1), (4, 4)):  # of 15 batches, before the 1st, 5th, 9th and 13th
+        epoch = supervised.make_epoch(
+            graphdef, optimizer, Regularizer(refresh, penalty), batch_size=BATCH, refresh_every=every
+        )
+        before = len(refreshed)
+        after, info = epoch(state, digits)
+        jax.effects_barrier()
+        assert len(refreshed) - before == times
+        infos.append(info)
+        first = len(traces)
+        epoch(after, digits)
+        assert len(traces) == first > 0
+    # The same batches get the same keys; 15 float32 numbers of order 0.1 are summed in another order.
+    np.testing.assert_allclose(infos[0], infos[1], rtol=1e-5, atol=1e-7)
+
+
+def test_batch_norm_keeps_nine_tenths_of_its_statistics_and_evaluation_uses_nothing_else(digits):
+    optimizer = optax.sgd(0.0)
+    model = network(batch_norm=True)
+    model.norm.mean[...] = jnp.arange(HIDDEN, dtype=jnp.float32)
+    model.norm.var[...] = 1 + jnp.arange(HIDDEN, dtype=jnp.float32)
+    graphdef, state = supervised.init(jax.random.key(0), model, optimizer)
+    state, _ = supervised.make_epoch(graphdef, optimizer, batch_size=1500)(state, digits)
+    activation = np.asarray(model.activation(digits.images), np.float64)
+    # The variance is a difference of two numbers of order 1 in float32.
+    np.testing.assert_allclose(
+        state.statistics["norm"]["mean"][...], 0.9 * np.arange(HIDDEN) + 0.1 * activation.mean(axis=0), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        state.statistics["norm"]["var"][...], 0.9 * (1 + np.arange(HIDDEN)) + 0.1 * activation.var(axis=0), rtol=1e-5
+    )
+    logits_of = logits_function(supervised.trained_model(graphdef, state))
+    neighbours = 100 * digits.images[1:50]
+    alone, among_others = logits_of(digits.images[:1]), logits_of(jnp.concatenate([digits.images[:1], neighbours]))
+    np.testing.assert_allclose(alone, among_others[:1], rtol=1e-5, atol=1e-5)  # other sums' order, no leaking
+
+
+def test_a_decoder_on_frozen_features_trains_the_decoder_alone(digits):
+    model = network(power=4.5)
+    features = TrainingData(model.activation(digits.images), digits.labels)
+    optimizer = optax.adam(1e-2)
+    graphdef, state = supervised.init(jax.random.key(0), supervised.FrozenFeatures(model.decoder), optimizer)
+    assert sorted(leaf.shape for leaf in jax.tree.leaves(state.parameters)) == [(10,), (HIDDEN, 10)]
+    epoch = supervised.make_epoch(graphdef, optimizer, batch_size=BATCH)
+    state, first = epoch(state, features)
+    for _ in range(3):
+        state, info = epoch(state, features)
+    assert info.cross_entropy < first.cross_entropy
+    before = np.asarray(network(power=4.5).encoder.kernel[...])
+    model.decoder = supervised.trained_model(graphdef, state).decoder
+    np.testing.assert_array_equal(model.encoder.kernel[...], before)
+    # The whole network and the decoder on its features are the same function; sums of 16 numbers of order 1.
+    np.testing.assert_allclose(
+        model(digits.images), supervised.trained_model(graphdef, state).decode(features.images), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_state_and_its_models_do_not_share_what_can_be_assigned_to():
+    optimizer, model = optax.adam(1e-3), network()
+    graphdef, state = supervised.init(jax.random.key(0), model, optimizer)
+    kernel = np.asarray(model.encoder.kernel[...])
+    model.encoder.kernel[...] = jnp.zeros_like(kernel)
+    supervised.trained_model(graphdef, state).encoder.kernel[...] = jnp.zeros_like(kernel)
+    np.testing.assert_array_equal(supervised.trained_model(graphdef, state).encoder.kernel[...], kernel)
+
+
+# --- optimizers ---
+
+
+def rates(optimizer, steps):
+    """Sizes of the updates for a constant gradient, which are Adam's learning rates."""
+    gradient = jnp.ones(())
+
+    def step(state, _):
+        update, state = optimizer.update(gradient, state)
+        return state, -update
+
+    return np.asarray(jax.lax.scan(step, optimizer.init(gradient), length=steps)[1])
+
+
+def test_backpropagation_has_the_published_steps_of_its_rate():
+    steps_per_epoch, published = 3, [1e-3, 5e-4, 2e-4, 1e-4, 1e-5]
+    found = rates(supervised.stepwise_adam(published, [31, 91, 121, 161], steps_per_epoch), 170 * steps_per_epoch)
+    expected = np.repeat(published, np.array([31, 60, 30, 40, 9]) * steps_per_epoch)
+    # Adam corrects its moments for their start: a few roundings each, of 1 - 0.999^t, which at t = 1 has lost 3 digits.
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_spectral_regularization_has_the_published_decay_of_its_rate():
+    steps_per_epoch = 2
+    found = rates(supervised.decaying_adam(1e-3, 90, 30.0, steps_per_epoch), 200 * steps_per_epoch)
+    epochs = np.repeat(np.arange(200), steps_per_epoch)
+    np.testing.assert_allclose(found, 1e-3 * np.exp(-np.maximum(epochs - 90, 0) / 30), rtol=1e-4)  # as above
+    assert found[90 * steps_per_epoch] == pytest.approx(1e-3, rel=1e-4)
+    assert found[120 * steps_per_epoch] == pytest.approx(1e-3 / np.e, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([1e-3], [3], 5), "boundaries"),
+        (([1e-3, 1e-4], [], 5), "boundaries"),
+        (([1e-3, 0.0], [3], 5), "positive"),
+        (([float("nan")], [], 5), "positive"),
+        (([1e-3, 1e-4, 1e-5], [4, 3], 5), "increase"),
+        (([1e-3, 1e-4, 1e-5], [4, 4], 5), "increase"),
+        (([1e-3, 1e-4], [4], 0), "minibatch"),
+    ],
+)
+def test_steps_that_do_not_fit_together_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        supervised.stepwise_adam(*arguments)
+
+
+@pytest.mark.parametrize("arguments", [(0.0, 9, 3.0, 5), (1e-3, -1, 3.0, 5), (1e-3, 9, 0.0, 5), (1e-3, 9, 3.0, 0)])
+def test_decays_that_make_no_sense_are_refused(arguments):
+    with pytest.raises(ValueError, match=r"positive|minibatch"):
+        supervised.decaying_adam(*arguments)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 1501])
+def test_batches_that_the_data_cannot_fill_are_refused(training, digits, batch_size):
+    epoch = supervised.make_epoch(training.graphdef, training.optimizer, batch_size=batch_size)
+    with pytest.raises(ValueError, match="batch_size must lie between 1 and the number of images, 1500"):
+        epoch(training.start(), digits)
+
+
+@pytest.mark.parametrize("every", [0, -2])
+def test_refreshes_need_a_batch_in_between(training, every):
+    with pytest.raises(ValueError, match="refresh_every"):
+        supervised.make_epoch(training.graphdef, training.optimizer, refresh_every=every)
