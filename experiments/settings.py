@@ -302,8 +302,8 @@ PAPER = Settings()
 QUICK = Settings(
     hidden=500,
     layer=LayerSettings(epochs=15, start="samples"),
-    noise_start=LayerSettings(epochs=40, learning_rate=0.04),
-    noise_start_hidden=200,
+    noise_start=LayerSettings(epochs=40, batch_size=500),
+    noise_start_hidden=100,
     decoder=DecoderSettings(epochs=300),
     backprop=BackpropSettings(epochs=15, learning_rates=(1e-3, 3e-4), boundaries=(12,)),
     spectral=SpectralSettings(constant_epochs=12, decay_epochs=2.0),

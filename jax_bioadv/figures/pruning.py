@@ -71,7 +71,7 @@ def _draw_tiles(panel: Axes, synapses: np.ndarray, shape: tuple[int, int, int], 
     rows = -(-len(picked) // columns)
     height, width = shape[:2]
     gap = max(1, height // 10)
-    mosaic = np.ones((rows * (height + gap), columns * (width + gap), shape[2]))
+    mosaic = np.full((rows * (height + gap), columns * (width + gap), shape[2]), np.nan)
     for place, unit in enumerate(picked):
         top, left = (place // columns) * (height + gap), (place % columns) * (width + gap)
         mosaic[top : top + height, left : left + width] = _tile(synapses[unit], shape)
@@ -81,10 +81,10 @@ def _draw_tiles(panel: Axes, synapses: np.ndarray, shape: tuple[int, int, int], 
         )
         panel.add_patch(frame)
     if shape[2] == 3:
-        panel.imshow(mosaic, interpolation="nearest")
+        panel.imshow(np.nan_to_num(mosaic, nan=1.0), interpolation="nearest")
     else:
-        blank = np.ma.masked_array(mosaic.mean(axis=2), mask=(mosaic == 1.0).all(axis=2) & _gaps(mosaic, shape, gap))
-        panel.imshow(blank, cmap="PuOr", vmin=0.0, vmax=1.0, interpolation="nearest")
+        tiles = np.ma.masked_invalid(mosaic.mean(axis=2))
+        panel.imshow(tiles, cmap="PuOr", vmin=0.0, vmax=1.0, interpolation="nearest")
     panel.set_xlim(-1.5, mosaic.shape[1] - gap + 0.5)
     panel.set_ylim(mosaic.shape[0] - gap + 0.5, -1.5)
     panel.set_axis_off()
@@ -94,11 +94,6 @@ def _draw_tiles(panel: Axes, synapses: np.ndarray, shape: tuple[int, int, int], 
             Line2D([], [], color=PRUNED, linewidth=2.5, linestyle=BROKEN, label=f"pruned ({int((~kept).sum())})")
         )
     panel.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, fontsize=12)
-
-
-def _gaps(mosaic: np.ndarray, shape: tuple[int, int, int], gap: int) -> np.ndarray:
-    row, column = np.indices(mosaic.shape[:2])
-    return np.logical_or(row % (shape[0] + gap) >= shape[0], column % (shape[1] + gap) >= shape[1])
 
 
 def _draw_histogram(panel: Axes, log_variances: np.ndarray, cut: Cut) -> None:
