@@ -9,7 +9,7 @@ from flax import nnx
 from jax_bioadv.models import Network, logits_function, rectified_power
 
 EPSILON = float(np.finfo(np.float32).eps)
-POWERS = [1.0, 1.5, 2.0, 2.7, 4.5]
+POWERS = [1.0, 2.7, 4.5]
 
 
 def value(parameter):
@@ -18,11 +18,11 @@ def value(parameter):
 
 @pytest.mark.parametrize("power", POWERS)
 def test_the_network_is_its_formula(power):
-    network = Network(7, 5, 3, power=power, rngs=nnx.Rngs(0))
-    images = jax.random.uniform(jax.random.key(0), (4, 7))
+    network = Network(6, 4, 3, power=power, rngs=nnx.Rngs(0))
+    images = jax.random.uniform(jax.random.key(0), (5, 6))
     hidden = np.maximum(np.asarray(images, np.float64) @ value(network.encoder.kernel), 0) ** power
     expected = hidden @ value(network.decoder.kernel) + value(network.decoder.bias)
-    # Sums of 7 and of 5 numbers of order 1, and a power that multiplies errors by n.
+    # Sums of 6 and of 4 numbers of order 1, and a power that multiplies errors by n.
     np.testing.assert_allclose(network(images), expected, rtol=0, atol=50 * power * EPSILON * (1 + hidden.max()))
     np.testing.assert_allclose(network.activation(images), hidden, rtol=0, atol=50 * power * EPSILON * hidden.max())
     np.testing.assert_array_equal(network(images), network.decode(network.preactivation(images)))
@@ -30,12 +30,12 @@ def test_the_network_is_its_formula(power):
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_parameters_and_outputs_have_the_shapes_of_the_architecture(batch_norm):
-    network = Network(7, 5, 3, batch_norm=batch_norm, rngs=nnx.Rngs(0))
+    network = Network(6, 4, 3, batch_norm=batch_norm, rngs=nnx.Rngs(0))
     shapes = sorted(parameter.shape for parameter in jax.tree.leaves(nnx.state(network, nnx.Param)))
-    assert shapes == sorted([(7, 5), (5, 3), (3,)] + [(5,), (5,)] * batch_norm)  # no bias in the encoder
-    images = jnp.zeros((4, 7))
-    assert network.preactivation(images).shape == network.activation(images).shape == (4, 5)
-    assert network(images).shape == (4, 3)
+    assert shapes == sorted([(6, 4), (4, 3), (3,)] + [(4,), (4,)] * batch_norm)  # no bias in the encoder
+    images = jnp.zeros((5, 6))
+    assert network.preactivation(images).shape == network.activation(images).shape == (5, 4)
+    assert network(images).shape == (5, 3)
 
 
 def test_the_network_starts_as_published():
@@ -67,8 +67,8 @@ def test_powers_with_an_infinite_or_no_slope_at_zero_are_refused(power):
 def test_the_activation_and_its_derivative_are_the_power_and_zero_from_zero_on(power):
     below = jnp.array([-1e30, -1.0, -1e-30, -0.0, 0.0])
     above = jnp.array([1e-30, 1e-3, 0.5, 1.0, 3.0, 20.0])
-    slope = jax.vmap(jax.grad(lambda h: rectified_power(h, power)))
-    curvature = jax.vmap(jax.grad(jax.grad(lambda h: rectified_power(h, power))))
+    slope = jax.jit(jax.vmap(jax.grad(lambda h: rectified_power(h, power))))
+    curvature = jax.jit(jax.vmap(jax.grad(jax.grad(lambda h: rectified_power(h, power)))))
     for function in (lambda h: rectified_power(h, power), slope, curvature):
         np.testing.assert_array_equal(function(below), 0.0)
     exact = np.asarray(above, np.float64)
@@ -77,24 +77,24 @@ def test_the_activation_and_its_derivative_are_the_power_and_zero_from_zero_on(p
     tolerance = {"rtol": 10 * power * EPSILON, "atol": smallest}
     np.testing.assert_allclose(rectified_power(above, power), exact**power, **tolerance)
     np.testing.assert_allclose(slope(above), power * exact ** (power - 1), **tolerance)
-    if power in (1.0, 2.0, 4.5):  # others have a curvature that diverges at 0
-        expected = power * (power - 1) * exact ** max(power - 2, 0)
-        np.testing.assert_allclose(curvature(above), expected, **tolerance)
+    expected = power * (power - 1) * exact ** (power - 2)
+    np.testing.assert_allclose(curvature(above), expected, **tolerance)
 
 
 def test_a_number_that_is_none_stays_visible():
     # A diverged training or a broken attack must not look like a silent unit.
     assert np.isnan(rectified_power(jnp.array([jnp.nan]), 4.5)).all()
-    network = Network(3, 2, 2, rngs=nnx.Rngs(0))
-    network.encoder.kernel[...] = jnp.full((3, 2), jnp.nan)
-    assert np.isnan(network(jnp.ones((1, 3)))).all()
+    network = Network(6, 4, 3, rngs=nnx.Rngs(0))
+    network.encoder.kernel[...] = jnp.full((6, 4), jnp.nan)
+    assert np.isnan(network(jnp.ones((5, 6)))).all()
 
 
 def test_the_batch_gradient_of_a_steep_network_is_finite_at_zero():
     network = Network(6, 4, 3, power=4.5, rngs=nnx.Rngs(0))
     graphdef, parameters = nnx.split(network)
-    images = jnp.zeros((2, 6)).at[1].set(-1.0)
-    gradients = jax.grad(lambda p, x: jnp.sum(nnx.merge(graphdef, p)(x) ** 2), argnums=(0, 1))(parameters, images)
+    images = jnp.asarray(np.repeat([[0.0], [-1.0]], 6, axis=1), jnp.float32)
+    gradient = jax.jit(jax.grad(lambda p, x: jnp.sum(nnx.merge(graphdef, p)(x) ** 2), argnums=(0, 1)))
+    gradients = gradient(parameters, images)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
     np.testing.assert_array_equal(gradients[1][0], 0.0)
 
@@ -107,7 +107,7 @@ def test_models_of_one_shape_share_one_trace():
         traces.append(None)
         return logits_of(images).sum()
 
-    images = jnp.ones((2, 6))
+    images = jnp.ones((5, 6))
     networks = [Network(6, 4, 3, power=4.5, batch_norm=True, rngs=nnx.Rngs(seed)) for seed in range(3)]
     found = [float(accuracy(logits_function(network), images)) for network in networks]
     assert len(traces) == 1
@@ -137,7 +137,7 @@ def test_evaluation_leaves_batch_norm_as_it_is_and_training_does_not():
 
 def test_a_logits_function_keeps_the_weights_it_was_made_of():
     network = Network(6, 4, 3, rngs=nnx.Rngs(0))
-    images = jnp.ones((2, 6))
+    images = jnp.ones((5, 6))
     logits_of = logits_function(network)
     expected = np.asarray(network(images))
     network.encoder.kernel[...] = jnp.zeros((6, 4))

@@ -8,7 +8,6 @@ import os
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from flax import nnx
 
@@ -43,9 +42,14 @@ def test_a_file_appears_whole_and_with_the_permissions_of_any_other(tmp_path):
 def test_an_exception_leaves_the_old_content_and_nothing_beside_it(tmp_path, error):
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(error), atomic_file(path) as stream:
-        stream.write(b"half of the ne")
-        raise error
+
+    def fail():
+        with atomic_file(path) as stream:
+            stream.write(b"half of the ne")
+            raise error
+
+    with pytest.raises(error):
+        fail()
     assert contents(tmp_path) == {"file": b"old"}
 
 
@@ -176,9 +180,8 @@ def test_the_state_of_a_supervised_training_comes_back(open_checkpoints):
         return supervised.init(jax.random.key(seed), network, optimizer)[1]
 
     saved = state(1)
-    gradient = jax.tree.map(jnp.ones_like, saved.parameters)
-    updates, moments = optimizer.update(gradient, saved.optimizer, saved.parameters)
-    saved = saved._replace(parameters=optax.apply_updates(saved.parameters, updates), optimizer=moments)
+    moments = jax.tree.map(lambda leaf: jnp.asarray(np.full(leaf.shape, 3, leaf.dtype)), saved.optimizer)
+    saved = saved._replace(optimizer=moments)
     open_checkpoints().save(1, saved)
     step, found = open_checkpoints().restore_last(state(2))
     assert step == 1

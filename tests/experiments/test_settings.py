@@ -110,9 +110,7 @@ def test_a_value_that_cannot_work_whatever_the_data_is_refused_before_they_are_f
 def test_boundaries_must_increase(changed):
     for boundaries in ((3, 2), (3, 3)):
         settings = changed("backprop.learning_rates", (1e-2, 1e-3, 1e-4))
-        settings = dataclasses.replace(
-            settings, backprop=dataclasses.replace(settings.backprop, boundaries=boundaries)
-        )
+        settings = dataclasses.replace(settings, backprop=dataclasses.replace(settings.backprop, boundaries=boundaries))
         with pytest.raises(ValueError, match=r"backprop\.boundaries must increase"):
             settings.check_values()
 

@@ -162,9 +162,10 @@ def test_a_stop_while_an_outcome_is_stored_leaves_no_outcome(tmp_path, monkeypat
     def stop(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(tasks, stopped, stop)
-        Chain(tmp_path, settings=5).complete()
+        with pytest.raises(KeyboardInterrupt):
+            Chain(tmp_path, settings=5).complete()
     assert Chain(tmp_path, settings=0).complete() == ["middle"]
     assert Chain(tmp_path, settings=5).complete() == ["middle", "last"]
 
@@ -293,7 +294,7 @@ def test_the_layer_of_figure_a1_is_not_trained_twice(digits, changed):
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
     with exclusive(tmp_path / "run"):
-        with pytest.raises(StorageError, match="another run is working in .*run; wait for it or choose another --out"):
+        with pytest.raises(StorageError, match=r"another run is working in .*run; wait for it or choose another --out"):
             exclusive(tmp_path / "run").__enter__()
         with exclusive(tmp_path / "other"):
             pass
