@@ -194,19 +194,14 @@ def minibatch_increment(
     overlaps = jnp.matmul(images, effective_weights(synapses, rule.p).T, precision=precision)
     ranks = _ranked(overlaps, rule.k)
     winners, pushed = ranks[0], ranks[-1]
-    overlap_of = lambda units: jnp.take_along_axis(overlaps, units[:, None], axis=1)[:, 0]  # noqa: E731
-    decay = (
-        jnp.zeros_like(synapses[:, 0])
-        .at[winners]
-        .add(overlap_of(winners))
-        .at[pushed]
-        .add(-rule.delta * overlap_of(pushed))
-    )
     if accumulation == "scatter":
+        won, lost = (jnp.take_along_axis(overlaps, rank[:, None], axis=1)[:, 0] for rank in (winners, pushed))
+        decay = jnp.zeros_like(synapses[:, 0]).at[winners].add(won).at[pushed].add(-rule.delta * lost)
         attraction = jnp.zeros_like(synapses).at[winners].add(images).at[pushed].add(-rule.delta * images)
     else:
         units = jnp.arange(synapses.shape[0])
         activations = (units == winners[:, None]) - rule.delta * (units == pushed[:, None])
+        decay = jnp.sum(activations * overlaps, axis=0)
         attraction = jnp.matmul(activations.astype(images.dtype).T, images, precision=precision)
     return rule.radius**rule.p * attraction - decay[:, None] * synapses, winners
 

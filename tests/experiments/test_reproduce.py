@@ -78,8 +78,10 @@ class Contract:
         for model in results["models"].values():
             self.check_model(model)
         assert {"data", "untrained"} <= set(results["baselines"])
-        for baseline in results["baselines"].values():
-            self.check_spectra(baseline["spectrum"])
+        spectra = self.settings.spectra
+        for name, baseline in results["baselines"].items():
+            last_on_images = spectra.last_on_data if name == "data" else spectra.last_on_images
+            self.check_spectra(baseline["spectrum"], last_on_images)
 
     def per_seed(self, values, right):
         """One entry per seed, each right or null; a null needs a note that gives a reason."""
@@ -92,7 +94,7 @@ class Contract:
         self.per_seed(model["converged"], lambda value: type(value) is bool)
         self.per_seed(model["pruned_units"], lambda value: type(value) is int and 0 <= value <= self.settings.hidden)
         self.per_seed(model["n_attacked"], lambda n: type(n) is int and 0 <= n <= self.settings.attacks.images)
-        self.check_spectra(model["spectrum"])
+        self.check_spectra(model["spectrum"], self.settings.spectra.last_on_images)
         for key in ("critical_l2", "critical_linf"):
             assert set(ATTACKS) <= set(model[key])
             for critical in model[key].values():
@@ -108,11 +110,10 @@ class Contract:
                 found += [model["critical_l2"][attack]["censored"][place] for attack in ATTACKS]
             assert all((value is None) == (accuracy is None) for value in found), "a member is there, or it is not"
 
-    def check_spectra(self, spectra):
+    def check_spectra(self, spectra, last_on_images):
         assert {"images", "noise"} <= set(spectra)
         for kind, fits in spectra.items():
-            settings = self.settings.spectra
-            last = settings.last_on_images if kind.startswith("images") else settings.last_on_noise
+            last = last_on_images if kind.startswith("images") else self.settings.spectra.last_on_noise
             self.per_seed(fits["alpha"], positive)
             self.per_seed(fits["stderr"], positive)
             self.per_seed(fits["r2"], share)

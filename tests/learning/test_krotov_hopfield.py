@@ -28,11 +28,12 @@ from jax_bioadv.learning.krotov_hopfield import (
 )
 
 EPSILON = float(np.finfo(np.float32).eps)
-# Every example of hypothesis has shapes of its own and runs once: optimizing its program costs more than running it.
+# Small programs that run once or twice: optimizing them would cost more than running them.
 COMPILE_FAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+fast_jit = partial(jax.jit, compiler_options=COMPILE_FAST)
 
-compiled_step = jax.jit(minibatch_step)
-compiled_increment = jax.jit(increment, static_argnames="sequential")
+compiled_step = fast_jit(minibatch_step)
+compiled_increment = fast_jit(increment, static_argnames="sequential")
 
 
 def paper_increment(rule, synapses, image, sequential):
@@ -100,7 +101,7 @@ def layers(draw):
     return rule, synapses, images
 
 
-@partial(jax.jit, compiler_options=COMPILE_FAST)
+@fast_jit
 def every_form(rule, synapses, images):
     """The two fast accumulations and the sum of the readable definition, of one batch."""
     one_by_one = jax.vmap(lambda image: increment(rule, synapses, image))(images)
@@ -128,8 +129,7 @@ def test_a_minibatch_moves_the_synapses_by_the_sum_over_its_samples(layer):
 def test_a_sample_of_the_sequential_rule_moves_the_synapses_as_the_paper_says(layer):
     rule, synapses, images = layer
     assume(ranks_are_clear(rule, synapses, images[:1], sequential=True))
-    form = jax.jit(increment, static_argnames="sequential", compiler_options=COMPILE_FAST)
-    found = form(rule, jnp.float32(synapses), jnp.float32(images[0]), sequential=True)
+    found = compiled_increment(rule, jnp.float32(synapses), jnp.float32(images[0]), sequential=True)
     expected = paper_increment(rule, synapses, images[0], sequential=True)
     assert np.all(np.abs(found - expected) <= rounding_bound(rule, synapses, images[:1]))
 
@@ -170,7 +170,7 @@ def test_rows_and_batches_may_be_scaled_with_the_radius():
     # h is of degree p - 1 in W, so that W -> sW and R -> sR leave the winners alone and scale ΔW by s^p; s = 2 is exact
     generator = jax.random.key(0)
     synapses, images = jax.random.normal(generator, (6, 9)), jax.random.uniform(generator, (15, 9))
-    sum_of_increments = jax.jit(minibatch_increment)
+    sum_of_increments = fast_jit(minibatch_increment)
     change, winners = sum_of_increments(KrotovHopfield(radius=1.0), synapses, images)
     scaled, same_winners = sum_of_increments(KrotovHopfield(radius=2.0), 2 * synapses, images)
     np.testing.assert_array_equal(same_winners, winners)
@@ -183,7 +183,7 @@ def test_the_norm_of_a_winner_flows_towards_the_radius(p):
     rule = KrotovHopfield(p=p, delta=0.4, radius=1.5)
     directions = jnp.abs(jax.random.normal(jax.random.key(0), (4, 12)))
     image = jax.random.uniform(jax.random.key(1), (12,))
-    flow = jax.jit(lambda w: jax.jvp(lambda w: row_norms(w, p), (w,), (increment(rule, w, image),))[1])
+    flow = fast_jit(lambda w: jax.jvp(lambda w: row_norms(w, p), (w,), (increment(rule, w, image),))[1])
     for factor in (0.5, 1.0, 2.0):
         # The winner is row 0, which is much the longest, and row 1 is second; none of the others changes.
         wanted = factor * rule.radius * np.array([1.0, 0.4, 0.1, 0.1])

@@ -1,5 +1,7 @@
 """Regularizers: against automatic differentiation and constructed spectra, and the spectral one at its work."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +31,9 @@ KEY = jax.random.key(5)
 INPUTS, HIDDEN, CLASSES = 12, 8, 3
 # Sums of about a hundred float32 products of one sign, or nearly so, some raised to the power 7.
 ROUNDING = 3e-5
+# Small programs that run once or twice: optimizing them would cost more than running them.
+COMPILE_FAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+fast_jit = partial(jax.jit, compiler_options=COMPILE_FAST)
 
 
 def network(power=1.0, seed=0, **options):
@@ -46,7 +51,7 @@ def images():
 
 def penalty(regularizer, model, images, key=KEY):
     return float(
-        jax.jit(lambda images, key: regularizer.penalty(model, batch_of(model, images), None, key))(images, key)
+        fast_jit(lambda images, key: regularizer.penalty(model, batch_of(model, images), None, key))(images, key)
     )
 
 
@@ -58,7 +63,7 @@ def gradient(regularizer, model, images, aux=None):
         model = nnx.merge(graphdef, parameters, rest)
         return regularizer.penalty(model, batch_of(model, images), aux, KEY)
 
-    return jax.jit(jax.grad(loss))(parameters)
+    return fast_jit(jax.grad(loss))(parameters)
 
 
 # --- sums ---
@@ -110,7 +115,7 @@ def test_weights_must_be_finite_and_not_negative(make, weight):
 
 
 def mean_squared_norm(function, images):
-    jacobians = jax.jit(jax.vmap(jax.jacfwd(function)))(images)
+    jacobians = fast_jit(jax.vmap(jax.jacfwd(function)))(images)
     return float(np.mean(np.sum(np.asarray(jacobians, np.float64) ** 2, axis=(1, 2))))
 
 
@@ -141,7 +146,7 @@ def test_the_gradient_of_the_jacobian_is_the_gradient_of_the_jacobian_and_finite
         return 0.1 * jnp.mean(jnp.einsum("bh,ih->b", slopes**2, kernel**2))
 
     kept = np.arange(HIDDEN) != 2
-    expected = jax.jit(jax.grad(oracle))(model.encoder.kernel[...])
+    expected = fast_jit(jax.grad(oracle))(model.encoder.kernel[...])
     np.testing.assert_allclose(
         found[:, kept], expected[:, kept], rtol=1e-4, atol=1e-4 * jnp.abs(expected[:, kept]).max()
     )
@@ -156,7 +161,7 @@ def test_an_unknown_target_is_refused():
 
 def test_the_projected_jacobian_estimates_that_of_any_function_without_bias(images):
     model, draws = network(2.0), 4000
-    jacobian_matrix = np.asarray(jax.jit(jax.jacrev(lambda x: model(x[None])[0]))(images[0]), np.float64)
+    jacobian_matrix = np.asarray(fast_jit(jax.jacrev(lambda x: model(x[None])[0]))(images[0]), np.float64)
     gram = jacobian_matrix @ jacobian_matrix.T
     exact = np.trace(gram)
     found = penalty(
@@ -177,7 +182,7 @@ def test_the_projected_jacobian_of_one_output_is_exact(images):
 
 def test_another_key_projects_elsewhere(images):
     model, regularizer = network(), projected_jacobian(lambda model, x: model(x[None])[0])
-    draw = jax.jit(lambda key: regularizer.penalty(model, batch_of(model, images), None, key))
+    draw = fast_jit(lambda key: regularizer.penalty(model, batch_of(model, images), None, key))
     first, again, other = (float(draw(jax.random.key(seed))) for seed in (0, 0, 1))
     assert first == again != other
 

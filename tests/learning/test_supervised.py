@@ -81,6 +81,7 @@ def test_the_same_seed_gives_the_same_bits_and_every_epoch_its_own_order(trainin
     first, _ = training.run(training.start(), digits, 2)
     again, _ = training.run(training.start(), digits, 2)
     assert_same_bits(first, again)
+    assert first.epoch == 2
     other, _ = training.run(training.start(order=1), digits, 2)
     start = training.start()
     later, _ = training.run(start._replace(epoch=start.epoch + 1), digits, 1)
