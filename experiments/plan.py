@@ -13,6 +13,16 @@ from jax_bioadv.data.dataset import sha256_of_array
 
 STAGES = ("layer", "train", "spectra", "jacobian", "attacks", "landscape")
 
+# Which of the settings of a group a task reads; all of them where nothing stands here.
+READ_BY_ATTACK = {
+    "gaussian": ("images", "epsilons", "gaussian_low", "gaussian_high"),
+    "fgsm": ("images", "epsilons", "gradient_low", "gradient_high"),
+    "pgd": ("images", "epsilons", "gradient_low", "gradient_high", "pgd_steps"),
+    PUBLISHED_NOISE: ("published_images", "published_epsilons"),
+}
+READ_BY_SPECTRAL = ("epochs", "batch_size")
+READ_BY_DATA_SPECTRA = ("noise_images", "first", "last_on_data", "last_on_noise")
+
 
 class Plan:
     """The tasks of a study; a task is the same wherever it is asked for."""
@@ -38,6 +48,9 @@ class Plan:
     def _chosen(self, *names: str) -> dict[str, Any]:
         return {name: dataclasses.asdict(getattr(self.settings, name)) for name in names}
 
+    def _read(self, name: str, fields: tuple[str, ...]) -> dict[str, Any]:
+        return {name: {field: getattr(getattr(self.settings, name), field) for field in fields}}
+
     def layer(self, seed: int) -> Task:
         settings, hidden = self.settings.layer, self.settings.hidden
         return self._layer(f"layer-{seed}", settings, hidden, seed)
@@ -56,6 +69,8 @@ class Plan:
     def model(self, model: str, seed: int) -> Task:
         names = {"kh": ["pruning", "decoder"], "bp": ["backprop"]}.get(model, ["backprop", model])
         settings = {**self._chosen(*names), "hidden": self.settings.hidden, "seed": seed}
+        if model == "spectral":
+            settings |= self._read("backprop", READ_BY_SPECTRAL)
         if model == "kh":
             needs, run = {"layer": self.layer(seed)}, partial(training.run_hybrid, self.study, seed)
         else:
@@ -76,7 +91,7 @@ class Plan:
 
     def data_spectra(self) -> Task:
         run = partial(measuring.run_data_spectra, self.study)
-        return self._task("spectra-data", "spectra", self._chosen("spectra"), run)
+        return self._task("spectra-data", "spectra", self._read("spectra", READ_BY_DATA_SPECTRA), run)
 
     def untrained_spectra(self, seed: int) -> Task:
         settings = {**self._chosen("spectra"), "hidden": self.settings.hidden, "seed": seed}
@@ -84,7 +99,7 @@ class Plan:
         return self._task(f"spectra-untrained-{seed}", "spectra", settings, run)
 
     def attack(self, attack: str, model: str, seed: int) -> Task:
-        settings = {**self._chosen("attacks"), "seed": seed}
+        settings = {**self._read("attacks", READ_BY_ATTACK[attack]), "seed": seed}
         run = partial(measuring.run_attack, self.study, attack, model, seed)
         return self._task(f"{attack}-{model}-{seed}", "attacks", settings, run, {"model": self.model(model, seed)})
 

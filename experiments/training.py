@@ -74,7 +74,8 @@ def decide_cut(study: Study, synapses: np.ndarray, layer: LayerSettings) -> prun
     chosen, log_variances = study.settings.pruning, pruning.log_variances(synapses)
     if chosen.method == "mixture":
         noise = pruning.noise_shaped_variance(synapses.shape[1], layer.p, layer.radius)
-        return pruning.mixture_cut(log_variances, noise_variance=noise)
+        converged = pruning.largest_variance(synapses.shape[1], layer.p, layer.radius)
+        return pruning.mixture_cut(log_variances, noise_variance=noise, converged_variance=converged)
     return pruning.threshold_cut(log_variances, chosen.threshold if chosen.method == "threshold" else np.inf)
 
 

@@ -58,6 +58,14 @@ def _logarithmic_if_wide(panel: Axes) -> None:
         plain_logarithmic_ticks(panel.yaxis, values.min(), values.max())
 
 
+def _logarithmic_epochs_if_wide(panel: Axes) -> None:
+    """A decoder on a frozen layer takes many more epochs than a network; on a linear axis it squeezes the others."""
+    lengths = [np.size(line.get_xdata()) for line in panel.lines]
+    if lengths and max(lengths) > 5 * min(lengths):
+        panel.set_xscale("log")
+        plain_logarithmic_ticks(panel.xaxis, 1, max(lengths))
+
+
 @in_shared_style
 def training_curves_figure(
     histories: Mapping[str, TrainingHistory], convergence: Mapping[str, ConvergenceHistory] | None = None
@@ -87,6 +95,8 @@ def training_curves_figure(
         loss.set(ylabel="training loss", title="loss")
         accuracy.set(ylabel="accuracy", title="accuracy")
         _logarithmic_if_wide(loss)
+        for panel in (loss, accuracy):
+            _logarithmic_epochs_if_wide(panel)
         accuracy.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         if loss.lines:
             loss.legend(loc="best", fontsize=12, handlelength=3)
@@ -104,7 +114,7 @@ def training_curves_figure(
         norm.axhline(1.0, color=GREY, linewidth=1.2, linestyle=(0, (2, 2)))
         norm.set(ylabel="median row norm", title="norm of the synapses")
         if len(rows_of_model) > 1:
-            share.legend(loc="lower right", fontsize=12)
+            share.legend(loc="center right", fontsize=12)
     for panel in grid.ravel():
         panel.set_xlabel("epoch")
         panel.margins(x=0.02)

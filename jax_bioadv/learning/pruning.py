@@ -13,6 +13,8 @@ between the two are set to zero; the paper's first cut is a variance of 0.0015.
    in the manner of Dümbgen & Walther (Ann. Stat. 2008, doi 10.1214/07-AOS521), spacings of the order statistics are
    compared on both sides of the valley, corrected for the choice among all triples of rows. Whatever the shape of a
    single mode, skewed or heavy-tailed, the probability that anything is cut is at most ``significance``.
+4. A handful of rows is too few for such a test. They are cut all the same where an antimode lies above the variance
+   that a row of norm R can have (:func:`largest_variance`), and a mode below it: those rows have not converged.
 
 With more than two modes it matters which of them are images. Given the variance of a noise-shaped row whose norm has
 converged (:func:`noise_shaped_variance`; 0.0035 at D = 3072, p = 3, R = 1), modes clearly below it are images and the
@@ -98,6 +100,19 @@ def noise_shaped_variance(inputs: int, norm_exponent: float = 3.0, radius: float
     return float(radius**2 / (inputs * absolute_moment) ** (2.0 / p))
 
 
+def largest_variance(inputs: int, norm_exponent: float = 3.0, radius: float = 1.0) -> float:
+    """Upper bound of the variance of a row of L_p norm R, ``R² D^(-2/p)``; 0.0047 at D = 3072, p = 3, R = 1.
+
+    The mean square is at most the 2/p-th power of the mean p-th power, for p ≥ 2.
+
+    Args:
+        inputs: weights per row, D.
+        norm_exponent: p, at least 2.
+        radius: R.
+    """
+    return radius**2 * inputs ** (-2.0 / norm_exponent)
+
+
 def threshold_cut(log_variances: Float64[np.ndarray, " hidden"], variance: float = PUBLISHED_VARIANCE) -> Cut:
     """The published cut at a fixed variance.
 
@@ -128,6 +143,7 @@ def mixture_cut(
     log_variances: Float64[np.ndarray, " hidden"],
     *,
     noise_variance: float | None = None,
+    converged_variance: float | None = None,
     max_components: int = 5,
     significance: float = 1e-2,
     seed: int = 0,
@@ -140,6 +156,8 @@ def mixture_cut(
         log_variances: from :func:`log_variances`.
         noise_variance: variance of a noise-shaped row of converged norm, see :func:`noise_shaped_variance`; decides
             where to cut when there are several antimodes (module docstring).
+        converged_variance: the most that a converged row can have, see :func:`largest_variance`; without it a handful
+            of rows that never won is not told from a single mode.
         max_components: most components that BIC may choose.
         significance: bound on the probability of cutting a single mode, whatever its shape.
         seed: of the mixture's initialization.
@@ -153,8 +171,9 @@ def mixture_cut(
     _check_finite(log_variances)
     if max_components < 1 or not 0.0 < significance < 1.0:
         raise ValueError(f"need max_components >= 1 and 0 < significance < 1, got {max_components} and {significance}")
-    if noise_variance is not None and not noise_variance > 0.0:
-        raise ValueError(f"noise_variance must be positive, got {noise_variance}")
+    for name, variance in (("noise_variance", noise_variance), ("converged_variance", converged_variance)):
+        if variance is not None and not variance > 0.0:
+            raise ValueError(f"{name} must be positive, got {variance}")
     keep_all = np.ones(log_variances.shape, bool)
     rows = log_variances.size
     if rows < 2 * _FEWEST_ROWS_PER_COMPONENT:
@@ -167,6 +186,12 @@ def mixture_cut(
     mixture, bic = _best_mixture(standardized, min(max_components, rows // _FEWEST_ROWS_PER_COMPONENT), seed)
     antimodes, modes = _modes(mixture, standardized, significance)
     fitted = Mixture(mixture.weights, mixture.means * spread + center, mixture.standard_deviations * spread)
+    if antimodes.size == 0 and converged_variance is not None:
+        beyond = _antimode_beyond(mixture, standardized, (np.log(converged_variance) - center) / spread)
+        if beyond is not None:
+            keep = log_variances <= beyond * spread + center
+            reason = f"{np.count_nonzero(~keep)} rows beyond the variance that a converged row can have"
+            return Cut(float(np.exp(beyond * spread + center)), keep, fitted, bic, reason)
     if antimodes.size == 0:
         reason = (
             f"nothing pruned: the rows bear out one mode only (BIC describes it by {len(fitted.weights)} components)"
@@ -221,14 +246,26 @@ def _log_density(mixture: Mixture, points: np.ndarray) -> np.ndarray:
     return scipy.special.logsumexp(-0.5 * distance**2, axis=1, b=heights)
 
 
-def _modes(mixture: Mixture, values: np.ndarray, significance: float) -> tuple[np.ndarray, np.ndarray]:
-    """Antimodes of the density that the sorted values bear out, and the modes that they separate, both ascending."""
+def _antimodes(mixture: Mixture, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    """A grid over the sorted values, the fitted density's logarithm on it, and the indices of its local minima."""
     deviations = np.linspace(-6.0, 6.0, 241)[:, None] * mixture.standard_deviations
     grid = np.unique(np.concatenate([(mixture.means + deviations).ravel(), np.linspace(values[0], values[-1], 1001)]))
     grid = grid[(grid >= values[0]) & (grid <= values[-1])]
     density = _log_density(mixture, grid)
     falls_then_rises = (density[1:-1] < density[:-2]) & (density[1:-1] <= density[2:])
-    minima = (np.flatnonzero(falls_then_rises) + 1).tolist()
+    return grid, density, (np.flatnonzero(falls_then_rises) + 1).tolist()
+
+
+def _antimode_beyond(mixture: Mixture, values: np.ndarray, bound: float) -> float | None:
+    """The lowest antimode beyond a bound below which the highest summit lies within it."""
+    grid, density, minima = _antimodes(mixture, values)
+    beyond = (float(grid[low]) for low in minima if grid[low] >= bound > grid[np.argmax(density[:low])])
+    return next(beyond, None)
+
+
+def _modes(mixture: Mixture, values: np.ndarray, significance: float) -> tuple[np.ndarray, np.ndarray]:
+    """Antimodes of the density that the sorted values bear out, and the modes that they separate, both ascending."""
+    grid, density, minima = _antimodes(mixture, values)
     borne_out = {_confirmed(grid, density, low, values, significance) for low in minima}
     cuts = sorted(cut for cut in borne_out if cut is not None)
     pieces = np.split(np.arange(grid.size), cuts)

@@ -228,7 +228,10 @@ def measured(*models: str) -> set[str]:
     return found
 
 
-ATTACKING = {f"{attack}-{model}-0" for attack in (*ATTACKS, PUBLISHED_NOISE) for model in MODELS}
+def attacking(*attacks: str) -> set[str]:
+    return {f"{attack}-{model}-0" for attack in attacks for model in MODELS}
+
+
 LANDSCAPES = {f"landscape-{model}" for model in MODELS}
 NOISE_START = {"noise-start-layer-0", "spectra-noise-start-0"}
 BASELINE_SPECTRA = {"spectra-data", "spectra-untrained-0", "spectra-noise-start-0"}
@@ -240,10 +243,15 @@ BACKPROP = ("bp", "l2", "jacobian", "spectral")
 @pytest.mark.parametrize(
     ("path", "value", "affected"),
     [
-        ("attacks.epsilons", 9, ATTACKING),
-        ("attacks.pgd_steps", 9, ATTACKING),
+        ("attacks.epsilons", 9, attacking(*ATTACKS)),
+        ("attacks.gradient_low", 0.002, attacking("fgsm", "pgd")),
+        ("attacks.gaussian_low", 0.02, attacking("gaussian")),
+        ("attacks.pgd_steps", 9, attacking("pgd")),
+        ("attacks.published_epsilons", 9, attacking(PUBLISHED_NOISE)),
         ("landscape.radius", 3.0, LANDSCAPES),
-        ("spectra.last_on_images", 40, SPECTRA),
+        ("spectra.last_on_images", 40, SPECTRA - {"spectra-data"}),
+        ("spectra.last_on_data", 40, {"spectra-data"}),
+        ("spectra.noise_images", 40, SPECTRA),
         ("decoder.epochs", 31, measured("kh")),
         ("decoder.power", 4.0, measured("kh")),
         ("layer.epochs", 7, measured("kh") | {"layer-0"}),
@@ -251,6 +259,7 @@ BACKPROP = ("bp", "l2", "jacobian", "spectral")
         ("noise_start_hidden", 40, NOISE_START),
         ("pruning.method", "threshold", measured("kh") | {"spectra-noise-start-0"}),
         ("backprop.epochs", 7, measured(*BACKPROP)),
+        ("backprop.learning_rates", (1e-3,), measured("bp", "l2", "jacobian")),
         ("l2.weight", 1.0, measured("l2")),
         ("jacobian.target", "activation", measured("jacobian")),
         ("spectral.weight", 2.0, measured("spectral")),

@@ -3,10 +3,19 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from jax_bioadv.learning.pruning import log_variances, mixture_cut, noise_shaped_variance, prune, threshold_cut
+from jax_bioadv.learning.pruning import (
+    largest_variance,
+    log_variances,
+    mixture_cut,
+    noise_shaped_variance,
+    prune,
+    threshold_cut,
+)
 
 IMAGES, NOISE = (-6.9, 0.3), (0.0, 0.03)  # what image-shaped and unchanged N(0, 1) rows of a trained layer look like
 
@@ -208,3 +217,45 @@ def test_pruned_rows_are_zero_and_the_others_untouched():
     np.testing.assert_array_equal(pruned[keep], synapses[keep])
     np.testing.assert_array_equal(pruned[~keep], 0.0)
     np.testing.assert_array_equal(prune(synapses.at[1].set(jnp.nan), keep)[1], 0.0)
+
+
+class TestRowsThatCannotHaveConverged:
+    """Too few rows for a test of modes, but of a variance that no row of norm R has."""
+
+    inputs = 3072
+
+    def cut(self, log_variances, **options):
+        noise = noise_shaped_variance(self.inputs)
+        return mixture_cut(log_variances, noise_variance=noise, **options)
+
+    def rows(self, learnt, left_over, seed):
+        random = np.random.default_rng(seed)
+        never_won = np.log(random.standard_normal((left_over, self.inputs)).var(axis=1))
+        return np.concatenate([random.normal(np.log(0.001), 0.3, learnt), never_won])
+
+    @given(st.integers(2, 6), st.integers(0, 100))
+    def test_a_handful_that_never_won_goes(self, left_over, seed):
+        log_variances = self.rows(95, left_over, seed)
+        cut = self.cut(log_variances, converged_variance=largest_variance(self.inputs))
+        assert cut.variance is not None
+        assert cut.variance > largest_variance(self.inputs)
+        np.testing.assert_array_equal(cut.keep, np.arange(log_variances.size) < 95)
+
+    def test_without_the_bound_it_stays(self):
+        assert self.cut(self.rows(95, 4, 0)).variance is None
+
+    @pytest.mark.parametrize("middle", [np.log(0.0002), np.log(0.05)])
+    def test_a_single_mode_on_one_side_of_the_bound_stays(self, middle):
+        for seed in range(10):
+            log_variances = np.random.default_rng(seed).normal(middle, 0.3, 100)
+            assert self.cut(log_variances, converged_variance=largest_variance(self.inputs)).keep.all()
+
+    @given(st.integers(1, 50), st.sampled_from([2.0, 2.5, 3.0, 4.0]), st.floats(0.1, 10.0), st.integers(0, 100))
+    def test_no_row_of_the_norm_has_more_than_the_bound(self, inputs, exponent, radius, seed):
+        row = np.random.default_rng(seed).normal(size=inputs)
+        row *= radius / (np.abs(row) ** exponent).sum() ** (1 / exponent)
+        assert row.var() <= largest_variance(inputs, exponent, radius) * (1 + 1e-12)
+
+    def test_the_bound_is_reached_by_weights_of_one_size(self):
+        row = np.tile([1.0, -1.0], 50) * 100 ** (-1 / 3)
+        assert row.var() == pytest.approx(largest_variance(100))
