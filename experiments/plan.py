@@ -21,6 +21,7 @@ READ_BY_ATTACK = {
     PUBLISHED_NOISE: ("published_images", "published_epsilons"),
 }
 READ_BY_SPECTRAL = ("epochs", "batch_size")
+READ_BY_LAYER_SPECTRA = ("noise_images", "first", "last_on_images", "last_on_noise", "populations")
 READ_BY_DATA_SPECTRA = ("noise_images", "first", "last_on_data", "last_on_noise")
 
 
@@ -50,6 +51,9 @@ class Plan:
 
     def _read(self, name: str, fields: tuple[str, ...]) -> dict[str, Any]:
         return {name: {field: getattr(getattr(self.settings, name), field) for field in fields}}
+
+    def _layer_spectra(self) -> dict[str, Any]:
+        return self._read("spectra", READ_BY_LAYER_SPECTRA)
 
     def layer(self, seed: int) -> Task:
         settings, hidden = self.settings.layer, self.settings.hidden
@@ -82,19 +86,20 @@ class Plan:
         if model == "kh":
             needs["layer"] = self.layer(seed)
         run = partial(measuring.run_spectra, self.study, model)
-        return self._task(f"spectra-{model}-{seed}", "spectra", self._chosen("spectra"), run, needs)
+        return self._task(f"spectra-{model}-{seed}", "spectra", self._layer_spectra(), run, needs)
 
     def noise_start_spectra(self, seed: int) -> Task:
         needs = {"layer": self.noise_start_layer(seed)}
         run = partial(measuring.run_noise_start_spectra, self.study)
-        return self._task(f"spectra-noise-start-{seed}", "spectra", self._chosen("pruning", "spectra"), run, needs)
+        settings = {**self._chosen("pruning"), **self._layer_spectra()}
+        return self._task(f"spectra-noise-start-{seed}", "spectra", settings, run, needs)
 
     def data_spectra(self) -> Task:
         run = partial(measuring.run_data_spectra, self.study)
         return self._task("spectra-data", "spectra", self._read("spectra", READ_BY_DATA_SPECTRA), run)
 
     def untrained_spectra(self, seed: int) -> Task:
-        settings = {**self._chosen("spectra"), "hidden": self.settings.hidden, "seed": seed}
+        settings = {**self._layer_spectra(), "hidden": self.settings.hidden, "seed": seed}
         run = partial(measuring.run_untrained_spectra, self.study, seed)
         return self._task(f"spectra-untrained-{seed}", "spectra", settings, run)
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import jax
 import tyro
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from experiments import drawing
 from experiments.plan import STAGES, Plan
@@ -80,7 +81,8 @@ def _logging_to(directory: Path) -> Iterator[None]:
         one.setLevel(logging.INFO)
         one.handlers, one.propagate = [file, terminal], False
     try:
-        yield
+        with logging_redirect_tqdm(loggers):  # lines go above the progress bars
+            yield
     except Exception:
         terminal.setLevel(logging.CRITICAL)  # the terminal gets the message alone, from main
         logger.exception("stopped by an error")

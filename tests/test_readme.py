@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+from experiments.report import read_results
+from experiments.report.markdown import markdown_table
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -15,6 +18,11 @@ def test_examples_run_and_say_something(capsys):
         assert capsys.readouterr().out.strip()
     assert namespace["fit"].alpha > 0
     assert namespace["sweep"].success[-1].any()
+
+
+def test_its_table_is_that_of_the_committed_run():
+    table = markdown_table(read_results(README.parent / "results" / "quick"))
+    assert table in README.read_text(encoding="utf-8")
 
 
 def test_pictures_and_files_that_it_names_exist():
