@@ -13,7 +13,7 @@ from experiments.tasks import Outcome, Task, progress
 from experiments.training import cut_outcome, decide_cut
 from jax_bioadv import attacks
 from jax_bioadv.analysis import boundaries, robustness, spectra
-from jax_bioadv.analysis.jacobian import activation_jacobian_norms, preactivation_jacobian_norm
+from jax_bioadv.jacobian import activation_jacobian_norms, preactivation_jacobian_norm
 from jax_bioadv.learning import krotov_hopfield
 from jax_bioadv.models import logits_function
 
@@ -130,7 +130,14 @@ def run_attack(study: Study, name: str, model: str, seed: int, task: Task, neede
         return Outcome({"n_attacked": 0})
     with progress(f"{name} on {model}-{seed}", len(epsilons), "ε") as advance:
         sweep = robustness.epsilon_sweep(
-            attack, purpose_key(seed, name), logits, images[chosen], labels[chosen], epsilons, progress=advance
+            attack,
+            purpose_key(seed, name),
+            logits,
+            images[chosen],
+            labels[chosen],
+            epsilons,
+            image_indices=chosen,
+            progress=advance,
         )
     arrays = {
         "images": chosen,

@@ -59,6 +59,11 @@ class Plan:
         settings, hidden = self.settings.layer, self.settings.hidden
         return self._layer(f"layer-{seed}", settings, hidden, seed)
 
+    def untrained_layer(self, seed: int) -> Task:
+        """What the layer of the ``kh`` model starts from."""
+        settings = dataclasses.replace(self.settings.layer, epochs=0)
+        return self._layer(f"layer-start-{seed}", settings, self.settings.hidden, seed)
+
     def noise_start_layer(self, seed: int) -> Task:
         """The layer of figure A1: the one of the ``kh`` model where that starts from noise too."""
         settings, hidden = self.settings.noise_start, self.settings.noise_start_hidden
@@ -71,12 +76,14 @@ class Plan:
         return self._task(name, "layer", settings, partial(training.run_layer, self.study, layer, hidden, seed))
 
     def model(self, model: str, seed: int) -> Task:
-        names = {"kh": ["pruning", "decoder"], "bp": ["backprop"]}.get(model, ["backprop", model])
+        hybrid = model in ("kh", "kh_start")
+        names = ["pruning", "decoder"] if hybrid else ["backprop"] if model == "bp" else ["backprop", model]
         settings = {**self._chosen(*names), "hidden": self.settings.hidden, "seed": seed}
         if model == "spectral":
             settings |= self._read("backprop", READ_BY_SPECTRAL)
-        if model == "kh":
-            needs, run = {"layer": self.layer(seed)}, partial(training.run_hybrid, self.study, seed)
+        if hybrid:
+            layer = self.layer(seed) if model == "kh" else self.untrained_layer(seed)
+            needs, run = {"layer": layer}, partial(training.run_hybrid, self.study, seed)
         else:
             needs, run = {}, partial(training.run_backprop, self.study, model, seed)
         return self._task(f"{model}-{seed}", "train", settings, run, needs, "models")

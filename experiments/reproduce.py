@@ -75,6 +75,7 @@ def _logging_to(directory: Path) -> Iterator[None]:
     file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter("%(message)s"))
+    terminal.setLevel(logging.INFO if sys.stderr.isatty() else logging.WARNING)
     loggers = [logging.getLogger(name) for name in ("experiments", "jax_bioadv")]
     before = [(one.level, one.handlers, one.propagate) for one in loggers]
     for one in loggers:
@@ -123,7 +124,8 @@ def _run_stages(study: Study, stages: list[str]) -> None:
         for task in tasks:
             ledger.complete(task)
             advance(1)
-    shutil.rmtree(directory / "checkpoints", ignore_errors=True)
+    if all(ledger.find(task) is not None for task in plan.all_tasks()):
+        shutil.rmtree(directory / "checkpoints", ignore_errors=True)
     missing = drawing.draw_all(plan, ledger, directory / "figures")
     results = collect(plan, ledger)
     results["notes"] += missing

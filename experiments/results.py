@@ -13,11 +13,10 @@ from typing import Any
 import jax
 
 from experiments.plan import Plan
-from experiments.settings import ATTACKS, PRESETS, PUBLISHED_NOISE
+from experiments.settings import ATTACKS, CONTROLS, PRESETS, PUBLISHED_NOISE, SCHEMA
 from experiments.tasks import Ledger, Outcome, Task
 from jax_bioadv.analysis import robustness
 
-SCHEMA = 1
 FIT_KEYS = ("alpha", "stderr", "r2", "window")
 
 
@@ -73,11 +72,13 @@ class Collector:
             key: [None if outcome is None else outcome.values[key] for outcome in trained]
             for key in ("test_accuracy", "converged", "pruned_units")
         }
+        if model in CONTROLS:
+            found["control"] = True
         found["spectrum"] = self.spectrum([self.outcome(plan.spectra(model, seed)) for seed in seeds], model)
         found |= self._robustness(model)
         norms = [self.outcome(plan.jacobian(model, seed)) for seed in seeds]
         found["jacobian_norm"] = {
-            "activation": [None if one is None else float(one.arrays["activation"].mean()) for one in norms],
+            "activation": [None if one is None else _finite(float(one.arrays["activation"].mean())) for one in norms],
             "preactivation": [None if one is None else one.values["preactivation"] for one in norms],
         }
         return found
@@ -96,6 +97,9 @@ class Collector:
             arrays = [outcome.arrays if outcome is not None and outcome.arrays else None for outcome in outcomes]
             for key, by_attack in critical.items():
                 by_attack[attack] = _critical([None if one is None else one[key] for one in arrays])
+            for seed, share in zip(self.seeds, critical["critical_l2"][attack]["censored"], strict=True):
+                if share is not None and share > 0.5:
+                    self.note(f"{model}, {attack}, seed {seed}: the median is infinite, {share:.1%} were never flipped")
             curves[attack] = {
                 "epsilons": next((one["epsilons"].tolist() for one in arrays if one is not None), []),
                 "accuracy": [None if one is None else one["relative_accuracy"].tolist() for one in arrays],

@@ -75,7 +75,7 @@ class Study:
 
     def trained_network(self, model: str, outcome: Outcome) -> Network:
         """The model as its task stored it."""
-        power = self.settings.decoder.power if model == "kh" else 1.0
+        power = self.settings.decoder.power if model in ("kh", "kh_start") else 1.0
         network = self.network(0, power=power, batch_norm=model == "spectral")
         weights = {name: jnp.asarray(array) for name, array in outcome.arrays.items() if name.startswith("weights/")}
         state = nnx.state(network)

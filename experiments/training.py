@@ -19,7 +19,7 @@ from jax_bioadv.learning.training import Diagnosis, train, watch_finite
 from jax_bioadv.models import Network, logits_function
 from jax_bioadv.storage import Checkpoints
 
-# Training counts as converged when its loss fell by less than this share over the last tenth of the epochs.
+# Training counts as converged when its loss changed by less than this share between the last two quarters of it.
 LOSS_TOLERANCE = 0.01
 # Weights this much larger than at the start and than R have exploded: converged rows are far below R.
 EXPLOSION = 100.0
@@ -59,7 +59,9 @@ def run_layer(
             return Diagnosis(f"a weight grew to {info.largest_weight:.3g}", "Lower the layer's learning rate.")
         return watch_finite(info)
 
-    state, history = _train(study, task, epoch, state, layer.epochs, watch)
+    history: dict[str, np.ndarray] = {}
+    if layer.epochs:
+        state, history = _train(study, task, epoch, state, layer.epochs, watch)
     verdict = krotov_hopfield.convergence(rule, state.synapses)
     values = {
         "converged": verdict.accepted,
@@ -71,12 +73,19 @@ def run_layer(
 
 
 def decide_cut(study: Study, synapses: np.ndarray, layer: LayerSettings) -> pruning.Cut:
-    chosen, log_variances = study.settings.pruning, pruning.log_variances(synapses)
+    """Which rows pruning keeps; ValueError where it would keep none."""
+    chosen = study.settings.pruning
+    if chosen.method == "none":
+        return pruning.Cut(None, np.ones(len(synapses), bool), None, {}, "no pruning was asked for")
+    log_variances = pruning.log_variances(synapses)
     if chosen.method == "mixture":
         noise = pruning.noise_shaped_variance(synapses.shape[1], layer.p, layer.radius)
         converged = pruning.largest_variance(synapses.shape[1], layer.p, layer.radius)
         return pruning.mixture_cut(log_variances, noise_variance=noise, converged_variance=converged)
-    return pruning.threshold_cut(log_variances, chosen.threshold if chosen.method == "threshold" else np.inf)
+    cut = pruning.threshold_cut(log_variances, chosen.threshold)
+    if not cut.keep.any():
+        raise ValueError(f"pruning.threshold = {chosen.threshold} removes every unit: raise it, or use the mixture")
+    return cut
 
 
 def cut_outcome(cut: pruning.Cut) -> Outcome:
@@ -117,12 +126,12 @@ def _train_supervised(
 
 
 def loss_settled(loss: np.ndarray) -> bool:
-    """Whether the loss fell by less than 1 % from the last tenth of the epochs but one to the last tenth."""
-    tenth = max(1, len(loss) // 10)
-    if len(loss) < 2 * tenth:
+    """Whether the mean loss changed by less than 1 % from the third quarter of the epochs to the last."""
+    quarter = len(loss) // 4
+    if not quarter:
         return False
-    before, after = loss[-2 * tenth : -tenth].mean(), loss[-tenth:].mean()
-    return bool(before - after < LOSS_TOLERANCE * abs(before))
+    before, after = loss[-2 * quarter : -quarter].mean(), loss[-quarter:].mean()
+    return bool(abs(before - after) < LOSS_TOLERANCE * abs(before))
 
 
 def run_hybrid(study: Study, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:

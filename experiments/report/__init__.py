@@ -12,8 +12,7 @@ from typing import Any
 
 from experiments.report import sections
 from experiments.report.page import document
-
-SCHEMA = 1
+from experiments.settings import SCHEMA
 
 
 def read_results(directory: Path) -> dict[str, Any]:
@@ -34,12 +33,14 @@ def read_results(directory: Path) -> dict[str, Any]:
 
 
 def _restore_infinite_medians(results: dict[str, Any]) -> None:
-    """JSON has no infinity: a null median with more than half of the images censored is an infinite one."""
+    """JSON has no infinity: a null median with more than half of the images censored is one, and so is a null end."""
     for model in results.get("models", {}).values():
         for norm in ("critical_l2", "critical_linf"):
             for entry in model.get(norm, {}).values():
                 pairs = zip(entry.get("median", []), entry.get("censored", []), strict=False)
                 entry["median"] = [math.inf if m is None and c is not None and c > 0.5 else m for m, c in pairs]
+                for ends in filter(None, entry.get("median_interval", [])):
+                    ends[:] = [math.inf if end is None else end for end in ends]
 
 
 def render(results: dict[str, Any], figures: Path) -> str:

@@ -42,9 +42,9 @@ CAPTIONS = {
 }
 
 DEVIATIONS = (
-    "Unless the settings say otherwise, a critical distance under noise is taken along one fixed direction per image "
-    "and seed. The published code draws new noise at every strength: its first flip is a minimum over many draws and "
-    "shrinks with the number of strengths.",
+    "A critical distance under Gaussian noise is taken along one fixed direction per image and seed, the same for "
+    "every model. The published code draws new noise at every strength: its first flip is a minimum over many draws "
+    "and shrinks with the number of strengths.",
     "Gradient attacks here follow the gradient of the log odds against the label. It has the direction of the "
     "cross-entropy's gradient, but keeps it in single precision where the cross-entropy of a confident network has "
     "rounded to zero; attacks that lose it there make such a network look more robust than it is.",
@@ -61,8 +61,8 @@ DEVIATIONS = (
     "Eigenvalues below about 1e-7 of the first are rounding in single precision. Covariances here are accumulated in "
     "double precision around the true mean, and a fit stops where rounding begins. The published spectrum of the "
     "Krotov–Hopfield layer bends inside its fit window near that level, so its exponent may hold some rounding.",
-    "A training counts as converged when its loss fell by less than 1 % from the last tenth of the epochs but one to "
-    "the last; the Krotov–Hopfield model's layer must have converged as well. This threshold is ours.",
+    "A training counts as converged when its mean loss changed by less than 1 % from the third quarter of the epochs "
+    "to the last; the Krotov–Hopfield model's layer must have converged as well. This threshold is ours.",
     "The published convergence test for rows caught at the wrong attractor cannot fire; ours can.",
     "Whether there is anything to prune is not decided by a χ² likelihood-ratio test, which is not valid for the "
     "components of a mixture. With a single mode nothing is pruned.",

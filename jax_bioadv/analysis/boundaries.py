@@ -21,7 +21,7 @@ from flax import nnx
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from jax_bioadv.analysis.jacobian import jacobian_norms, on_one_image, slope_norms_squared
+from jax_bioadv.jacobian import jacobian_norms, on_one_image, slope_norms_squared
 from jax_bioadv.models import Network
 
 

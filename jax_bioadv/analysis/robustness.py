@@ -85,6 +85,7 @@ def epsilon_sweep(
     labels: ArrayLike,
     epsilons: ArrayLike | Sequence[float],
     *,
+    image_indices: ArrayLike | None = None,
     epsilon_block: int = 8,
     image_block: int = 2048,
     progress: Callable[[int], object] | None = None,
@@ -102,6 +103,8 @@ def epsilon_sweep(
         images: (images, inputs), floating, finite, within the attack's bounds.
         labels: (images,), integers that name a logit.
         epsilons: increasing positive numbers in the units of the images.
+        image_indices: (images,), a number per image that decides its randomness, so that an image meets the same noise
+            whichever others are attacked with it; by default its position.
         epsilon_block: epsilons between two reports of progress.
         image_block: most images in one batch.
         progress: called with the number of epsilons finished since the last call, as ``tqdm.update`` wants it.
@@ -118,10 +121,13 @@ def epsilon_sweep(
     _check_epsilons(grid)
     logits_function = _as_pytree(logits_function)
     _check_images(attack, logits_function, images, labels)
+    identities = jnp.arange(len(images)) if image_indices is None else jnp.asarray(image_indices)
+    if identities.shape != labels.shape:
+        raise ValueError(f"image_indices must have one number per image, got shape {identities.shape}")
     attack_arguments = attack._replace(prepare=_as_pytree(attack.prepare), perturb=_as_pytree(attack.perturb))
     blocks = [
-        _prepare_block(attack_arguments, key, logits_function, images, labels, indices)
-        for indices in _equal_blocks(len(images), image_block)
+        _prepare_block(attack_arguments, attack_keys(key, identities[block]), logits_function, images, labels, block)
+        for block in _equal_blocks(len(images), image_block)
     ]
     tallies = []
     for first in range(0, len(grid), epsilon_block):
@@ -149,13 +155,12 @@ def _equal_blocks(images: int, largest: int) -> list[Int[np.ndarray, " block"]]:
 
 def _prepare_block(
     attack: Attack,
-    key: Key[Array, ""],
+    keys: AttackKeys,
     logits_function: LogitsFunction,
     images: Float[np.ndarray, "images inputs"],
     labels: Integer[np.ndarray, " images"],
     indices: Int[np.ndarray, " block"],
 ) -> _ImageBlock:
-    keys = attack_keys(key, jnp.asarray(indices))
     block_images, block_labels = jnp.asarray(images[indices]), jnp.asarray(labels[indices])
     prepared = _prepare(attack, keys.prepare, logits_function, block_images, block_labels)
     return _ImageBlock(block_images, block_labels, keys, prepared)

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 MODEL_NAMES = {"kh": "Krotov–Hopfield", "bp": "backprop", "l2": "L2", "jacobian": "Jacobian", "spectral": "spectral"}
-OTHER_NAMES = {"data": "data", "untrained": "untrained"}
+OTHER_NAMES = {"data": "data", "untrained": "untrained", "kh_start": "KH not trained"}
 ATTACK_NAMES = {"gaussian": "Gaussian noise", "fgsm": "FGSM", "pgd": "PGD"}
 INPUT_NAMES = {"images": "images", "noise": "white noise"}
 
@@ -49,9 +49,10 @@ _KNOWN = {
     "spectral": ModelStyle("#E69F00", "v", (0.0, (1.1, 1.1))),
     "data": ModelStyle("#222222", "*", SOLID),
     "untrained": ModelStyle("#7A7A7A", "X", SOLID),
+    "kh_start": ModelStyle("#56B4E9", "P", (0.0, (1.0, 2.0))),
 }
 _FURTHER = (
-    ModelStyle("#56B4E9", "P", SOLID),
+    ModelStyle("#882255", "d", SOLID),
     ModelStyle("#6A3D9A", "h", (0.0, (6.0, 1.6))),
     ModelStyle("#8C5A2B", "p", (0.0, (3.5, 1.2, 1.0, 1.2))),
     ModelStyle("#B8A800", "<", (0.0, (2.4, 1.2))),

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from jax_bioadv.analysis.jacobian import projected_jacobian_norms_squared, slope_norms_squared
+from jax_bioadv.jacobian import projected_jacobian_norms_squared, slope_norms_squared
 from jax_bioadv.models import Network
 
 
@@ -185,7 +185,7 @@ def spectral(weight: float = 1.0, exponent: float = 1.0, first: int = 1, anchor:
         return SpectralTarget(eigenvectors, variances)
 
     def penalty(model: Network, batch: Batch, aux: SpectralTarget, key: Key[Array, ""]) -> Float[Array, ""]:
-        variances = jnp.var(jnp.matmul(batch.preactivation, aux.eigenvectors), axis=0)
+        variances = jnp.var(jnp.matmul(batch.preactivation, aux.eigenvectors, precision="highest"), axis=0)
         excess = (variances / aux.variances - 1)[first - 1 :]
         return weight * jnp.mean(excess**2 + jnp.maximum(excess, 0))
 

@@ -8,7 +8,7 @@ from flax import nnx
 
 from jax_bioadv.analysis import boundaries
 from jax_bioadv.analysis.boundaries import generic_landscape, landscape, plane_points, random_plane
-from jax_bioadv.analysis.jacobian import jacobian_norms, on_one_image
+from jax_bioadv.jacobian import jacobian_norms, on_one_image
 from jax_bioadv.models import Network, logits_function
 
 INPUTS, HIDDEN, CLASSES = 12, 9, 4

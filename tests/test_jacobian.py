@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 from jax.tree_util import Partial
 
-from jax_bioadv.analysis.jacobian import (
+from jax_bioadv.jacobian import (
     activation_jacobian_norms,
     activation_jacobian_norms_squared,
     jacobian_norms,
