@@ -75,14 +75,15 @@ def _logging_to(directory: Path) -> Iterator[None]:
     file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(logging.Formatter("%(message)s"))
-    terminal.setLevel(logging.INFO if sys.stderr.isatty() else logging.WARNING)
     loggers = [logging.getLogger(name) for name in ("experiments", "jax_bioadv")]
+    on_a_terminal = sys.stderr.isatty()
+    terminal.setLevel(logging.INFO if on_a_terminal else logging.WARNING)
     before = [(one.level, one.handlers, one.propagate) for one in loggers]
     for one in loggers:
         one.setLevel(logging.INFO)
         one.handlers, one.propagate = [file, terminal], False
     try:
-        with logging_redirect_tqdm(loggers):  # lines go above the progress bars
+        with logging_redirect_tqdm(loggers) if on_a_terminal else contextlib.nullcontext():  # above the progress bars
             yield
     except Exception:
         terminal.setLevel(logging.CRITICAL)  # the terminal gets the message alone, from main

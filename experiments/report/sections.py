@@ -57,8 +57,9 @@ def header(results: Results) -> Html:
     """What was run: preset, data, device, versions, seeds."""
     dataset, environment = dig(results, "dataset") or {}, dig(results, "environment") or {}
     seeds = dig(results, "seeds") or []
+    changed = dig(results, "changed_settings") or []
     facts: dict[str, object] = {
-        "preset": dig(results, "preset") or NOT_AVAILABLE,
+        "preset": (dig(results, "preset") or NOT_AVAILABLE) + (f", changed: {', '.join(changed)}" if changed else ""),
         "data": f"{dataset.get('name', NOT_AVAILABLE)}, {_count(dataset.get('n_train'))} training and "
         f"{_count(dataset.get('n_test'))} test images",
         "seeds": f"{len(seeds)} ({', '.join(str(seed) for seed in seeds)})" if seeds else NOT_AVAILABLE,
