@@ -58,6 +58,9 @@ DEVIATIONS = (
     "say otherwise, and the eigenvectors are renewed every few batches instead of once an epoch: a network that turns "
     "a little of its largest variance into the old directions satisfies the penalty without changing its spectrum. A "
     "check above tells whether ours moved.",
+    "The window of the exponents on images ends where the settings say: the published 500 is a quarter of the "
+    "published layer, and the quick preset keeps to a quarter of its own, because a spectrum falls off towards the "
+    "layer's size.",
     "Eigenvalues below about 1e-7 of the first are rounding in single precision. Covariances here are accumulated in "
     "double precision around the true mean, and a fit stops where rounding begins. The published spectrum of the "
     "Krotov–Hopfield layer bends inside its fit window near that level, so its exponent may hold some rounding.",

@@ -236,14 +236,14 @@ def test_statistics_of_nothing_are_refused():
 def test_an_image_meets_the_same_noise_whichever_others_are_attacked(network, images, labels, protocol):
     def lengths(chosen):
         attack, key = gaussian(protocol=protocol), jax.random.key(5)
-        sweep = epsilon_sweep(attack, key, network, images[chosen], labels[chosen], [0.1, 0.2], image_indices=chosen)
+        sweep = epsilon_sweep(attack, key, network, images[chosen], labels[chosen], GRID, image_indices=chosen)
         return sweep.linf
 
     everyone, some = np.arange(len(images)), np.arange(len(images))[1::2]
     np.testing.assert_array_equal(lengths(everyone)[:, some], lengths(some))
-    assert len(np.unique(lengths(everyone))) == 2 * len(images)
+    assert len(np.unique(lengths(everyone))) == GRID.size * len(images)
 
 
 def test_image_indices_must_fit_the_images(network, images, labels):
     with pytest.raises(ValueError, match="image_indices"):
-        epsilon_sweep(gaussian(), jax.random.key(0), network, images, labels, [0.1], image_indices=[0])
+        epsilon_sweep(gaussian(), jax.random.key(0), network, images, labels, [0.1], image_indices=np.arange(1))
