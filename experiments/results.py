@@ -74,6 +74,9 @@ class Collector:
         }
         if model in CONTROLS:
             found["control"] = True
+        for seed, outcome in zip(seeds, trained, strict=True):
+            if outcome is not None and not outcome.values.get("decoder_converged", True):
+                self.note(f"{model}-{seed}: the decoder's loss still changes by more than 1 % in its last quarter")
         found["spectrum"] = self.spectrum([self.outcome(plan.spectra(model, seed)) for seed in seeds], model)
         found |= self._robustness(model)
         norms = [self.outcome(plan.jacobian(model, seed)) for seed in seeds]

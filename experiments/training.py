@@ -158,7 +158,8 @@ def run_hybrid(study: Study, seed: int, task: Task, needed: Mapping[str, Outcome
     decided = cut_outcome(cut)
     values = {
         "test_accuracy": _test_accuracy(study, network),
-        "converged": trained.converged and layer.values["converged"],
+        "converged": layer.values["converged"],
+        "decoder_converged": trained.converged,
         **decided.values,
     }
     return Outcome(values, {**weights(network), **trained.history, **decided.arrays})

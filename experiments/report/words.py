@@ -64,8 +64,9 @@ DEVIATIONS = (
     "Eigenvalues below about 1e-7 of the first are rounding in single precision. Covariances here are accumulated in "
     "double precision around the true mean, and a fit stops where rounding begins. The published spectrum of the "
     "Krotov–Hopfield layer bends inside its fit window near that level, so its exponent may hold some rounding.",
-    "A training counts as converged when its mean loss changed by less than 1 % from the third quarter of the epochs "
-    "to the last; the Krotov–Hopfield model's layer must have converged as well. This threshold is ours.",
+    "A training by backpropagation counts as converged when its mean loss changed by less than 1 % from the third "
+    "quarter of the epochs to the last; this threshold is ours. The Krotov–Hopfield model counts as converged when its "
+    "layer did, by the published criterion; a decoder whose loss still moves is named in the notes.",
     "The published convergence test for rows caught at the wrong attractor cannot fire; ours can.",
     "Whether there is anything to prune is not decided by a χ² likelihood-ratio test, which is not valid for the "
     "components of a mixture. With a single mode nothing is pruned.",
