@@ -164,7 +164,7 @@ def draw_all(plan: Plan, ledger: Ledger, directory: Path) -> list[str]:
             figures.save_figure(make(), directory, name)
         except ValueError as error:
             missing.append(f"{name} was not drawn: {error}")
-            logger.warning("%s was not drawn", name, exc_info=True)
+            logger.warning(missing[-1])
             for stale in directory.glob(f"{name}.*"):
                 stale.unlink()
     return missing

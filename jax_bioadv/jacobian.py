@@ -20,6 +20,8 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from jax_bioadv.models import as_pytree
+
 ImageFunction = Callable[[Array], Array]
 """A function of one flattened image (inputs,) to a vector (outputs,)."""
 
@@ -33,11 +35,7 @@ def on_one_image(batch_function: Callable[[Array], Array]) -> Partial:
 
     A ``Partial`` stays a pytree of its weights, so that jitted code is still traced once for many models.
     """
-    return Partial(_call_on_one, _as_pytree(batch_function))
-
-
-def _as_pytree(function: Callable[[Array], Array]) -> Partial:
-    return function if isinstance(function, Partial) else Partial(function)
+    return Partial(_call_on_one, as_pytree(batch_function))
 
 
 def slope_norms_squared(
@@ -149,7 +147,7 @@ def jacobian_norms(
     Returns:
         One norm for every image.
     """
-    return _full_norms(_as_pytree(function), images, mode, image_block)
+    return _full_norms(as_pytree(function), images, mode, image_block)
 
 
 def jacobian_norms_squared_along(

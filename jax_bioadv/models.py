@@ -8,6 +8,7 @@ The module keeps its parameters in the layout of ``flax.nnx.Linear``: ``encoder.
 pytree whose leaves are the weights, so that jitted code takes them as arguments and is traced once for many models.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -98,6 +99,11 @@ class Network(nnx.Module):
     def __call__(self, images: Float[Array, "batch inputs"], train: bool = False) -> Float[Array, "batch classes"]:
         """Logits of a batch of flattened images."""
         return self.decode(self.preactivation(images), train)
+
+
+def as_pytree(function: Callable[..., Any]) -> Partial:
+    """A function as an argument that jitted code can take; a ``Partial`` stays the pytree of its weights."""
+    return function if isinstance(function, Partial) else Partial(function)
 
 
 def _merged_call(graphdef: Any, state: Any, images: Array) -> Array:

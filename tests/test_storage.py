@@ -1,7 +1,6 @@
 """Files and checkpoints: whatever goes wrong, the old content or the new one is there, and damage is noticed."""
 
 import errno
-import gc
 import json
 import os
 
@@ -127,21 +126,6 @@ def test_damaged_arrays_are_named(tmp_path):
 
 
 # --- checkpoints ---
-
-
-@pytest.fixture
-def open_checkpoints(tmp_path):
-    """Checkpoints in one folder, as every new process opens them."""
-    opened = []
-
-    def open_folder():
-        opened.append(Checkpoints(tmp_path / "run"))
-        return opened[-1]
-
-    yield open_folder
-    for checkpoints in opened:
-        checkpoints.close()
-    gc.collect()  # what Orbax's failed reads left behind complains when it goes: here, not in a later test
 
 
 def tree(seed, epochs=5):

@@ -6,13 +6,13 @@
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 from experiments.report import sections
 from experiments.report.page import document
 from experiments.settings import SCHEMA
+from jax_bioadv.storage import atomic_file
 
 
 def read_results(directory: Path) -> dict[str, Any]:
@@ -67,10 +67,7 @@ def write_report(directory: Path) -> Path:
         ValueError: it is no JSON object of schema 1.
     """
     page = render(read_results(directory), directory / "figures")
-    path, partial = directory / "report.html", directory / f".report.{os.getpid()}.html"
-    try:
-        partial.write_text(page, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    path = directory / "report.html"
+    with atomic_file(path) as stream:
+        stream.write(page.encode())
     return path

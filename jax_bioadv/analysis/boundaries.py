@@ -22,7 +22,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jax_bioadv.jacobian import jacobian_norms, on_one_image, slope_norms_squared
-from jax_bioadv.models import Network
+from jax_bioadv.models import Network, as_pytree
 
 
 class Landscape(NamedTuple):
@@ -65,24 +65,6 @@ def plane_coordinates(radius: float = 20.0, resolution: int = 100) -> Float[Arra
     if not radius > 0.0 or resolution < 2:
         raise ValueError(f"need a positive radius and a resolution of at least 2, got {radius} and {resolution}")
     return jnp.linspace(-radius, radius, resolution, dtype=jnp.float32)
-
-
-def plane_points(
-    center: Float[Array, " inputs"], directions: Float[Array, "2 inputs"], radius: float = 20.0, resolution: int = 100
-) -> Float[Array, "resolution resolution inputs"]:
-    """All points of the grid, [row, column]; at the published size they take more than 100 MB.
-
-    Args:
-        center: a flattened image.
-        directions: two orthonormal directions.
-        radius: half the side of the square.
-        resolution: points along a side.
-
-    Returns:
-        ``center + coordinates[column]·directions[0] + coordinates[row]·directions[1]``.
-    """
-    steps = plane_coordinates(radius, resolution)
-    return center + steps[None, :, None] * directions[0] + steps[:, None, None] * directions[1]
 
 
 def _class_and_confidence(logits: Array) -> tuple[Array, Array]:
@@ -163,7 +145,7 @@ def generic_landscape(
         The maps.
     """
     steps = plane_coordinates(radius, resolution)
-    logits_pytree = logits_function if isinstance(logits_function, Partial) else Partial(logits_function)
+    logits_pytree = as_pytree(logits_function)
     one_representation = on_one_image(representation)
     rows = []
     for step in steps:

@@ -17,12 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.tree_util import Partial
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 from scipy import stats
 
 from jax_bioadv.attacks.attack import Attack, AttackKeys, LogitsFunction, attack_keys, check_batch, succeeded
+from jax_bioadv.models import as_pytree
 
 
 class Sweep(NamedTuple):
@@ -119,12 +119,12 @@ def epsilon_sweep(
     if epsilon_block < 1 or image_block < 1:
         raise ValueError(f"epsilon_block and image_block must be at least 1, got {epsilon_block} and {image_block}")
     _check_epsilons(grid)
-    logits_function = _as_pytree(logits_function)
+    logits_function = as_pytree(logits_function)
     _check_images(attack, logits_function, images, labels)
     identities = jnp.arange(len(images)) if image_indices is None else jnp.asarray(image_indices)
     if identities.shape != labels.shape:
         raise ValueError(f"image_indices must have one number per image, got shape {identities.shape}")
-    attack_arguments = attack._replace(prepare=_as_pytree(attack.prepare), perturb=_as_pytree(attack.perturb))
+    attack_arguments = attack._replace(prepare=as_pytree(attack.prepare), perturb=as_pytree(attack.perturb))
     blocks = [
         _prepare_block(attack_arguments, attack_keys(key, identities[block]), logits_function, images, labels, block)
         for block in _equal_blocks(len(images), image_block)
@@ -140,10 +140,6 @@ def epsilon_sweep(
             progress(count)
     success, l2, linf, vanished = jax.tree.map(lambda *tally: np.concatenate(tally), *tallies)
     return Sweep(grid, success, l2, linf, vanished.any(axis=0))
-
-
-def _as_pytree(function: Callable[..., Any]) -> Partial:
-    return function if isinstance(function, Partial) else Partial(function)
 
 
 def _equal_blocks(images: int, largest: int) -> list[Int[np.ndarray, " block"]]:
@@ -246,7 +242,7 @@ def correctly_classified(
     check_batch(images, labels)
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1 or None, got {limit}")
-    return np.flatnonzero(_is_correct(_as_pytree(logits_function), images, labels, 2048))[:limit]
+    return np.flatnonzero(_is_correct(as_pytree(logits_function), images, labels, 2048))[:limit]
 
 
 def relative_accuracy(sweep: Sweep) -> Float[np.ndarray, " epsilons"]:
@@ -307,28 +303,6 @@ def median_interval(critical: Float[np.ndarray, " images"], confidence: float = 
         return 0.0, np.inf
     ordered = np.sort(lengths)
     return float(ordered[rank - 1]), float(ordered[-rank])
-
-
-def relative_accuracy_interval(
-    sweep: Sweep, confidence: float = 0.95
-) -> tuple[Float[np.ndarray, " epsilons"], Float[np.ndarray, " epsilons"]]:
-    """Wilson's confidence interval of the relative accuracy over images, at each epsilon by itself.
-
-    Args:
-        sweep: of the attack.
-        confidence: between 0 and 1.
-
-    Returns:
-        Lower and upper ends.
-
-    Raises:
-        ValueError: if confidence is not in (0, 1).
-    """
-    _check_confidence(confidence)
-    failures = (~sweep.success).sum(axis=1)
-    images = sweep.success.shape[1]
-    intervals = [stats.binomtest(int(k), images).proportion_ci(confidence, method="wilson") for k in failures]
-    return np.array([interval.low for interval in intervals]), np.array([interval.high for interval in intervals])
 
 
 def _check_confidence(confidence: float) -> None:

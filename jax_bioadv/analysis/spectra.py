@@ -122,30 +122,6 @@ def subpopulation_spectra(
     return {size: covariance_spectrum(covariance[:size, :size]) for size in sizes}
 
 
-def linear_covariance(
-    weights: Float[Array | np.ndarray, "hidden inputs"], input_covariance: Float64[np.ndarray, "inputs inputs"]
-) -> Float64[np.ndarray, "hidden hidden"]:
-    """Covariance ``V C Vᵀ`` of the pre-activation ``h = V x``, exactly, from the covariance C of the inputs.
-
-    Args:
-        weights: V, one row per hidden unit (the transpose of a model's ``encoder.kernel``).
-        input_covariance: C.
-
-    Returns:
-        The symmetric covariance of h.
-    """
-    rows = np.asarray(weights, dtype=np.float64)
-    product = rows @ input_covariance @ rows.T
-    return (product + product.T) / 2.0
-
-
-def linear_spectrum(
-    weights: Float[Array | np.ndarray, "hidden inputs"], input_covariance: Float64[np.ndarray, "inputs inputs"]
-) -> Float64[np.ndarray, " hidden"]:
-    """Spectrum of the pre-activation ``h = V x``; see :func:`linear_covariance`."""
-    return covariance_spectrum(linear_covariance(weights, input_covariance))
-
-
 def fit_power_law(
     eigenvalues: Float64[np.ndarray, " units"], first: int = 11, last: int = 500, floor: float = 1e-7
 ) -> PowerLawFit:

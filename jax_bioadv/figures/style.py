@@ -5,7 +5,6 @@ and Ito (2008), which stay apart for all common kinds of colour blindness; marke
 """
 
 import functools
-import os
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -17,6 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
+
+from jax_bioadv.storage import atomic_file
 
 MODEL_NAMES = {"kh": "Krotov–Hopfield", "bp": "backprop", "l2": "L2", "jacobian": "Jacobian", "spectral": "spectral"}
 OTHER_NAMES = {"data": "data", "untrained": "untrained", "kh_start": "KH not trained"}
@@ -158,16 +159,9 @@ def save_figure(figure: Figure, directory: Path, name: str, dpi: int = 160) -> l
 
     Neither file holds a date, so that the same data give the same bytes.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     paths = []
     for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-        path = directory / f"{name}.{kind}"
-        partial = directory / f".{name}.{os.getpid()}.{kind}"
-        try:
-            with shared_style(), matplotlib.rc_context({"pdf.fonttype": 42}):
-                figure.savefig(partial, format=kind, dpi=dpi, metadata=metadata)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
-        paths.append(path)
+        paths.append(directory / f"{name}.{kind}")
+        with atomic_file(paths[-1]) as stream, shared_style(), matplotlib.rc_context({"pdf.fonttype": 42}):
+            figure.savefig(stream, format=kind, dpi=dpi, metadata=metadata)
     return paths

@@ -7,13 +7,19 @@ import pytest
 from flax import nnx
 
 from jax_bioadv.analysis import boundaries
-from jax_bioadv.analysis.boundaries import generic_landscape, landscape, plane_points, random_plane
+from jax_bioadv.analysis.boundaries import generic_landscape, landscape, plane_coordinates, random_plane
 from jax_bioadv.jacobian import jacobian_norms, on_one_image
 from jax_bioadv.models import Network, logits_function
 
 INPUTS, HIDDEN, CLASSES = 12, 9, 4
 # float32: some dozen roundings of 6e-8 in h (which is up to ten times its terms' sum), times the power n
 ROUNDING = 1e-4
+
+
+def plane_points(center, directions, radius, resolution):
+    """All points of the grid, [row, column]: what the landscape never forms."""
+    steps = plane_coordinates(radius, resolution)
+    return center + steps[None, :, None] * directions[0] + steps[:, None, None] * directions[1]
 
 
 def network(power, batch_norm, seed=0):

@@ -12,8 +12,6 @@ from jax_bioadv.analysis.spectra import (
     covariance,
     covariance_spectrum,
     fit_power_law,
-    linear_covariance,
-    linear_spectrum,
     subpopulation_spectra,
 )
 
@@ -116,16 +114,6 @@ def test_subpopulations_are_the_first_units():
 def test_subpopulations_outside_the_layer_are_refused(size):
     with pytest.raises(ValueError, match="between 1 and 8"):
         subpopulation_spectra(np.eye(8), [size])
-
-
-def test_a_linear_layer_needs_no_forward_pass():
-    generator = np.random.default_rng(7)
-    images = generator.normal(size=(200, 12)) + 3.0
-    weights = generator.normal(size=(9, 12))
-    hidden_covariance = covariance(images @ weights.T)
-    np.testing.assert_allclose(linear_covariance(weights, covariance(images)), hidden_covariance, rtol=1e-9, atol=1e-12)
-    expected = covariance_spectrum(hidden_covariance)
-    np.testing.assert_allclose(linear_spectrum(weights, covariance(images)), expected, rtol=1e-9)
 
 
 @given(alpha=st.floats(-0.0, 4.0), scale=st.floats(1e-12, 1e12), units=st.integers(6, 800), first=st.integers(1, 12))

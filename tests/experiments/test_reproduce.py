@@ -1,8 +1,6 @@
 """The whole experiment on scikit-learn's digits: what it leaves behind, and going on after kills and changes."""
 
 import dataclasses
-import json
-import math
 import re
 import signal
 import subprocess
@@ -10,11 +8,12 @@ import sys
 
 import numpy as np
 import pytest
+from contract import Contract, read_results
 
 from experiments import measuring, training
 from experiments.settings import ATTACKS, MODELS, PRESETS, PUBLISHED_NOISE
 from experiments.training import loss_settled
-from jax_bioadv.data import unit_norm, white_noise
+from jax_bioadv.data import unit_norm
 from jax_bioadv.learning.training import DivergenceError
 
 FIGURES = ("figure1", "figure2", "figure3", "figure4", "figureA1", "figureA2", "training_curves")
@@ -24,128 +23,8 @@ EVERY_ATTACK = (*ATTACKS, PUBLISHED_NOISE)
 ROUNDING = 1e-5
 
 
-def read_results(directory):
-    """results.json by the letter of the JSON standard, which has neither NaN nor Infinity."""
-
-    def refuse(constant):
-        raise AssertionError(f"{constant} is no JSON")
-
-    return json.loads((directory / "results.json").read_text(), parse_constant=refuse)
-
-
 def without_seconds(results):
     return {**results, "stages": list(results["stages"])}
-
-
-def arrays(directory, name):
-    with np.load(directory / f"{name}.npz", allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}
-
-
-# The contract of results.json, schema 1.
-
-
-REASONS = re.compile("training diverged|no power law|no test image is classified correctly|have not been run")
-
-
-class Contract:
-    """Checks results.json by its schema: keys, types, one entry per seed, ranges; null only where a note says why."""
-
-    def __init__(self, results, settings):
-        self.results, self.settings = results, settings
-        self.seeds = range(settings.seeds)
-
-    def check(self):
-        results = self.results
-        assert type(results["schema"]) is int
-        assert results["schema"] == 1
-        assert results["preset"] in PRESETS
-        assert results["settings"] == json.loads(json.dumps(dataclasses.asdict(self.settings)))
-        assert results["seeds"] == list(self.seeds)
-        assert all(isinstance(note, str) and note for note in results["notes"])
-        assert len(set(results["notes"])) == len(results["notes"])
-        dataset = results["dataset"]
-        assert dataset["name"] == self.settings.dataset
-        assert re.fullmatch("[0-9a-f]{64}", dataset["sha256"])
-        assert (dataset["n_train"], dataset["n_test"]) == (1500, 297)
-        environment = results["environment"]
-        for key in ("jax", "jaxlib", "flax", "optax", "python", "device", "platform", "precision"):
-            assert isinstance(environment[key], str)
-            assert environment[key]
-        assert results["stages"]
-        for stage in results["stages"].values():
-            assert stage["seconds"] >= 0
-        assert set(results["models"]) == set(self.settings.model_names)
-        for model in results["models"].values():
-            self.check_model(model)
-        assert {"data", "untrained"} <= set(results["baselines"])
-        spectra = self.settings.spectra
-        for name, baseline in results["baselines"].items():
-            last_on_images = spectra.last_on_data if name == "data" else spectra.last_on_images
-            self.check_spectra(baseline["spectrum"], last_on_images)
-
-    def per_seed(self, values, right):
-        """One entry per seed, each right or null; a null needs a note that gives a reason."""
-        assert len(values) == len(self.seeds)
-        for value in values:
-            assert (value is None and REASONS.search("\n".join(self.results["notes"]))) or right(value), value
-
-    def check_model(self, model):
-        self.per_seed(model["test_accuracy"], share)
-        self.per_seed(model["converged"], lambda value: type(value) is bool)
-        self.per_seed(model["pruned_units"], lambda value: type(value) is int and 0 <= value <= self.settings.hidden)
-        self.per_seed(model["n_attacked"], lambda n: type(n) is int and 0 <= n <= self.settings.attacks.images)
-        self.check_spectra(model["spectrum"], self.settings.spectra.last_on_images)
-        for key in ("critical_l2", "critical_linf"):
-            assert set(ATTACKS) <= set(model[key])
-            for critical in model[key].values():
-                self.check_critical(critical)
-        assert set(ATTACKS) <= set(model["relative_accuracy"])
-        for curve in model["relative_accuracy"].values():
-            self.check_curve(curve)
-        for key in ("activation", "preactivation"):
-            self.per_seed(model["jacobian_norm"][key], positive)
-        for place, accuracy in enumerate(model["test_accuracy"]):
-            found = [model["converged"][place], model["n_attacked"][place], model["jacobian_norm"]["activation"][place]]
-            if model["n_attacked"][place] != 0:
-                found += [model["critical_l2"][attack]["censored"][place] for attack in ATTACKS]
-            assert all((value is None) == (accuracy is None) for value in found), "a member is there, or it is not"
-
-    def check_spectra(self, spectra, last_on_images):
-        assert {"images", "noise"} <= set(spectra)
-        for kind, fits in spectra.items():
-            last = last_on_images if kind.startswith("images") else self.settings.spectra.last_on_noise
-            self.per_seed(fits["alpha"], positive)
-            self.per_seed(fits["stderr"], positive)
-            self.per_seed(fits["r2"], share)
-            self.per_seed(fits["window"], lambda window, last=last: self.is_window(window, last))
-            for members in zip(*(fits[key] for key in ("alpha", "stderr", "r2", "window")), strict=True):
-                assert len({member is None for member in members}) == 1
-
-    def is_window(self, window, last):
-        low, high = window
-        return low == self.settings.spectra.first and low + 2 <= high <= last
-
-    def check_critical(self, critical):
-        self.per_seed(critical["censored"], share)
-        assert len(critical["median"]) == len(self.seeds)
-        for median, censored in zip(critical["median"], critical["censored"], strict=True):
-            infinite = censored is None or censored > 0.5
-            assert (median is None) if infinite else positive(median)
-
-    def check_curve(self, curve):
-        epsilons = curve["epsilons"]
-        assert (np.diff(epsilons, prepend=0) > 0).all()
-        assert epsilons or curve["accuracy"] == [None] * len(self.seeds)
-        self.per_seed(curve["accuracy"], lambda row: len(row) == len(epsilons) > 1 and all(map(share, row)))
-
-
-def share(value):
-    return type(value) is float and 0 <= value <= 1
-
-
-def positive(value):
-    return type(value) is float and 0 < value < math.inf
 
 
 def test_the_contract_can_be_broken(smoke):
@@ -227,126 +106,6 @@ def test_nothing_unfinished_is_left(smoke):
     assert not [path for path in smoke.directory.rglob("*") if path.name.startswith(".") and path.name != ".lock"]
     tasks = {path.stem for path in (smoke.directory / "stages").iterdir()}
     assert tasks == {path.stem for folder in ("models", "arrays") for path in (smoke.directory / folder).iterdir()}
-
-
-# The numbers, computed again from what was stored.
-
-
-@pytest.fixture(scope="module")
-def test_images(digits):
-    return unit_norm(digits.test_images, 3.0).astype(np.float64)
-
-
-def preactivation(weights, images):
-    return images @ weights["weights/encoder/kernel"].astype(np.float64)
-
-
-def logits(model, weights, images):
-    activation = np.maximum(preactivation(weights, images), 0) ** (4.5 if model == "kh" else 1.0)
-    if model == "spectral":
-        deviation = np.sqrt(weights["weights/norm/var"] + 1e-5)
-        activation = (activation - weights["weights/norm/mean"]) / deviation
-        activation = activation * weights["weights/norm/scale"] + weights["weights/norm/bias"]
-    return activation @ weights["weights/decoder/kernel"].astype(np.float64) + weights["weights/decoder/bias"]
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_test_accuracy_follows_from_the_stored_weights(model, smoke, digits, test_images):
-    outputs = logits(model, arrays(smoke.directory, f"models/{model}-0"), test_images)
-    accuracy = (outputs.argmax(axis=1) == digits.test_labels).mean()
-    best, second = -np.sort(-outputs, axis=1)[:, :2].T
-    undecided = (best - second < ROUNDING * np.abs(outputs).max()).mean()
-    [stored] = read_results(smoke.directory)["models"][model]["test_accuracy"]
-    assert abs(stored - accuracy) <= undecided
-    assert undecided < 0.02
-    assert stored > 0.5, "chance is 0.1"
-
-
-def test_the_hybrids_first_layer_is_the_pruned_layer(smoke):
-    hybrid, layer = arrays(smoke.directory, "models/kh-0"), arrays(smoke.directory, "arrays/layer-0")
-    kept = layer["synapses"] * hybrid["keep"][:, None]
-    np.testing.assert_array_equal(hybrid["weights/encoder/kernel"], (kept * np.abs(kept)).T)
-    assert read_results(smoke.directory)["models"]["kh"]["pruned_units"] == [int((~hybrid["keep"]).sum())]
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_jacobian_norms_follow_from_the_stored_weights(model, smoke, test_images):
-    weights = arrays(smoke.directory, f"models/{model}-0")
-    power = 4.5 if model == "kh" else 1.0
-    hidden, columns = preactivation(weights, test_images), weights["weights/encoder/kernel"].astype(np.float64)
-    slopes = power * np.where(hidden > 0, np.maximum(hidden, 0) ** (power - 1), 0.0)
-    norms = np.sqrt((slopes**2) @ (columns**2).sum(axis=0))
-    stored = arrays(smoke.directory, f"arrays/jacobian-{model}-0")["activation"]
-    np.testing.assert_allclose(stored, norms, rtol=100 * ROUNDING)
-    found = read_results(smoke.directory)["models"][model]["jacobian_norm"]
-    assert found["activation"][0] == pytest.approx(stored.mean(), rel=ROUNDING)
-    assert found["preactivation"][0] == pytest.approx(np.linalg.norm(columns), rel=ROUNDING)
-
-
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("kind", ["images", "noise"])
-def test_spectra_and_exponents_follow_from_the_stored_weights(model, kind, smoke, test_images):
-    weights = arrays(smoke.directory, f"models/{model}-0")
-    inputs = test_images if kind == "images" else white_noise(0, 500, 64).astype(np.float64)
-    kept = weights.get("keep", np.ones(48, bool))
-    eigenvalues = np.linalg.eigvalsh(np.cov(preactivation(weights, inputs)[:, kept].T))[::-1]
-    stored = arrays(smoke.directory, f"arrays/spectra-{model}-0")[kind]
-    np.testing.assert_allclose(stored, eigenvalues, rtol=1e-3, atol=1e-6 * eigenvalues[0])
-    fit = {key: found for key, [found] in read_results(smoke.directory)["models"][model]["spectrum"][kind].items()}
-    first, last = fit["window"]
-    ranks = np.arange(first, last + 1)
-    slope, _ = np.polyfit(np.log(ranks), np.log(stored[ranks - 1]), 1)
-    assert fit["alpha"] == pytest.approx(-slope, rel=1e-6)
-    assert (stored[ranks - 1] > 1e-7 * stored[0]).all()
-
-
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("attack", EVERY_ATTACK)
-def test_the_robustness_in_the_results_is_that_of_the_images(model, attack, smoke, digits, test_images):
-    found, stored = (
-        read_results(smoke.directory)["models"][model],
-        arrays(smoke.directory, f"arrays/{attack}-{model}-0"),
-    )
-    published = attack == PUBLISHED_NOISE
-    count = SMOKE.attacks.published_images if published else SMOKE.attacks.images
-    steps = SMOKE.attacks.published_epsilons if published else SMOKE.attacks.epsilons
-    success, images = stored["success"], stored["images"]
-    assert success.shape == (steps, count)
-    assert success.dtype == bool
-    shapes = {key: array.shape for key, array in stored.items()}
-    per_image = ("images", "critical_l2", "critical_linf", "gradient_vanished")
-    per_epsilon = ("epsilons", "relative_accuracy")
-    assert shapes == {"success": (steps, count)} | dict.fromkeys(per_image, (count,)) | dict.fromkeys(
-        per_epsilon, (steps,)
-    )
-    assert published or found["n_attacked"] == [count]
-
-    outputs = logits(model, arrays(smoke.directory, f"models/{model}-0"), test_images)
-    correct = np.flatnonzero(outputs.argmax(axis=1) == digits.test_labels)
-    np.testing.assert_array_equal(images, correct[:count])
-
-    curve = found["relative_accuracy"][attack]
-    np.testing.assert_array_equal(curve["epsilons"], stored["epsilons"])
-    np.testing.assert_allclose(curve["accuracy"], [(~success).mean(axis=1)], rtol=1e-12)
-    for norm in ("l2", "linf"):
-        lengths = stored[f"critical_{norm}"]
-        np.testing.assert_array_equal(np.isfinite(lengths), success.any(axis=0))
-        median = np.sort(lengths)[(count - 1) // 2]
-        expected = median if np.isfinite(median) else None
-        assert found[f"critical_{norm}"][attack]["median"] == [expected]
-        assert found[f"critical_{norm}"][attack]["censored"] == [pytest.approx(np.isinf(lengths).mean())]
-    if attack in ("fgsm", "pgd"):
-        flipped = np.isfinite(stored["critical_linf"])
-        largest = stored["epsilons"][success.argmax(axis=0)]
-        assert (stored["critical_linf"][flipped] <= largest[flipped] * (1 + ROUNDING)).all()
-
-
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_weak_attacks_leave_the_accuracy_and_strong_ones_take_it(model, attack, smoke):
-    [accuracy] = read_results(smoke.directory)["models"][model]["relative_accuracy"][attack]["accuracy"]
-    assert accuracy[0] >= 0.95
-    assert accuracy[-1] < 0.5
 
 
 # Going on.

@@ -358,3 +358,28 @@ def test_a_terminal_shows_what_is_done_how_fast_and_how_long_it_will_take(capsys
     assert "training" in shown
     assert "0/3" in shown
     assert "epoch/s" in shown
+
+
+GROUPS = [name for name, value in vars(PRESETS["smoke"]).items() if dataclasses.is_dataclass(value)]
+GROUPS.remove("noise_start")  # its tasks name it a layer, as which it is read
+
+
+def read_settings(settings, digits):
+    """Every (group, setting) that some task's fingerprint covers, a task's dictionaries followed to any depth."""
+    found = set()
+
+    def walk(content):
+        for group, value in content.items():
+            if isinstance(value, dict):
+                found.update((group, name) for name in value)
+                walk(value)
+
+    for task in Plan(Study("smoke", settings, digits, Path("unused"))).all_tasks():
+        walk(task.settings)
+    return found
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_no_setting_of_a_group_is_forgotten(group, digits):
+    fields = {(group, field.name) for field in dataclasses.fields(getattr(PRESETS["smoke"], group))}
+    assert fields <= read_settings(PRESETS["smoke"], digits)

@@ -9,7 +9,7 @@ import optax
 import pytest
 from flax import nnx
 
-from jax_bioadv.analysis.spectra import fit_power_law, linear_spectrum
+from jax_bioadv.analysis.spectra import covariance, covariance_spectrum, fit_power_law
 from jax_bioadv.learning import supervised
 from jax_bioadv.learning.regularizers import (
     Batch,
@@ -331,8 +331,8 @@ def test_spectral_regularization_reaches_its_spectrum():
         return float(regularizer.penalty(model, batch_of(model, images), regularizer.refresh(model, data), KEY))
 
     def exponent(model):
-        spectrum = linear_spectrum(model.encoder.kernel[...].T, np.cov(np.asarray(images, np.float64).T, bias=True))
-        return fit_power_law(spectrum, 1, 20).alpha
+        hidden = np.asarray(images, np.float64) @ np.asarray(model.encoder.kernel[...], np.float64)
+        return fit_power_law(covariance_spectrum(covariance(hidden)), 1, 20).alpha
 
     # The published network had its penalty and its exponents left where they started.
     assert cost(trained) < cost(untrained) / 20

@@ -13,7 +13,6 @@ from jax_bioadv.learning.krotov_hopfield import KrotovHopfield
 from jax_bioadv.learning.regularizers import TrainingData
 from jax_bioadv.learning.training import Diagnosis, DivergenceError, train
 from jax_bioadv.models import Network
-from jax_bioadv.storage import Checkpoints
 
 IMAGES = jax.random.uniform(jax.random.key(0), (30, 6))
 EPOCHS = 7
@@ -43,20 +42,6 @@ def training(request):
     """``epoch(state, index)``, the start, and how an undisturbed training ends."""
     epoch, start = request.param()
     return epoch, start, train(epoch, start, EPOCHS)
-
-
-@pytest.fixture
-def open_checkpoints(tmp_path):
-    """Checkpoints in one folder, as every new process opens them."""
-    opened = []
-
-    def open_folder():
-        opened.append(Checkpoints(tmp_path / "run"))
-        return opened[-1]
-
-    yield open_folder
-    for checkpoints in opened:
-        checkpoints.close()
 
 
 def assert_same_bits(found, expected):

@@ -1,0 +1,127 @@
+"""The contract of results.json, schema 1, as a check that fails on whatever breaks it; and the reading of a run."""
+
+import dataclasses
+import json
+import math
+import re
+
+import numpy as np
+
+from experiments.settings import ATTACKS, PRESETS
+
+
+def read_results(directory):
+    """results.json by the letter of the JSON standard, which has neither NaN nor Infinity."""
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads((directory / "results.json").read_text(), parse_constant=refuse)
+
+
+REASONS = re.compile("training diverged|no power law|no test image is classified correctly|have not been run")
+
+
+class Contract:
+    """Checks results.json by its schema: keys, types, one entry per seed, ranges; null only where a note says why."""
+
+    def __init__(self, results, settings):
+        self.results, self.settings = results, settings
+        self.seeds = range(settings.seeds)
+
+    def check(self):
+        results = self.results
+        assert type(results["schema"]) is int
+        assert results["schema"] == 1
+        assert results["preset"] in PRESETS
+        assert results["settings"] == json.loads(json.dumps(dataclasses.asdict(self.settings)))
+        assert results["seeds"] == list(self.seeds)
+        assert all(isinstance(note, str) and note for note in results["notes"])
+        assert len(set(results["notes"])) == len(results["notes"])
+        dataset = results["dataset"]
+        assert dataset["name"] == self.settings.dataset
+        assert re.fullmatch("[0-9a-f]{64}", dataset["sha256"])
+        assert (dataset["n_train"], dataset["n_test"]) == (1500, 297)
+        environment = results["environment"]
+        for key in ("jax", "jaxlib", "flax", "optax", "python", "device", "platform", "precision"):
+            assert isinstance(environment[key], str)
+            assert environment[key]
+        assert results["stages"]
+        for stage in results["stages"].values():
+            assert stage["seconds"] >= 0
+        assert set(results["models"]) == set(self.settings.model_names)
+        for model in results["models"].values():
+            self.check_model(model)
+        assert {"data", "untrained"} <= set(results["baselines"])
+        spectra = self.settings.spectra
+        for name, baseline in results["baselines"].items():
+            last_on_images = spectra.last_on_data if name == "data" else spectra.last_on_images
+            self.check_spectra(baseline["spectrum"], last_on_images)
+
+    def per_seed(self, values, right):
+        """One entry per seed, each right or null; a null needs a note that gives a reason."""
+        assert len(values) == len(self.seeds)
+        for value in values:
+            assert (value is None and REASONS.search("\n".join(self.results["notes"]))) or right(value), value
+
+    def check_model(self, model):
+        self.per_seed(model["test_accuracy"], share)
+        self.per_seed(model["converged"], lambda value: type(value) is bool)
+        self.per_seed(model["pruned_units"], lambda value: type(value) is int and 0 <= value <= self.settings.hidden)
+        self.per_seed(model["n_attacked"], lambda n: type(n) is int and 0 <= n <= self.settings.attacks.images)
+        self.check_spectra(model["spectrum"], self.settings.spectra.last_on_images)
+        for key in ("critical_l2", "critical_linf"):
+            assert set(ATTACKS) <= set(model[key])
+            for critical in model[key].values():
+                self.check_critical(critical)
+        assert set(ATTACKS) <= set(model["relative_accuracy"])
+        for curve in model["relative_accuracy"].values():
+            self.check_curve(curve)
+        for key in ("activation", "preactivation"):
+            self.per_seed(model["jacobian_norm"][key], positive)
+        for place, accuracy in enumerate(model["test_accuracy"]):
+            found = [model["converged"][place], model["n_attacked"][place], model["jacobian_norm"]["activation"][place]]
+            if model["n_attacked"][place] != 0:
+                found += [model["critical_l2"][attack]["censored"][place] for attack in ATTACKS]
+            assert all((value is None) == (accuracy is None) for value in found), "a member is there, or it is not"
+
+    def check_spectra(self, spectra, last_on_images):
+        assert {"images", "noise"} <= set(spectra)
+        for kind, fits in spectra.items():
+            last = last_on_images if kind.startswith("images") else self.settings.spectra.last_on_noise
+            self.per_seed(fits["alpha"], positive)
+            self.per_seed(fits["stderr"], positive)
+            self.per_seed(fits["r2"], share)
+            self.per_seed(fits["window"], lambda window, last=last: self.is_window(window, last))
+            for members in zip(*(fits[key] for key in ("alpha", "stderr", "r2", "window")), strict=True):
+                assert len({member is None for member in members}) == 1
+
+    def is_window(self, window, last):
+        low, high = window
+        return low == self.settings.spectra.first and low + 2 <= high <= last
+
+    def check_critical(self, critical):
+        self.per_seed(critical["censored"], share)
+        assert len(critical["median"]) == len(self.seeds)
+        for median, censored in zip(critical["median"], critical["censored"], strict=True):
+            infinite = censored is None or censored > 0.5
+            assert (median is None) if infinite else positive(median)
+
+    def check_curve(self, curve):
+        epsilons = curve["epsilons"]
+        assert (np.diff(epsilons, prepend=0) > 0).all()
+        assert epsilons or curve["accuracy"] == [None] * len(self.seeds)
+        self.per_seed(curve["accuracy"], lambda row: len(row) == len(epsilons) > 1 and all(map(share, row)))
+
+
+def share(value):
+    return type(value) is float and 0 <= value <= 1
+
+
+def positive(value):
+    return type(value) is float and 0 < value < math.inf
+
+
+def arrays(directory, name):
+    with np.load(directory / f"{name}.npz", allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
