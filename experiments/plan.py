@@ -9,7 +9,6 @@ from experiments import measuring, training
 from experiments.settings import ATTACKS, PUBLISHED_NOISE, LayerSettings
 from experiments.study import Study
 from experiments.tasks import Outcome, Task
-from jax_bioadv.data.dataset import sha256_of_array
 
 STAGES = ("layer", "train", "spectra", "jacobian", "attacks", "landscape")
 
@@ -30,9 +29,7 @@ class Plan:
 
     def __init__(self, study: Study):
         self.study, self.settings = study, study.settings
-        dataset = study.dataset
-        arrays = (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)
-        self.data_settings = {"sha256": [sha256_of_array(array) for array in arrays], "norm": study.settings.norm}
+        self.data_settings = {"sha256": study.data_digests, "norm": study.settings.norm}
 
     def _task(
         self,

@@ -69,7 +69,7 @@ def parse(arguments: list[str]) -> Command:
 
 
 @contextlib.contextmanager
-def _logging_to(directory: Path) -> Iterator[None]:
+def logging_to(directory: Path) -> Iterator[None]:
     """What the experiment and the library have to say goes to the log file and to the terminal."""
     file = logging.FileHandler(directory / "log.txt", encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
@@ -109,7 +109,7 @@ def run(command: Command) -> Path:
         if stage not in STAGES:
             raise ValueError(f"unknown stage {stage!r}; choose among {', '.join(STAGES)}")
     command.settings.check_values()
-    with exclusive(directory), _logging_to(directory):
+    with exclusive(directory), logging_to(directory):
         dataset = data.load(command.settings.dataset, command.data_dir)
         with jax.default_matmul_precision(command.settings.precision):
             _run_stages(Study(command.preset, command.settings, dataset, directory), stages)

@@ -17,11 +17,12 @@ from flax import nnx
 from experiments.settings import Settings
 from experiments.tasks import Outcome
 from jax_bioadv.data import Dataset, unit_norm, white_noise
+from jax_bioadv.data.dataset import sha256_of_array
 from jax_bioadv.learning import regularizers
 from jax_bioadv.models import Network
 
 
-def purpose_key(seed: int, purpose: str) -> jax.Array:
+def purpose_key(seed: int | jax.Array, purpose: str) -> jax.Array:
     """The random key of a seed for one purpose; models that share a purpose share the randomness."""
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
 
@@ -63,10 +64,30 @@ class Study:
         return regularizers.image_covariance(self.train_images)
 
     @cached_property
+    def data_digests(self) -> list[str]:
+        """SHA-256 of the raw images and labels."""
+        dataset = self.dataset
+        arrays = (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)
+        return [sha256_of_array(array) for array in arrays]
+
+    def variant(self, settings: Settings) -> "Study":
+        """The same data under other settings; what both make of the data is computed once."""
+        other = Study(self.preset, settings, self.dataset, self.directory)
+        shared = ["train_labels", "test_labels", "data_digests"]
+        if settings.spectra.noise_images == self.settings.spectra.noise_images:
+            shared += ["noise"]
+        if settings.norm == self.settings.norm:
+            shared += ["train_images", "test_images"]
+            shared += ["image_covariance"] if "spectral" in settings.model_names else []
+        for name in shared:
+            vars(other)[name] = getattr(self, name)
+        return other
+
+    @cached_property
     def noise(self) -> np.ndarray:
         return white_noise(0, self.settings.spectra.noise_images, self.inputs)
 
-    def network(self, seed: int, *, power: float = 1.0, batch_norm: bool = False) -> Network:
+    def network(self, seed: int | jax.Array, *, power: float = 1.0, batch_norm: bool = False) -> Network:
         """The untrained network of a seed; all models of the seed start from the same weights."""
         rngs = nnx.Rngs(params=purpose_key(seed, "initial weights"))
         return Network(

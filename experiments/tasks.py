@@ -83,17 +83,32 @@ def _file_digest(path: Path) -> str:
 
 
 class Ledger:
-    """The outcomes in a run's directory."""
+    """The outcomes in a run's directory.
 
-    def __init__(self, directory: Path):
-        self.directory = directory
+    Args:
+        directory: of the run.
+        many_settings: whether tasks of one name but with different settings stand side by side, as in a sweep; their
+            files are then told apart by the fingerprint, and outcomes are read again rather than kept in memory.
+    """
+
+    def __init__(self, directory: Path, many_settings: bool = False):
+        self.directory, self.many_settings = directory, many_settings
         self._cache: dict[str, Outcome] = {}
 
+    def _file(self, task: Task, folder: str, suffix: str) -> Path:
+        distinction = f"-{task.fingerprint[:16]}" if self.many_settings else ""
+        return self.directory / folder / f"{task.name}{distinction}{suffix}"
+
     def _record(self, task: Task) -> Path:
-        return self.directory / "stages" / f"{task.name}.json"
+        return self._file(task, "stages", ".json")
 
     def _arrays(self, task: Task) -> Path:
-        return self.directory / task.folder / f"{task.name}.npz"
+        return self._file(task, task.folder, ".npz")
+
+    def _remember(self, task: Task, outcome: Outcome) -> Outcome:
+        if not self.many_settings:
+            self._cache[task.fingerprint] = outcome
+        return outcome
 
     def seconds(self, task: Task) -> float:
         return float(read_json(self._record(task))["seconds"])
@@ -115,8 +130,7 @@ class Ledger:
         except (OSError, KeyError, TypeError, AttributeError) as error:
             logger.warning("%s: its record cannot be used, it runs again (%s)", task.name, error)
             return None
-        self._cache[task.fingerprint] = Outcome(record["values"], arrays)
-        return self._cache[task.fingerprint]
+        return self._remember(task, Outcome(record["values"], arrays))
 
     def _read_arrays(self, task: Task, digest: str | None) -> dict[str, np.ndarray]:
         if digest is None:
@@ -140,7 +154,9 @@ class Ledger:
             "arrays": _file_digest(self._arrays(task)) if outcome.arrays else None,
         }
         write_json(self._record(task), {**record, "checksum": _digest(record)})
-        self._cache[task.fingerprint] = outcome
+        self._remember(task, outcome)
+        verdict = f"  DIVERGED: {outcome.diverged}" if outcome.diverged else ""
+        logger.info("%-28s %7.1f s%s", task.name, seconds, verdict)
 
     def complete(self, task: Task) -> Outcome:
         """The task's outcome, computed if it is not there yet, and what it needs before it.
@@ -151,17 +167,19 @@ class Ledger:
         if found is not None:
             return found
         needed = {short: self.complete(other) for short, other in task.needs.items()}
-        diverged = next((outcome.diverged for outcome in needed.values() if outcome.diverged), None)
         started = time.perf_counter()
-        try:
-            outcome = Outcome({"diverged": diverged}) if diverged else task.run(task, needed)
-        except DivergenceError as error:
-            outcome = Outcome({"diverged": f"{task.name}: {error}"})
+        outcome = self.compute(task, needed)
         seconds = time.perf_counter() - started
         self.store(task, outcome, seconds)
-        verdict = "  skipped: " if diverged else "  DIVERGED: " if outcome.diverged else ""
-        logger.info("%-28s %7.1f s%s", task.name, seconds, verdict + (outcome.diverged or ""))
         return outcome
+
+    def compute(self, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+        """The task's outcome from those of the tasks that it needs."""
+        diverged = next((outcome.diverged for outcome in needed.values() if outcome.diverged), None)
+        try:
+            return Outcome({"diverged": diverged}) if diverged else task.run(task, needed)
+        except DivergenceError as error:
+            return Outcome({"diverged": f"{task.name}: {error}"})
 
 
 @contextlib.contextmanager

@@ -3,7 +3,9 @@
 import contextlib
 import shutil
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from experiments.settings import LayerSettings
+from experiments.settings import DecoderSettings, LayerSettings, Settings
 from experiments.study import Study, purpose_key, weights
 from experiments.tasks import Outcome, Task, progress
 from jax_bioadv.learning import krotov_hopfield, pruning, regularizers, supervised
@@ -19,6 +21,8 @@ from jax_bioadv.learning.training import Diagnosis, train, watch_finite
 from jax_bioadv.models import Network, logits_function
 from jax_bioadv.storage import Checkpoints
 
+# The purpose of the key that orders the images.
+ORDER = "order of the images"
 # Training counts as converged when its loss changed by less than this share between the last two quarters of it.
 LOSS_TOLERANCE = 0.01
 # Weights this much larger than at the start and than R have exploded: converged rows are far below R.
@@ -41,35 +45,70 @@ def _train(study: Study, task: Task, epoch: Any, state: Any, epochs: int, watch:
     return trained
 
 
-def run_layer(
-    study: Study, layer: LayerSettings, hidden: int, seed: int, task: Task, needed: Mapping[str, Outcome]
-) -> Outcome:
-    rule, images = layer.rule, study.train_images
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Start:
+    """A training at epoch 0; a pytree but for the structure of its model."""
+
+    state: Any
+    constant: jax.Array
+    """What else it needs: a layer the weight beyond which it has exploded, a decoder the activations of the frozen
+    layer, ``spectral`` the anchor of its target."""
+    graphdef: Any = field(default=None, metadata={"static": True})
+
+
+def layer_start(layer: LayerSettings, hidden: int, seed: int | jax.Array, images: jax.Array) -> Start:
+    """A layer at epoch 0; this and the other functions of a start or an epoch are pure, also in traced numbers."""
     key = purpose_key(seed, f"layer from {layer.start}")
-    state = krotov_hopfield.init(key, rule, images, hidden=hidden, start=layer.start, scale=layer.scale)
-    limit = EXPLOSION * (layer.radius + float(jnp.abs(state.synapses).max()))
+    state = krotov_hopfield.init(key, layer.rule, images, hidden=hidden, start=layer.start, scale=layer.scale)
+    return Start(state, EXPLOSION * (layer.radius + jnp.abs(state.synapses).max()))
 
-    def epoch(state: krotov_hopfield.State, index: int) -> tuple[krotov_hopfield.State, krotov_hopfield.EpochInfo]:
-        rate = krotov_hopfield.linear_decay(layer.learning_rate, index, layer.epochs)
-        precision = study.settings.precision
-        return krotov_hopfield.epoch(rule, state, images, rate, batch_size=layer.batch_size, precision=precision)
 
-    def watch(info: krotov_hopfield.EpochInfo) -> Diagnosis | None:
-        if info.largest_weight > limit:
-            return Diagnosis(f"a weight grew to {info.largest_weight:.3g}", "Lower the layer's learning rate.")
-        return watch_finite(info)
+def layer_epoch(
+    layer: LayerSettings,
+    precision: str,
+    state: krotov_hopfield.State,
+    rate: float | jax.Array,
+    images: jax.Array,
+) -> tuple[krotov_hopfield.State, krotov_hopfield.EpochInfo]:
+    return krotov_hopfield.epoch(layer.rule, state, images, rate, batch_size=layer.batch_size, precision=precision)
 
-    history: dict[str, np.ndarray] = {}
-    if layer.epochs:
-        state, history = _train(study, task, epoch, state, layer.epochs, watch)
-    verdict = krotov_hopfield.convergence(rule, state.synapses)
+
+def layer_rate(layer: LayerSettings, epoch: int) -> float:
+    return krotov_hopfield.linear_decay(layer.learning_rate, epoch, layer.epochs)
+
+
+def watch_layer(limit: float, info: krotov_hopfield.EpochInfo) -> Diagnosis | None:
+    if info.largest_weight > limit:
+        return Diagnosis(f"a weight grew to {info.largest_weight:.3g}", "Lower the layer's learning rate.")
+    return watch_finite(info)
+
+
+def layer_outcome(layer: LayerSettings, synapses: np.ndarray, history: Mapping[str, np.ndarray]) -> Outcome:
+    verdict = krotov_hopfield.convergence(layer.rule, jnp.asarray(synapses))
     values = {
         "converged": verdict.accepted,
         "unconverged_rows": int((~verdict.norm_converged).sum()),
         "wrong_attractor_rows": int(verdict.wrong_attractor.sum()),
-        "rows": hidden,
+        "rows": len(synapses),
     }
-    return Outcome(values, {"synapses": np.asarray(state.synapses), **_history(history)})
+    return Outcome(values, {"synapses": synapses, **_history(history)})
+
+
+def run_layer(
+    study: Study, layer: LayerSettings, hidden: int, seed: int, task: Task, needed: Mapping[str, Outcome]
+) -> Outcome:
+    images, precision = study.train_images, study.settings.precision
+    start = layer_start(layer, hidden, seed, images)
+    state = start.state
+
+    def epoch(state: krotov_hopfield.State, index: int) -> tuple[krotov_hopfield.State, krotov_hopfield.EpochInfo]:
+        return layer_epoch(layer, precision, state, layer_rate(layer, index), images)
+
+    history: dict[str, np.ndarray] = {}
+    if layer.epochs:
+        state, history = _train(study, task, epoch, state, layer.epochs, partial(watch_layer, float(start.constant)))
+    return layer_outcome(layer, np.asarray(state.synapses), history)
 
 
 def decide_cut(study: Study, synapses: np.ndarray, layer: LayerSettings) -> pruning.Cut:
@@ -96,35 +135,6 @@ def cut_outcome(cut: pruning.Cut) -> Outcome:
     return Outcome(values, arrays)
 
 
-class Trained(NamedTuple):
-    """A model after supervised training."""
-
-    model: Any
-    converged: bool
-    history: dict[str, np.ndarray]
-
-
-def _train_supervised(
-    study: Study,
-    task: Task,
-    seed: int,
-    model: nnx.Module,
-    optimizer: optax.GradientTransformation,
-    regularizer: regularizers.Regularizer,
-    data: regularizers.TrainingData,
-    *,
-    epochs: int,
-    batch_size: int,
-    refresh_every: int | None = None,
-) -> Trained:
-    graphdef, state = supervised.init(purpose_key(seed, "order of the images"), model, optimizer)
-    run_epoch = supervised.make_epoch(
-        graphdef, optimizer, regularizer, batch_size=batch_size, refresh_every=refresh_every
-    )
-    state, history = _train(study, task, lambda state, index: run_epoch(state, data), state, epochs)
-    return Trained(supervised.trained_model(graphdef, state), loss_settled(history["loss"]), _history(history))
-
-
 def loss_settled(loss: np.ndarray) -> bool:
     """Whether the mean loss changed by less than 1 % from the third quarter of the epochs to the last."""
     quarter = len(loss) // 4
@@ -134,42 +144,77 @@ def loss_settled(loss: np.ndarray) -> bool:
     return bool(abs(before - after) < LOSS_TOLERANCE * abs(before))
 
 
-def run_hybrid(study: Study, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
-    """The ``kh`` model: the layer, pruned and frozen, and a decoder trained on its activations, computed once."""
-    layer, settings = needed["layer"], study.settings.decoder
-    cut = decide_cut(study, layer.arrays["synapses"], study.settings.layer)
-    pruned = pruning.prune(jnp.asarray(layer.arrays["synapses"]), cut.keep)
-    network = study.network(seed, power=settings.power)
-    network.encoder.kernel[...] = krotov_hopfield.effective_weights(pruned, study.settings.layer.p).T
-    features = network.activation(study.train_images)
-    optimizer = supervised.stepwise_adam([settings.learning_rate], [], len(features) // settings.batch_size)
-    trained = _train_supervised(
-        study,
-        task,
-        seed,
-        supervised.FrozenFeatures(network.decoder),
-        optimizer,
-        regularizers.combine(),
-        regularizers.TrainingData(features, study.train_labels),
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-    )
-    network.decoder = trained.model.decoder
+def hybrid_network(study: Study, power: float, seed: int | jax.Array, kernel: jax.Array) -> Network:
+    """The hybrid with a trained layer and an untrained decoder."""
+    network = study.network(seed, power=power)
+    network.encoder.kernel[...] = kernel
+    return network
+
+
+def _decoder_optimizer(decoder: DecoderSettings, samples: int) -> optax.GradientTransformation:
+    return supervised.stepwise_adam([decoder.learning_rate], [], samples // decoder.batch_size)
+
+
+def hybrid_start(
+    study: Study, decoder: DecoderSettings, seed: int | jax.Array, kernel: jax.Array, images: jax.Array
+) -> Start:
+    """A decoder on a frozen layer, whose activations are computed once."""
+    network = hybrid_network(study, decoder.power, seed, kernel)
+    frozen, optimizer = supervised.FrozenFeatures(network.decoder), _decoder_optimizer(decoder, len(images))
+    graphdef, state = supervised.init(purpose_key(seed, ORDER), frozen, optimizer)
+    return Start(state, network.activation(images), graphdef)
+
+
+def hybrid_epoch(
+    decoder: DecoderSettings,
+    graphdef: nnx.GraphDef,
+    state: supervised.TrainingState,
+    features: jax.Array,
+    labels: jax.Array,
+) -> tuple[supervised.TrainingState, supervised.EpochInfo]:
+    optimizer = _decoder_optimizer(decoder, len(features))
+    epoch = supervised.make_epoch(graphdef, optimizer, batch_size=decoder.batch_size)
+    return epoch(state, regularizers.TrainingData(features, labels))
+
+
+def layer_kernel(study: Study, synapses: np.ndarray, keep: np.ndarray) -> jax.Array:
+    """The encoder's kernel that a pruned layer makes."""
+    pruned = pruning.prune(jnp.asarray(synapses), keep)
+    return krotov_hopfield.effective_weights(pruned, study.settings.layer.p).T
+
+
+def hybrid_outcome(
+    study: Study, network: Network, layer: Outcome, cut: pruning.Cut, history: Mapping[str, np.ndarray]
+) -> Outcome:
     decided = cut_outcome(cut)
     values = {
         "test_accuracy": _test_accuracy(study, network),
         "converged": layer.values["converged"],
-        "decoder_converged": trained.converged,
+        "decoder_converged": loss_settled(history["loss"]),
         **decided.values,
     }
-    return Outcome(values, {**weights(network), **trained.history, **decided.arrays})
+    return Outcome(values, {**weights(network), **_history(history), **decided.arrays})
+
+
+def run_hybrid(study: Study, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+    """The ``kh`` model: the layer, pruned and frozen, and a decoder trained on its activations."""
+    layer, decoder, labels = needed["layer"], study.settings.decoder, study.train_labels
+    cut = decide_cut(study, layer.arrays["synapses"], study.settings.layer)
+    kernel = layer_kernel(study, layer.arrays["synapses"], cut.keep)
+    start = hybrid_start(study, decoder, seed, kernel, study.train_images)
+    epoch = jax.jit(partial(hybrid_epoch, decoder, start.graphdef))
+    state, history = _train(
+        study, task, lambda state, index: epoch(state, start.constant, labels), start.state, decoder.epochs
+    )
+    network = hybrid_network(study, decoder.power, seed, kernel)
+    network.decoder = supervised.trained_model(start.graphdef, state).decoder
+    return hybrid_outcome(study, network, layer, cut, history)
 
 
 def _optimizer_and_regularizer(
-    study: Study, model: str, network: Network
+    settings: Settings, model: str, anchor: jax.Array, samples: int
 ) -> tuple[optax.GradientTransformation, regularizers.Regularizer]:
-    settings, backprop = study.settings, study.settings.backprop
-    steps = len(study.train_images) // backprop.batch_size
+    steps, backprop = samples // settings.backprop.batch_size, settings.backprop
     optimizer = supervised.stepwise_adam(backprop.learning_rates, backprop.boundaries, steps)
     if model == "l2":
         return optimizer, regularizers.weight_decay(settings.l2.weight)
@@ -177,36 +222,62 @@ def _optimizer_and_regularizer(
         return optimizer, regularizers.jacobian(settings.jacobian.weight, settings.jacobian.target)
     if model == "spectral":
         chosen = settings.spectral
-        eigenvalues, _ = regularizers.hidden_spectrum(network, study.image_covariance)
-        anchor = float(eigenvalues[chosen.first - 1]) if chosen.anchored else None
         optimizer = supervised.decaying_adam(chosen.learning_rate, chosen.constant_epochs, chosen.decay_epochs, steps)
-        return optimizer, regularizers.spectral(chosen.weight, chosen.exponent, chosen.first, anchor)
+        target = anchor if chosen.anchored else None
+        return optimizer, regularizers.spectral(chosen.weight, chosen.exponent, chosen.first, target)
     return optimizer, regularizers.combine()
 
 
-def run_backprop(study: Study, model: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
-    spectral, backprop = model == "spectral", study.settings.backprop
-    network = study.network(seed, batch_norm=spectral)
-    optimizer, regularizer = _optimizer_and_regularizer(study, model, network)
-    covariance = study.image_covariance if spectral else None
-    trained = _train_supervised(
-        study,
-        task,
-        seed,
-        network,
-        optimizer,
-        regularizer,
-        regularizers.TrainingData(study.train_images, study.train_labels, covariance),
-        epochs=backprop.epochs,
-        batch_size=backprop.batch_size,
-        refresh_every=study.settings.spectral.refresh_every if spectral else None,
-    )
+def backprop_start(
+    study: Study, settings: Settings, model: str, seed: int | jax.Array, data: regularizers.TrainingData
+) -> Start:
+    """A network trained by backpropagation."""
+    network, anchor = study.network(seed, batch_norm=model == "spectral"), jnp.ones(())
+    if data.covariance is not None:
+        eigenvalues, _ = regularizers.hidden_spectrum(network, data.covariance)
+        anchor = eigenvalues[settings.spectral.first - 1]
+    optimizer, _ = _optimizer_and_regularizer(settings, model, anchor, len(data.images))
+    graphdef, state = supervised.init(purpose_key(seed, ORDER), network, optimizer)
+    return Start(state, anchor, graphdef)
+
+
+def backprop_epoch(
+    settings: Settings,
+    model: str,
+    graphdef: nnx.GraphDef,
+    state: supervised.TrainingState,
+    anchor: jax.Array,
+    data: regularizers.TrainingData,
+) -> tuple[supervised.TrainingState, supervised.EpochInfo]:
+    optimizer, regularizer = _optimizer_and_regularizer(settings, model, anchor, len(data.images))
+    refresh_every = settings.spectral.refresh_every if model == "spectral" else None
+    batch_size = settings.backprop.batch_size
+    epoch = supervised.make_epoch(graphdef, optimizer, regularizer, batch_size=batch_size, refresh_every=refresh_every)
+    return epoch(state, data)
+
+
+def backprop_data(study: Study, model: str) -> regularizers.TrainingData:
+    covariance = study.image_covariance if model == "spectral" else None
+    return regularizers.TrainingData(study.train_images, study.train_labels, covariance)
+
+
+def backprop_outcome(study: Study, network: Network, history: Mapping[str, np.ndarray]) -> Outcome:
     values = {
-        "test_accuracy": _test_accuracy(study, trained.model),
-        "converged": trained.converged,
+        "test_accuracy": _test_accuracy(study, network),
+        "converged": loss_settled(history["loss"]),
         "pruned_units": 0,
     }
-    return Outcome(values, {**weights(trained.model), **trained.history})
+    return Outcome(values, {**weights(network), **_history(history)})
+
+
+def run_backprop(study: Study, model: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+    settings, data = study.settings, backprop_data(study, model)
+    start = backprop_start(study, settings, model, seed, data)
+    epoch = jax.jit(partial(backprop_epoch, settings, model, start.graphdef))
+    state, history = _train(
+        study, task, lambda state, index: epoch(state, start.constant, data), start.state, settings.backprop.epochs
+    )
+    return backprop_outcome(study, supervised.trained_model(start.graphdef, state), history)
 
 
 @jax.jit

@@ -18,10 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Int, Integer, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 from scipy import stats
 
-from jax_bioadv.attacks.attack import Attack, AttackKeys, LogitsFunction, attack_keys, check_batch, succeeded
+from jax_bioadv.analysis.attack_input import Attempt, ImageBlock, attempt, checked_input
+from jax_bioadv.attacks.attack import Attack, LogitsFunction, check_batch, succeeded
 from jax_bioadv.models import as_pytree
 
 
@@ -38,24 +39,6 @@ class Sweep(NamedTuple):
     l2: Float[np.ndarray, "epsilons images"]
     linf: Float[np.ndarray, "epsilons images"]
     gradient_vanished: Bool[np.ndarray, " images"]
-
-
-class _Tally(NamedTuple):
-    """What a sweep keeps of the attacks of one block, by epsilon and image."""
-
-    success: Bool[Array, "epsilons images"]
-    l2: Float[Array, "epsilons images"]
-    linf: Float[Array, "epsilons images"]
-    vanished: Bool[Array, "epsilons images"]
-
-
-class _ImageBlock(NamedTuple):
-    """Images attacked together, with what the attack prepared for them."""
-
-    images: Float[Array, "images inputs"]
-    labels: Integer[Array, " images"]
-    keys: AttackKeys
-    prepared: Any
 
 
 def epsilon_grid(low: float | int, high: float | int, count: int) -> Float[np.ndarray, " epsilons"]:
@@ -115,104 +98,54 @@ def epsilon_sweep(
     Raises:
         ValueError: for input that does not fit the description above, before anything is attacked.
     """
-    images, labels, grid = np.asarray(images), np.asarray(labels), np.asarray(epsilons, np.float64)
-    if epsilon_block < 1 or image_block < 1:
-        raise ValueError(f"epsilon_block and image_block must be at least 1, got {epsilon_block} and {image_block}")
-    _check_epsilons(grid)
-    logits_function = as_pytree(logits_function)
-    _check_images(attack, logits_function, images, labels)
-    identities = jnp.arange(len(images)) if image_indices is None else jnp.asarray(image_indices)
-    if identities.shape != labels.shape:
-        raise ValueError(f"image_indices must have one number per image, got shape {identities.shape}")
-    attack_arguments = attack._replace(prepare=as_pytree(attack.prepare), perturb=as_pytree(attack.perturb))
-    blocks = [
-        _prepare_block(attack_arguments, attack_keys(key, identities[block]), logits_function, images, labels, block)
-        for block in _equal_blocks(len(images), image_block)
-    ]
-    tallies = []
+    if epsilon_block < 1:
+        raise ValueError(f"epsilon_block must be at least 1, got {epsilon_block}")
+    given = checked_input(attack, key, logits_function, images, labels, epsilons, image_indices, image_block)
+    grid, dtype = given.epsilons, given.blocks[0].images.dtype
+    prepared = [_prepare(given.attack, given.logits_function, block) for block in given.blocks]
+    attempts = []
     for first in range(0, len(grid), epsilon_block):
         count = min(epsilon_block, len(grid) - first)
-        padded = jnp.asarray(np.resize(grid[first : first + count], epsilon_block), images.dtype)
-        parts = [_attack_block(attack_arguments, logits_function, block, padded, first, count) for block in blocks]
+        padded = jnp.asarray(np.resize(grid[first : first + count], epsilon_block), dtype)
+        parts = [
+            _attack_block(given.attack, given.logits_function, block, ready, padded, first, count)
+            for block, ready in zip(given.blocks, prepared, strict=True)
+        ]
         whole = jax.tree.map(lambda *part: np.concatenate(part, axis=1), *parts)
-        tallies.append(_Tally(*(rows[:count, : len(images)] for rows in whole)))
+        attempts.append(Attempt(*(rows[:count, : given.images] for rows in whole)))
         if progress is not None:
             progress(count)
-    success, l2, linf, vanished = jax.tree.map(lambda *tally: np.concatenate(tally), *tallies)
+    success, l2, linf, vanished = jax.tree.map(lambda *rows: np.concatenate(rows), *attempts)
     return Sweep(grid, success, l2, linf, vanished.any(axis=0))
 
 
-def _equal_blocks(images: int, largest: int) -> list[Int[np.ndarray, " block"]]:
-    """Indices in as few blocks as possible, all of one length, so that one compilation serves; the last may wrap."""
-    count = -(-images // largest)
-    length = -(-images // count)
-    return [np.arange(start, start + length) % images for start in range(0, count * length, length)]
-
-
-def _prepare_block(
-    attack: Attack,
-    keys: AttackKeys,
-    logits_function: LogitsFunction,
-    images: Float[np.ndarray, "images inputs"],
-    labels: Integer[np.ndarray, " images"],
-    indices: Int[np.ndarray, " block"],
-) -> _ImageBlock:
-    block_images, block_labels = jnp.asarray(images[indices]), jnp.asarray(labels[indices])
-    prepared = _prepare(attack, keys.prepare, logits_function, block_images, block_labels)
-    return _ImageBlock(block_images, block_labels, keys, prepared)
-
-
 @jax.jit
-def _prepare(attack: Attack, keys: Array, logits_function: LogitsFunction, images: Array, labels: Array) -> Any:
-    return attack.prepare(keys, logits_function, images, labels)
+def _prepare(attack: Attack, logits_function: LogitsFunction, block: ImageBlock) -> Any:
+    return attack.prepare(block.keys.prepare, logits_function, block.images, block.labels)
 
 
 @jax.jit
 def _attack_block(
     attack: Attack,
     logits_function: LogitsFunction,
-    block: _ImageBlock,
+    block: ImageBlock,
+    prepared: Any,
     epsilons: Float[Array, " epsilons"],
     first_index: ArrayLike,
     count: ArrayLike,
-) -> _Tally:
+) -> Attempt:
     """The first ``count`` epsilons of a block; a loop of a traced length, so that a shorter block compiles nothing."""
-    images, labels, keys, prepared = block
+    images, labels, keys = block
 
-    def attack_once(place: Array, tally: _Tally) -> _Tally:
-        perturbed, success, vanished = attack.at_epsilon(
+    def attack_once(place: Array, attempts: Attempt) -> Attempt:
+        adversarial = attack.at_epsilon(
             prepared, keys.perturb, logits_function, images, labels, epsilons[place], first_index + place
         )
-        difference = perturbed - images
-        l2, linf = jnp.linalg.norm(difference, axis=1), jnp.max(jnp.abs(difference), axis=1)
-        return jax.tree.map(lambda rows, row: rows.at[place].set(row), tally, _Tally(success, l2, linf, vanished))
+        return jax.tree.map(lambda rows, row: rows.at[place].set(row), attempts, attempt(adversarial, images))
 
     shape = (epsilons.shape[0], images.shape[0])
     flags, lengths = jnp.zeros(shape, bool), jnp.zeros(shape, images.dtype)
-    return lax.fori_loop(0, count, attack_once, _Tally(flags, lengths, lengths, flags))
-
-
-def _check_images(attack: Attack, logits_function: LogitsFunction, images: np.ndarray, labels: np.ndarray) -> None:
-    check_batch(images, labels)
-    if len(images) == 0:
-        raise ValueError("there is no image to attack; did the model classify none correctly?")
-    if not np.isfinite(images).all():
-        raise ValueError("images hold values that are not finite; clean them before the attack")
-    if attack.bounds is not None and (images.min() < attack.bounds[0] or images.max() > attack.bounds[1]):
-        raise ValueError(
-            f"images span [{images.min()}, {images.max()}] but the attack clips to {attack.bounds}: clipping alone "
-            "would change them; rescale the images or give the attack other bounds"
-        )
-    classes = jax.eval_shape(logits_function, jax.ShapeDtypeStruct((1, images.shape[1]), images.dtype)).shape[-1]
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"labels must be in 0 … {classes - 1}, got {labels.min()} … {labels.max()}")
-
-
-def _check_epsilons(epsilons: np.ndarray) -> None:
-    if epsilons.ndim != 1 or len(epsilons) == 0:
-        raise ValueError(f"epsilons must be a list of numbers, got an array of shape {epsilons.shape}")
-    if not (np.isfinite(epsilons).all() and epsilons[0] > 0 and (np.diff(epsilons) > 0).all()):
-        raise ValueError("epsilons must be finite, positive and increasing; see epsilon_grid")
+    return lax.fori_loop(0, count, attack_once, Attempt(flags, lengths, lengths, flags))
 
 
 @partial(jax.jit, static_argnames="block")

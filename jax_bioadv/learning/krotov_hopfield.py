@@ -23,14 +23,18 @@ its sum over a batch. A layer is trained by :func:`init` and then :func:`epoch`,
 """
 
 import dataclasses
+import math
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
+
+from jax_bioadv.sharding import over_data
+from jax_bioadv.tracing import is_traced
 
 Start = Literal["normal", "samples"]
 Accumulation = Literal["auto", "scatter", "product"]
@@ -43,10 +47,12 @@ NORM_TOLERANCE = 1e-2
 UNCONVERGED_SHARE = 0.1
 
 
-@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class KrotovHopfield:
-    """Hyper-parameters of the rule; a pytree whose leaves are Δ and R, while p and k shape the program.
+    """Hyper-parameters of the rule; a pytree whose leaves are Δ and R, and p where it is an array.
+
+    As plain numbers p and k shape the program, which is then as fast as the published p = 3 allows. A population over
+    several p gives it as an array.
 
     Attributes:
         p: exponent of the norm, at least 2.
@@ -55,23 +61,40 @@ class KrotovHopfield:
         radius: L_p norm R > 0 of a converged row.
     """
 
-    p: float = dataclasses.field(default=3.0, metadata={"static": True})
-    k: int = dataclasses.field(default=2, metadata={"static": True})
+    p: Float[Array, ""] | float = 3.0
+    k: int = 2
     delta: Float[Array, ""] | float = 0.4
     radius: Float[Array, ""] | float = 1.0
 
     def check(self, hidden: int) -> None:
-        """Raise ValueError for values outside their range, or for fewer hidden units than k."""
-        if not (np.isfinite(self.p) and self.p >= 2):
+        """Raise ValueError for values outside their range, unless they are traced, or for fewer hidden units than k."""
+        if not is_traced(self.p) and not (np.isfinite(self.p) and self.p >= 2):
             raise ValueError(f"p must be finite and at least 2, got {self.p}")
         if self.k < 2:
             raise ValueError(f"k must be at least 2, got {self.k}")
         if hidden < self.k:
             raise ValueError(f"rank k = {self.k} needs at least as many hidden units, got {hidden}")
-        if not (np.isfinite(self.delta) and self.delta >= 0):
+        if not is_traced(self.delta) and not (np.isfinite(self.delta) and self.delta >= 0):
             raise ValueError(f"delta must be finite and not negative, got {self.delta}")
-        if not (np.isfinite(self.radius) and self.radius > 0):
+        if not is_traced(self.radius) and not (np.isfinite(self.radius) and self.radius > 0):
             raise ValueError(f"radius must be finite and positive, got {self.radius}")
+
+
+def _flatten(rule: KrotovHopfield) -> tuple[tuple[Any, ...], tuple[float | None, int]]:
+    if isinstance(rule.p, (int, float)):
+        return (rule.delta, rule.radius), (rule.p, rule.k)
+    return (rule.delta, rule.radius, rule.p), (None, rule.k)
+
+
+def _unflatten(static: tuple[float | None, int], leaves: tuple[Any, ...]) -> KrotovHopfield:
+    (p, k), (delta, radius, *traced_p) = static, leaves
+    rule = object.__new__(KrotovHopfield)  # JAX puts placeholders here, which checked constructors refuse
+    for name, value in {"p": traced_p[0] if traced_p else p, "k": k, "delta": delta, "radius": radius}.items():
+        object.__setattr__(rule, name, value)
+    return rule
+
+
+jax.tree_util.register_pytree_node(KrotovHopfield, _flatten, _unflatten)
 
 
 class State(NamedTuple):
@@ -92,28 +115,42 @@ class EpochInfo(NamedTuple):
     largest_weight: Float[Array, ""]
 
 
-def effective_weights(synapses: Float[Array, "hidden inputs"], p: float) -> Float[Array, "hidden inputs"]:
+def effective_weights(
+    synapses: Float[Array, "hidden inputs"], p: Float[Array, ""] | float
+) -> Float[Array, "hidden inputs"]:
     """``V = W |W|^(p-2)``, the linear map from an image to the overlaps."""
-    if p == 2:
-        return synapses
-    if p == 3:
-        return synapses * jnp.abs(synapses)
+    if not isinstance(p, jax.Array) and p in (2, 3):
+        return synapses if p == 2 else synapses * jnp.abs(synapses)
     return synapses * jnp.abs(synapses) ** (p - 2)
 
 
-def row_norms(synapses: Float[Array, "hidden inputs"], p: float) -> Float[Array, " hidden"]:
+def row_norms(synapses: Float[Array, "hidden inputs"], p: Float[Array, ""] | float) -> Float[Array, " hidden"]:
     """L_p norm of every row."""
     return jnp.sum(jnp.abs(synapses) ** p, axis=1) ** (1 / p)
 
 
 def _ranked(scores: Float[Array, "batch hidden"], k: int) -> list[Int[Array, " batch"]]:
-    """Indices of ranks 1…k: k argmax passes, since ``lax.top_k`` sorts and is several times slower on CPUs."""
-    units = jnp.arange(scores.shape[1])
-    ranks = []
+    """Indices of ranks 1…k, the first of equals: argmax over the best of every block of units, and then within it.
+
+    A plain argmax is not vectorised on CPUs, where it costs eight times as much, and ``lax.top_k`` sorts.
+    """
+    hidden = scores.shape[1]
+    width = math.isqrt(hidden - 1) + 1
+    count = -(-hidden // width)
+    padded = jnp.pad(scores, ((0, 0), (0, count * width - hidden)), constant_values=-jnp.inf)
+    best = jnp.max(padded.reshape(-1, count, width), axis=2)
+    block_index, place = jnp.arange(count), jnp.arange(width)
+    ranks: list[Int[Array, " batch"]] = []
     for _ in range(k):
-        best = jnp.argmax(scores, axis=1)
-        ranks.append(best)
-        scores = jnp.where(units == best[:, None], -jnp.inf, scores)
+        block = jnp.argmax(best, axis=1)
+        units = block[:, None] * width + place
+        candidates = jnp.take_along_axis(scores, units, axis=1, mode="fill", fill_value=-jnp.inf)
+        for earlier in ranks:
+            candidates = jnp.where(units == earlier[:, None], -jnp.inf, candidates)
+        first = jnp.argmax(candidates, axis=1)
+        ranks.append(block * width + first)
+        left = jnp.max(jnp.where(place == first[:, None], -jnp.inf, candidates), axis=1)
+        best = jnp.where(block_index == block[:, None], left[:, None], best)
     return ranks
 
 
@@ -228,7 +265,7 @@ def init(
     *,
     hidden: int,
     start: Start = "normal",
-    scale: float = 1.0,
+    scale: Float[Array, ""] | float = 1.0,
 ) -> State:
     """Synapses to start from.
 
@@ -252,7 +289,7 @@ def init(
         raise ValueError(
             f"{hidden} rows cannot start from {len(images)} different images; lower hidden or use 'normal'"
         )
-    if not scale > 0:
+    if not is_traced(scale) and not scale > 0:
         raise ValueError(f"scale must be positive, got {scale}")
     start_key, order_key = jax.random.split(key)
     if start == "samples":
@@ -305,7 +342,7 @@ def epoch(
     def step(carry: tuple[Array, Array], batch: Array) -> tuple[tuple[Array, Array], Array]:
         synapses, has_won = carry
         synapses, (largest, winners) = minibatch_step(
-            rule, synapses, images[batch], learning_rate, accumulation=accumulation, precision=precision
+            rule, synapses, images[over_data(batch)], learning_rate, accumulation=accumulation, precision=precision
         )
         return (synapses, has_won.at[winners].set(True)), largest
 

@@ -22,6 +22,10 @@ from jaxtyping import Array, Float, Int, Key
 
 from jax_bioadv.jacobian import projected_jacobian_norms_squared, slope_norms_squared
 from jax_bioadv.models import Network
+from jax_bioadv.tracing import is_traced
+
+Scalar = Float[Array, ""] | float
+"""A hyper-parameter; traced in a population."""
 
 
 class TrainingData(NamedTuple):
@@ -65,12 +69,12 @@ def combine(*regularizers: Regularizer) -> Regularizer:
     return Regularizer(refresh, penalty)
 
 
-def _check_weight(weight: float) -> None:
-    if not 0 <= weight < float("inf"):
+def _check_weight(weight: Scalar) -> None:
+    if not is_traced(weight) and not 0 <= weight < float("inf"):
         raise ValueError(f"the weight of a regularizer must be finite and not negative, got {weight}")
 
 
-def weight_decay(weight: float = 5e-4) -> Regularizer:
+def weight_decay(weight: Scalar = 5e-4) -> Regularizer:
     """``weight · Σ θ²`` over every trainable parameter of the model, biases included, as published."""
     _check_weight(weight)
 
@@ -81,7 +85,7 @@ def weight_decay(weight: float = 5e-4) -> Regularizer:
     return Regularizer(no_refresh, penalty)
 
 
-def jacobian(weight: float = 1e-3, target: Literal["preactivation", "activation"] = "preactivation") -> Regularizer:
+def jacobian(weight: Scalar = 1e-3, target: Literal["preactivation", "activation"] = "preactivation") -> Regularizer:
     """``weight · E_x ‖∂(hidden)/∂x‖²_F`` of :class:`jax_bioadv.models.Network`, exact and without random projections.
 
     The pre-activation is linear in x, so its Jacobian is V itself and the published penalty is plain weight decay on
@@ -109,7 +113,7 @@ def jacobian(weight: float = 1e-3, target: Literal["preactivation", "activation"
 
 def projected_jacobian(
     function: Callable[[Any, Float[Array, " inputs"]], Float[Array, " outputs"]],
-    weight: float = 1e-3,
+    weight: Scalar = 1e-3,
     projections: int = 3,
 ) -> Regularizer:
     """``weight · E_x ‖∂function/∂x‖²_F`` estimated by random projections, for any function of any network.
@@ -147,7 +151,7 @@ def hidden_spectrum(
     return eigenvalues[::-1], eigenvectors[:, ::-1]
 
 
-def spectral(weight: float = 1.0, exponent: float = 1.0, first: int = 1, anchor: float | None = None) -> Regularizer:
+def spectral(weight: Scalar = 1.0, exponent: Scalar = 1.0, first: int = 1, anchor: Scalar | None = None) -> Regularizer:
     """Pulls the covariance spectrum of the hidden pre-activation towards the power law ``n^-exponent``.
 
     Nassar et al., arXiv 2012.04729: ``weight · mean_n [(λ_n/γ_n − 1)² + max(λ_n/γ_n − 1, 0)]`` over n ≥ first, with λ_n
@@ -167,11 +171,11 @@ def spectral(weight: float = 1.0, exponent: float = 1.0, first: int = 1, anchor:
         ValueError: a weight, exponent, index or anchor outside its range.
     """
     _check_weight(weight)
-    if not exponent > 0:
+    if not is_traced(exponent) and not exponent > 0:
         raise ValueError(f"the target exponent must be positive, got {exponent}")
     if first < 1:
         raise ValueError(f"eigenvalues are counted from 1, got first = {first}")
-    if anchor is not None and not anchor > 0:
+    if anchor is not None and not is_traced(anchor) and not anchor > 0:
         raise ValueError(f"the anchor is a variance and must be positive, got {anchor}")
 
     def refresh(model: Network, data: TrainingData) -> SpectralTarget:

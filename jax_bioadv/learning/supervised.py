@@ -23,7 +23,9 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float, Int, Key
 
-from jax_bioadv.learning.regularizers import Batch, Regularizer, TrainingData, combine
+from jax_bioadv.learning.regularizers import Batch, Regularizer, Scalar, TrainingData, combine
+from jax_bioadv.sharding import over_data
+from jax_bioadv.tracing import is_traced
 
 
 class TrainingState(NamedTuple):
@@ -66,7 +68,7 @@ def _check_steps(steps_per_epoch: int) -> None:
 
 
 def stepwise_adam(
-    rates: Sequence[float], boundaries: Sequence[int], steps_per_epoch: int
+    rates: Sequence[Scalar], boundaries: Sequence[int], steps_per_epoch: int
 ) -> optax.GradientTransformation:
     """Adam whose learning rate is ``rates[i]`` until epoch ``boundaries[i]``, then the next one.
 
@@ -80,7 +82,7 @@ def stepwise_adam(
     """
     if len(rates) != len(boundaries) + 1:
         raise ValueError(f"{len(rates)} learning rates need {len(rates) - 1} boundaries, got {len(boundaries)}")
-    if not all(rate > 0 for rate in rates):
+    if not is_traced(*rates) and not all(rate > 0 for rate in rates):
         raise ValueError(f"learning rates must be positive, got {tuple(rates)}")
     if list(boundaries) != sorted(set(boundaries)):
         raise ValueError(f"boundaries must increase, got {tuple(boundaries)}")
@@ -90,10 +92,10 @@ def stepwise_adam(
 
 
 def decaying_adam(
-    rate: float, constant_epochs: int, decay_epochs: float, steps_per_epoch: int
+    rate: Scalar, constant_epochs: int, decay_epochs: float, steps_per_epoch: int
 ) -> optax.GradientTransformation:
     """Adam at a constant rate for some epochs, then decaying e-fold every ``decay_epochs``, stepwise by epoch."""
-    if not (rate > 0 and constant_epochs >= 0 and decay_epochs > 0):
+    if not (is_traced(rate) or rate > 0) or constant_epochs < 0 or not decay_epochs > 0:
         raise ValueError(
             f"rate and decay_epochs must be positive, got {rate} and {decay_epochs}; constant_epochs {constant_epochs}"
         )
@@ -178,7 +180,7 @@ def make_epoch(
 
         def step(aux: Any, carry: Any, batch: tuple[Array, Array]) -> tuple[Any, EpochInfo]:
             parameters, statistics, optimizer_state = carry
-            indices, key = batch
+            indices, key = over_data(batch[0]), batch[1]
             (_, (statistics, info)), gradient = jax.value_and_grad(loss, has_aux=True)(
                 parameters, statistics, data.images[indices], data.labels[indices], aux, key
             )

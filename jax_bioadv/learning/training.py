@@ -2,7 +2,7 @@
 
 Every epoch is the same compiled function, so a training ends in the same bits whatever happens between two epochs:
 a checkpoint, an interruption and a resumption included. It serves every rule whose ``epoch(state, index)`` gives
-``(state, info)``, with ``info`` a NamedTuple of scalars.
+``(state, info)``, with ``info`` a NamedTuple of scalars, or of arrays with an entry per member of a population.
 """
 
 import time
@@ -79,8 +79,8 @@ def train(
     history: dict[str, np.ndarray] = {}
     done = 0
     if checkpoints is not None:
-        fields = jax.eval_shape(lambda s: epoch(s, 0)[1], state)._fields
-        blank = {name: np.zeros(epochs) for name in fields}
+        info = jax.eval_shape(lambda s: epoch(s, 0)[1], state)
+        blank = {name: np.zeros((epochs, *field.shape)) for name, field in info._asdict().items()}
         restored = checkpoints.restore_last((state, blank))
         if restored is not None:
             done, (state, saved) = restored
@@ -99,13 +99,13 @@ def train(
             diagnosis = watch(info)
             if diagnosis is not None:
                 raise DivergenceError(done + offset, *diagnosis)
-        columns = {name: np.array([float(getattr(info, name)) for info in infos]) for name in infos[0]._fields}
+        columns = {name: np.array([getattr(info, name) for info in infos], np.float64) for name in infos[0]._fields}
         history = {
             name: np.concatenate([history[name], column]) if history else column for name, column in columns.items()
         }
         done += len(infos)
         if checkpoints is not None and done < epochs and time.monotonic() - saved_at >= checkpoint_seconds:
-            padded = {name: np.pad(values, (0, epochs - done)) for name, values in history.items()}
+            padded = {name: np.concatenate([values, blank[name][done:]]) for name, values in history.items()}
             checkpoints.save(done, (state, padded))
             saved_at = time.monotonic()
     return state, history

@@ -1,0 +1,161 @@
+"""What a sweep varies: a grid of settings, from a small TOML file or from the command line.
+
+A file names a preset, settings that differ from it, and the grid; all of them may also stand on the command line::
+
+    preset = "quick"
+    seeds = 4
+    models = "kh"
+    [settings]
+    layer.epochs = 10
+    [grid]
+    layer.delta = [0.0, 0.2, 0.4]
+    layer.p = [2.0, 3.0, 4.0]
+"""
+
+import dataclasses
+import itertools
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.settings import PRESETS, Settings
+
+Grid = Mapping[str, Sequence[Any]]
+
+KEYS = ("preset", "seeds", "models", "settings", "grid")
+
+
+def setting(settings: Any, path: str) -> Any:
+    """The value at a dotted path such as ``layer.delta``; ValueError if there is none."""
+    value = settings
+    for name in path.split("."):
+        if name not in getattr(value, "__dataclass_fields__", {}):
+            raise ValueError(f"there is no setting {path!r}; --help lists all of them")
+        value = getattr(value, name)
+    return value
+
+
+def with_settings(settings: Any, values: Mapping[str, Any]) -> Any:
+    """Settings with other values at some dotted paths."""
+    for path, value in values.items():
+        name, _, rest = path.partition(".")
+        inner = with_settings(getattr(settings, name), {rest: value}) if rest else value
+        settings = dataclasses.replace(settings, **{name: inner})
+    return settings
+
+
+def _path(name: str) -> str:
+    return name.strip().replace("-", "_")
+
+
+def _typed(path: str, value: Any, like: Any) -> Any:
+    """A value as the setting at the path has it: an integer stands for a float, a list for a tuple."""
+    if isinstance(like, tuple):
+        values = value if isinstance(value, list | tuple) else [value]
+        return tuple(_typed(path, one, like[0]) for one in values)
+    if isinstance(like, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not type(like):
+        raise ValueError(f"{path}: {value!r} is no {type(like).__name__}")
+    return value
+
+
+def _check_path(settings: Settings, path: str) -> Any:
+    """The value that the settings have at a path; ValueError unless it names one setting."""
+    value = setting(settings, path)
+    if dataclasses.is_dataclass(value):
+        raise ValueError(f"{path!r} is a group of settings; name one of them, such as {path}.…")
+    if path in ("seeds", "models", "dataset", "precision"):
+        raise ValueError(f"{path} cannot be part of a grid: it is the same for the whole sweep")
+    return value
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        path = f"{prefix}{_path(name)}"
+        flat |= _flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
+    return flat
+
+
+def parse_grid(texts: Sequence[str], settings: Settings) -> dict[str, tuple[Any, ...]]:
+    """A grid from ``path=value,value…``; the values of a setting that is itself a list are joined by colons.
+
+    Raises:
+        ValueError: an unknown setting, no value, or one of the wrong type.
+    """
+    table: dict[str, Any] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        if not equals or not values.strip():
+            raise ValueError(f"{text!r}: a grid is written as SETTING=VALUE,VALUE,…")
+        path = _path(name)
+        if path in table:
+            raise ValueError(f"{path} stands in the grid twice")
+        like = _check_path(settings, path)
+        table[path] = [_parsed(path, value, like) for value in values.split(",")]
+    return checked_grid(table, settings)
+
+
+def _parsed(path: str, text: str, like: Any) -> Any:
+    text = text.strip()
+    if isinstance(like, tuple):
+        return [_parsed(path, part, like[0]) for part in text.split(":")]
+    if isinstance(like, bool):
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{path}: {text!r} is neither true nor false")
+        return text.lower() == "true"
+    if isinstance(like, str):
+        return text
+    try:
+        return type(like)(text)
+    except ValueError:
+        raise ValueError(f"{path}: {text!r} is no {type(like).__name__}") from None
+
+
+def checked_grid(table: Mapping[str, Any], settings: Settings) -> dict[str, tuple[Any, ...]]:
+    """The grid with every value of its setting's type, none twice.
+
+    Raises:
+        ValueError: an unknown setting, a value of the wrong type, the same value twice, or none.
+    """
+    grid = {}
+    for path, values in table.items():
+        like = _check_path(settings, path)
+        if not isinstance(values, list) or not values:
+            raise ValueError(f"{path}: a grid needs a list of values, got {values!r}")
+        grid[path] = tuple(_typed(path, value, like) for value in values)
+        if len(set(grid[path])) < len(values):
+            raise ValueError(f"{path} has the same value twice: {values}")
+    return grid
+
+
+def read_file(path: Path) -> tuple[str, Settings, dict[str, tuple[Any, ...]]]:
+    """Preset, settings and grid of a sweep's file.
+
+    Raises:
+        ValueError: the file cannot be read, is no TOML, or holds what no sweep has.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"cannot read the sweep {path}: {error}") from error
+    unknown = [name for name in content if name not in KEYS]
+    if unknown:
+        raise ValueError(f"{path}: unknown {unknown[0]!r}; a sweep's file has {', '.join(KEYS)}")
+    preset = content.get("preset", "quick")
+    if preset not in PRESETS:
+        raise ValueError(f"{path}: unknown preset {preset!r}; choose among {', '.join(PRESETS)}")
+    settings: Settings = PRESETS[preset]
+    changes = _flat(content.get("settings", {})) | {
+        name: content[name] for name in ("seeds", "models") if name in content
+    }
+    for name, value in changes.items():
+        settings = with_settings(settings, {name: _typed(name, value, setting(settings, name))})
+    return preset, settings, checked_grid(_flat(content.get("grid", {})), settings)
+
+
+def points(grid: Grid) -> list[dict[str, Any]]:
+    """Every combination of the grid's values, the last setting running fastest."""
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]

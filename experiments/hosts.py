@@ -1,0 +1,59 @@
+"""Several processes that do one run together: who writes, and how the others learn what it found.
+
+Every process runs the same code in the same order, as ``jax.distributed`` wants it. The first one alone reads and
+writes the run's directory, so that the hosts need no common disk.
+"""
+
+import pickle
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from experiments.tasks import Ledger, Outcome, Task
+
+
+def is_first() -> bool:
+    return jax.process_index() == 0
+
+
+def broadcast(value: Any, source: int = 0) -> Any:
+    """The value that one process has, on all of them."""
+    if jax.process_count() == 1:
+        return value
+    is_source = jax.process_index() == source
+    content = np.frombuffer(pickle.dumps(value) if is_source else b"", np.uint8)
+    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(content)), is_source=is_source))
+    padded = content if is_source else np.zeros(length, np.uint8)
+    return pickle.loads(np.asarray(multihost_utils.broadcast_one_to_all(padded, is_source=is_source)).tobytes())
+
+
+class SharedLedger(Ledger):
+    """A ledger that the first process keeps, and that all of them agree on."""
+
+    def find(self, task: Task) -> Outcome | None:
+        return broadcast(super().find(task) if is_first() else None)
+
+    def store(self, task: Task, outcome: Outcome, seconds: float) -> None:
+        if is_first():
+            super().store(task, outcome, seconds)
+
+    def on_disk(self, task: Task) -> Outcome | None:
+        """What the first process has; to be asked by it alone."""
+        return super().find(task)
+
+    def complete_all(self, tasks: Sequence[Task]) -> Iterator[Task]:
+        """Complete tasks that build on finished ones, each in one of the processes; yields what is done."""
+        pending = [task for task in tasks if self.find(task) is None]
+        processes = jax.process_count()
+        for group in (pending[first : first + processes] for first in range(0, len(pending), processes)):
+            needed = [{short: self.complete(other) for short, other in task.needs.items()} for task in group]
+            mine, started = jax.process_index(), time.perf_counter()
+            outcome = self.compute(group[mine], needed[mine]) if mine < len(group) else None
+            seconds = time.perf_counter() - started
+            for source, task in enumerate(group):
+                self.store(task, broadcast(outcome, source), seconds)
+                yield task

@@ -1,0 +1,270 @@
+"""Train and measure a whole grid: ``python -m experiments.sweep --grid layer.delta=0,0.2,0.4 --seeds 4``.
+
+Every model, seed and point of the grid is a member. Members that share shapes are trained as one program, over all
+devices; what is found goes into one tidy table, sweep.csv, with a row for each member and stage. Run again on the same
+folder it continues where it was stopped.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import tyro
+
+from experiments.grid import Grid, parse_grid, points, read_file, with_settings
+from experiments.hosts import SharedLedger, is_first
+from experiments.members import MEASUREMENTS, Member, describe, members_of, rows, write_table
+from experiments.reproduce import logging_to
+from experiments.results import environment
+from experiments.settings import PRESETS, Preset, Settings
+from experiments.study import Study
+from experiments.sweep_figure import draw_sweep
+from experiments.tasks import Task, exclusive, progress
+from experiments.together import VECTORIZED, Devices, Job, shape, train_together
+from jax_bioadv import data, population
+from jax_bioadv.sharding import make_mesh
+from jax_bioadv.storage import write_json
+
+logger = logging.getLogger("experiments")
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """Train and measure every model and seed at every point of a grid of settings, as one program where shapes allow.
+
+    Learning rates, p, Δ, R and the scale of a layer, the weights and the exponent of regularizers and the learning
+    rates of decoders and networks run side by side in one program; every other setting of the grid (hidden units, k,
+    epochs …) makes a group of its own. Values of a setting that is itself a list are joined by colons:
+    --grid backprop.learning-rates=1e-3:3e-4,1e-3:1e-4.
+    """
+
+    file: Path | None = None
+    """A sweep as TOML: preset, seeds, models, [settings] and [grid]. What the command line says comes on top."""
+    preset: Preset = "quick"
+    """Where the settings below start from."""
+    grid: tuple[str, ...] = ()
+    """SETTING=VALUE,VALUE,… for each setting that is varied."""
+    measure: str = "spectra,gaussian,fgsm,pgd"
+    """What is measured on the trained models, among spectra, jacobian, gaussian, fgsm, pgd; none for nothing."""
+    out: Path = Path("runs/sweep")
+    """Folder of the sweep."""
+    data_dir: Path | None = None
+    """Folder that holds, or will hold, the data; default: $JAX_BIOADV_DATA, else ~/.cache/jax-bioadv."""
+    memory_gib: float | None = None
+    """Memory on each device that training may take; default: half of what is free."""
+    data_devices: int = 1
+    """Devices that share the minibatches of one member; the others share out the members."""
+    distributed: bool = False
+    """Run on several hosts, each of which starts this command: SLURM, GKE and TPU pods are recognised."""
+    coordinator: str | None = None
+    """ADDRESS:PORT of the first host, where no cluster is recognised; with --processes and --process."""
+    processes: int | None = None
+    """Number of processes."""
+    process: int | None = None
+    """Number of this process, from 0."""
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: PRESETS["quick"])
+
+
+def _option(arguments: Sequence[str], name: str) -> str | None:
+    """The value of an option that decides the defaults of all others."""
+    for place, argument in enumerate(arguments):
+        if argument == name and place + 1 < len(arguments):
+            return arguments[place + 1]
+        if argument.startswith(f"{name}="):
+            return argument.removeprefix(f"{name}=")
+    return None
+
+
+def parse(arguments: Sequence[str]) -> tuple[Command, Grid]:
+    """The command line, with what a sweep's file or a preset says as defaults; and the grid of both.
+
+    Raises:
+        ValueError: the file or the grid makes no sense.
+    """
+    file, preset = _option(arguments, "--file"), _option(arguments, "--preset")
+    grid: dict[str, tuple[Any, ...]] = {}
+    default = Command()
+    if file is not None:
+        named, settings, grid = read_file(Path(file))
+        default = Command(preset=named, settings=settings)  # type: ignore[arg-type]
+    elif preset in PRESETS:
+        default = Command(preset=preset, settings=PRESETS[preset])
+    command = tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.sweep")
+    if file is not None and preset is not None and preset != default.preset:
+        raise ValueError(f"{file} is a sweep of the preset {default.preset}; leave --preset out")
+    return command, {**grid, **parse_grid(command.grid, command.settings)}
+
+
+def _start_distributed(command: Command) -> None:
+    flags = (command.coordinator, command.processes, command.process)
+    if any(flag is not None for flag in flags):
+        if any(flag is None for flag in flags):
+            raise ValueError("--coordinator, --processes and --process go together")
+        jax.distributed.initialize(command.coordinator, command.processes, command.process)
+    elif command.distributed:
+        try:
+            jax.distributed.initialize()
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"no cluster was recognised ({error}); give --coordinator, --processes, --process"
+            ) from error
+
+
+def _measurements(text: str) -> list[str]:
+    names = [] if text == "none" else [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in MEASUREMENTS:
+            raise ValueError(f"unknown measurement {name!r}; choose among {', '.join(MEASUREMENTS)}, or none")
+    return names
+
+
+class Sweep:
+    """The members of a sweep and the ledger of what they found."""
+
+    def __init__(self, study: Study, grid: Grid, measurements: Sequence[str], devices: Devices):
+        self.study, self.grid, self.measurements, self.devices = study, grid, measurements, devices
+        self.ledger = SharedLedger(study.directory, many_settings=True)
+        self.members = members_of(study, grid)
+        self.stages = [member.stages(measurements) for member in self.members]
+
+    def tasks(self, stage: str) -> list[tuple[Task, Member]]:
+        """The different tasks of a stage, each with the first member that needs it."""
+        found: dict[str, tuple[Task, Member]] = {}
+        for stages, member in zip(self.stages, self.members, strict=True):
+            if stage in stages:
+                found.setdefault(stages[stage].fingerprint, (stages[stage], member))
+        return list(found.values())
+
+    def train(self, stage: str, advance: Callable[[int], object]) -> None:
+        """Train what is not trained yet, group by group."""
+        groups: dict[Any, list[Job]] = {}
+        for task, member in self.tasks(stage):
+            if self.ledger.find(task) is not None:
+                advance(1)
+                continue
+            needed = [self.ledger.complete(other) for other in task.needs.values()]
+            if any(outcome.diverged for outcome in needed):
+                self.ledger.complete(task)
+                advance(1)
+                continue
+            job = member.job(task)
+            groups.setdefault((job.kind, shape(job.kind, member.point)), []).append(job)
+        for jobs in groups.values():
+            varied = [path for path in VECTORIZED[jobs[0].kind] if path in self.grid]
+            for job, outcome, seconds in train_together(jobs, varied, self._needed, self.devices, self.study.directory):
+                self.ledger.store(job.task, outcome, seconds)
+                advance(1)
+            self.write()
+
+    def _needed(self, task: Task) -> dict[str, Any]:
+        return {short: self.ledger.complete(other) for short, other in task.needs.items()}
+
+    def measure(self, stage: str, advance: Callable[[int], object]) -> None:
+        tasks = [task for task, _ in self.tasks(stage)]
+        advance(sum(self.ledger.find(task) is not None for task in tasks))
+        for _ in self.ledger.complete_all(tasks):
+            advance(1)
+        self.write()
+
+    def write(self) -> None:
+        """The table of what is known so far."""
+        if is_first():
+            table = list(rows(self.members, self.measurements, self.ledger.on_disk))
+            write_table(self.study.directory / "sweep.csv", table, self.grid)
+
+
+def devices_of(command: Command) -> Devices:
+    mesh = make_mesh(command.data_devices)
+    if command.memory_gib is not None and not 0 < command.memory_gib < float("inf"):
+        raise ValueError(f"memory-gib must be positive and finite, got {command.memory_gib}")
+    free = population.free_memory(mesh) // 2 if command.memory_gib is None else int(command.memory_gib * 2**30)
+    return Devices(mesh, population.members_together(mesh), free)
+
+
+def run(command: Command, grid: Grid) -> Path:
+    """Do what the command says and return the folder of the sweep.
+
+    Raises:
+        ValueError: a setting that cannot work, before any work.
+        OSError: the folder cannot be written.
+    """
+    measurements = _measurements(command.measure)
+    for point in points(grid):
+        try:
+            with_settings(command.settings, point).check_values()
+        except ValueError as error:
+            raise ValueError(f"at {describe(point) or 'the settings given'}: {error}") from error
+    _start_distributed(command)
+    with _owned(command.out):
+        devices = devices_of(command)
+        dataset = data.load(command.settings.dataset, command.data_dir)
+        with jax.default_matmul_precision(command.settings.precision):
+            study = Study(command.preset, command.settings, dataset, command.out)
+            _run_stages(Sweep(study, grid, measurements, devices))
+    return command.out
+
+
+@contextlib.contextmanager
+def _owned(directory: Path) -> Iterator[None]:
+    """The first process locks the folder and logs into it; the others keep quiet."""
+    if not is_first():
+        yield
+        return
+    with exclusive(directory), logging_to(directory):
+        yield
+
+
+def _run_stages(sweep: Sweep) -> None:
+    trained = [stage for stage in ("layer", "train") if sweep.tasks(stage)]
+    counts = {stage: len(sweep.tasks(stage)) for stage in (*trained, *sweep.measurements)}
+    mesh = sweep.devices.mesh
+    logger.info(
+        "%d members (%d points × seeds × models) on %d devices, %.1f GiB each for training; tasks: %s",
+        *(len(sweep.members), len(points(sweep.grid)), mesh.size, sweep.devices.budget / 2**30),
+        ", ".join(f"{count} {stage}" for stage, count in counts.items()),
+    )
+    with progress("all tasks", sum(counts.values()), "task") as advance:
+        for stage in trained:
+            sweep.train(stage, advance)
+        for stage in sweep.measurements:
+            sweep.measure(stage, advance)
+    sweep.write()
+    if is_first():
+        directory, settings = sweep.study.directory, sweep.study.settings
+        shutil.rmtree(directory / "checkpoints", ignore_errors=True)
+        write_json(
+            directory / "sweep.json",
+            {
+                "preset": sweep.study.preset,
+                "grid": sweep.grid,
+                "settings": dataclasses.asdict(settings),
+                "dataset": sweep.study.dataset.name,
+                "environment": environment(settings.precision),
+                "devices": mesh.size,
+                "processes": jax.process_count(),
+            },
+        )
+        draw_sweep(directory)
+        logger.info("done: %s", directory / "sweep.csv")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    try:
+        run(*parse(sys.argv[1:] if arguments is None else arguments))
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

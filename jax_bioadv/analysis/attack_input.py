@@ -1,0 +1,133 @@
+"""What an attack at many epsilons works on: checked input, with the images in blocks, and what is kept of each attempt.
+
+Shared by the sweep over a grid (:mod:`jax_bioadv.analysis.robustness`) and the search for the smallest successful
+epsilon (:mod:`jax_bioadv.analysis.critical`), which so attack an image at an epsilon in the same way.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int, Integer, Key
+
+from jax_bioadv.attacks.attack import Adversarial, Attack, AttackKeys, LogitsFunction, attack_keys, check_batch
+from jax_bioadv.models import as_pytree
+
+
+class ImageBlock(NamedTuple):
+    """Images attacked together, on the device."""
+
+    images: Float[Array, "images inputs"]
+    labels: Integer[Array, " images"]
+    keys: AttackKeys
+
+
+class AttackInput(NamedTuple):
+    """Input that makes sense, with the attack and the classifier as pytrees that jitted functions take.
+
+    ``rows`` says which images a block holds. All blocks have one length, so that one compilation serves; the last may
+    start over with the first images.
+    """
+
+    attack: Attack
+    logits_function: Partial
+    epsilons: Float[np.ndarray, " epsilons"]
+    blocks: list[ImageBlock]
+    rows: list[Int[np.ndarray, " block"]]
+    images: int
+
+
+class Attempt(NamedTuple):
+    """What is kept of an attack, by image: success, lengths of the perturbation, whether a gradient vanished."""
+
+    success: Bool[Array, "*shape"]
+    l2: Float[Array, "*shape"]
+    linf: Float[Array, "*shape"]
+    vanished: Bool[Array, "*shape"]
+
+
+def attempt(adversarial: Adversarial, images: Float[Array, "batch inputs"]) -> Attempt:
+    """What is kept of an attack on these images."""
+    difference = adversarial.images - images
+    l2, linf = jnp.linalg.norm(difference, axis=1), jnp.max(jnp.abs(difference), axis=1)
+    return Attempt(adversarial.success, l2, linf, adversarial.gradient_vanished)
+
+
+def checked_input(
+    attack: Attack,
+    key: Key[Array, ""],
+    logits_function: LogitsFunction,
+    images: ArrayLike,
+    labels: ArrayLike,
+    epsilons: ArrayLike | Sequence[float],
+    image_indices: ArrayLike | None,
+    image_block: int,
+) -> AttackInput:
+    """Checks input and cuts it into blocks.
+
+    Args:
+        attack: from :mod:`jax_bioadv.attacks`.
+        key: seed of the attack's randomness.
+        logits_function: the classifier.
+        images: (images, inputs), floating, finite, within the attack's bounds.
+        labels: (images,), integers that name a logit.
+        epsilons: increasing positive numbers.
+        image_indices: (images,), a number per image that decides its randomness; None for its position.
+        image_block: most images in one block.
+
+    Returns:
+        The input.
+
+    Raises:
+        ValueError: for input that does not fit the description above.
+    """
+    images, labels, epsilons = np.asarray(images), np.asarray(labels), np.asarray(epsilons, np.float64)
+    if image_block < 1:
+        raise ValueError(f"image_block must be at least 1, got {image_block}")
+    _check_epsilons(epsilons)
+    logits_function = as_pytree(logits_function)
+    _check_images(attack, logits_function, images, labels)
+    identities = jnp.arange(len(images)) if image_indices is None else jnp.asarray(image_indices)
+    if identities.shape != labels.shape:
+        raise ValueError(f"image_indices must have one number per image, got shape {identities.shape}")
+    rows = _equal_blocks(len(images), image_block)
+    blocks = [
+        ImageBlock(jnp.asarray(images[block]), jnp.asarray(labels[block]), attack_keys(key, identities[block]))
+        for block in rows
+    ]
+    attack = attack._replace(prepare=as_pytree(attack.prepare), perturb=as_pytree(attack.perturb))
+    return AttackInput(attack, logits_function, epsilons, blocks, rows, len(images))
+
+
+def _equal_blocks(images: int, largest: int) -> list[Int[np.ndarray, " block"]]:
+    """Indices in as few blocks as possible, all of one length; the last may wrap."""
+    count = -(-images // largest)
+    length = -(-images // count)
+    return [np.arange(start, start + length) % images for start in range(0, count * length, length)]
+
+
+def _check_images(attack: Attack, logits_function: LogitsFunction, images: np.ndarray, labels: np.ndarray) -> None:
+    check_batch(images, labels)
+    if len(images) == 0:
+        raise ValueError("there is no image to attack; did the model classify none correctly?")
+    if not np.isfinite(images).all():
+        raise ValueError("images hold values that are not finite; clean them before the attack")
+    if attack.bounds is not None and (images.min() < attack.bounds[0] or images.max() > attack.bounds[1]):
+        raise ValueError(
+            f"images span [{images.min()}, {images.max()}] but the attack clips to {attack.bounds}: clipping alone "
+            "would change them; rescale the images or give the attack other bounds"
+        )
+    classes = jax.eval_shape(logits_function, jax.ShapeDtypeStruct((1, images.shape[1]), images.dtype)).shape[-1]
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels must be in 0 … {classes - 1}, got {labels.min()} … {labels.max()}")
+
+
+def _check_epsilons(epsilons: np.ndarray) -> None:
+    if epsilons.ndim != 1 or len(epsilons) == 0:
+        raise ValueError(f"epsilons must be a list of numbers, got an array of shape {epsilons.shape}")
+    if not (np.isfinite(epsilons).all() and epsilons[0] > 0 and (np.diff(epsilons) > 0).all()):
+        raise ValueError("epsilons must be finite, positive and increasing; see epsilon_grid")

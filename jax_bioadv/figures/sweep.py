@@ -1,0 +1,79 @@
+"""What a sweep found: one panel a quantity, a line for every setting, means over seeds with 95 % intervals."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jax_bioadv.figures.seeds import Numbers, mean_interval, require
+from jax_bioadv.figures.style import GREY, in_shared_style, letter, new_figure, settle
+
+MARKERS = "os^Dv<>phX"
+# Of a step on the abscissa: how far lines are moved apart, so that their intervals do not cover one another.
+SPREAD = 0.24
+
+
+class SweepLine(NamedTuple):
+    """One line: its place on the abscissa for every point, and the members' values there (points, seeds)."""
+
+    places: Sequence[int]
+    values: Sequence[Numbers]
+
+
+def _draw(panel: Axes, lines: Mapping[str, SweepLine], ticks: Sequence[Any]) -> None:
+    colors = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.85, max(len(lines), 2)))
+    offsets = np.linspace(-SPREAD, SPREAD, len(lines)) if len(lines) > 1 else [0.0]
+    for number, (name, line) in enumerate(lines.items()):
+        rows = [np.array([np.nan if value is None else value for value in row], float) for row in line.values]
+        if not rows:
+            continue
+        seeds = max(len(row) for row in rows)
+        padded = np.stack([np.pad(row, (0, seeds - len(row)), constant_values=np.nan) for row in rows], axis=1)
+        mean, half = mean_interval(padded)
+        places = np.asarray(line.places) + offsets[number]
+        marker = MARKERS[number % len(MARKERS)]
+        panel.errorbar(
+            places, mean, np.nan_to_num(half), color=colors[number], marker=marker, markersize=5, capsize=3, label=name
+        )
+        panel.plot(places, padded.T, ".", color=colors[number], alpha=0.45, markersize=3)
+    panel.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
+    panel.set_xlim(-0.5, len(ticks) - 0.5)
+
+
+@in_shared_style
+def sweep_figure(
+    panels: Mapping[str, Mapping[str, SweepLine]], ticks: Sequence[Any], x_label: str, line_label: str
+) -> Figure:
+    """A panel for each quantity.
+
+    Args:
+        panels: for each quantity its lines by name; seeds that are missing or diverged are None or NaN.
+        ticks: the values on the abscissa, by place.
+        x_label: the setting on the abscissa.
+        line_label: the setting that tells the lines apart; empty for none.
+
+    Returns:
+        The figure; small points are single seeds.
+
+    Raises:
+        ValueError: no panel.
+    """
+    require(panels, "quantity")
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    figure = new_figure(3.6 * columns, 2.9 * rows + 0.5)
+    axes = [figure.add_subplot(rows, columns, place + 1) for place in range(len(panels))]
+    for panel, (quantity, lines) in zip(axes, panels.items(), strict=True):
+        _draw(panel, lines, ticks)
+        panel.set_ylabel(quantity)
+        panel.set_xlabel(x_label)
+    settle(axes)
+    letter(axes)
+    handles, names = axes[0].get_legend_handles_labels()
+    if len(names) > 1 or line_label:
+        figure.legend(handles, names, title=line_label or None, loc="outside lower center", ncols=min(len(names), 5))
+    figure.text(0.995, 0.005, "mean over seeds, 95 % interval", ha="right", va="bottom", color=GREY, fontsize=7)
+    return figure

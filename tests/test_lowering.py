@@ -1,0 +1,265 @@
+"""What holds on a GPU or TPU and can be shown without one: every jitted program of the library lowers for both.
+
+The public functions are called as ever, but the jitted functions that they run are lowered for the other platform and
+give zeros. Nothing is compiled or computed. Exporting refuses host callbacks by itself; the text of what is exported
+shows the custom calls and the types in it.
+"""
+
+import functools
+import importlib
+import pkgutil
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax import export
+
+import jax_bioadv
+from jax_bioadv import jacobian, models
+from jax_bioadv.analysis import boundaries, critical, robustness
+from jax_bioadv.attacks import fgsm, gaussian, pgd
+from jax_bioadv.learning import krotov_hopfield, regularizers, supervised
+
+PLATFORMS = ("tpu", "cuda")
+EIGENSOLVERS = {"tpu": "Eigh", "cuda": "cusolver_syevd_ffi"}
+IMAGES, INPUTS, HIDDEN, CLASSES = 6, 4, 3, 2
+KEY = jax.random.key(0)
+JITTED = type(jax.jit(len))
+
+
+@functools.cache
+def _jitted():
+    """Every jitted function that stands in a module of the library: the module, the name there, and the function."""
+    names = [info.name for info in pkgutil.walk_packages(jax_bioadv.__path__, "jax_bioadv.")]
+    modules = [importlib.import_module(name) for name in names if not name.endswith("__main__")]
+    found = [(module, name, each) for module in modules for name, each in vars(module).items()]
+    return [(module, name, each) for module, name, each in found if isinstance(each, JITTED)]
+
+
+def _blank(aval):
+    is_key = jnp.issubdtype(aval.dtype, jax.dtypes.prng_key)
+    return jnp.broadcast_to(KEY, aval.shape) if is_key else jnp.zeros(aval.shape, aval.dtype)
+
+
+class Lowering:
+    """Lowers jitted functions instead of running them, and keeps both."""
+
+    def __init__(self, platform):
+        self.platform = platform
+        self.programs = []
+        self.functions = set()
+
+    def __call__(self, function, *arguments, **options):
+        exported = export.export(function, platforms=[self.platform])(*arguments, **options)
+        self.programs.append(exported.mlir_module())
+        self.functions.add(function)
+        return jax.tree.unflatten(exported.out_tree, [_blank(aval) for aval in exported.out_avals])
+
+
+@pytest.fixture
+def lowering(platform, monkeypatch):
+    """Takes the place of every jitted function that stands in a module of the library."""
+    lowering = Lowering(platform)
+    for module, name, function in _jitted():
+        monkeypatch.setattr(module, name, partial(lowering, function))
+    return lowering
+
+
+def custom_calls(program):
+    """What a program calls that is not part of StableHLO: kernels of a vendor, or the host's Python."""
+    return set(re.findall(r'custom_call @"?([^"(]+)', program))
+
+
+def has_float64(program):
+    return re.search(r"[<x]f64[>,]", program) is not None
+
+
+# --- the uses ---
+
+
+def _images():
+    return np.random.default_rng(0).uniform(0.1, 0.9, (IMAGES, INPUTS)).astype(np.float32)
+
+
+def _labels():
+    return np.arange(IMAGES, dtype=np.int32) % CLASSES
+
+
+def _network(**options):
+    return models.Network(INPUTS, HIDDEN, CLASSES, rngs=nnx.Rngs(0), **options)
+
+
+def _train_layer(lowering, **options):
+    rule = krotov_hopfield.KrotovHopfield()
+    state = krotov_hopfield.init(KEY, rule, jnp.asarray(_images()), hidden=HIDDEN)
+    krotov_hopfield.epoch(rule, state, jnp.asarray(_images()), 0.02, batch_size=2, **options)
+
+
+def _step_sequentially(lowering):
+    rule = krotov_hopfield.KrotovHopfield()
+    krotov_hopfield.sequential_step(rule, jnp.ones((HIDDEN, INPUTS)), jnp.asarray(_images()), 0.02)
+
+
+@functools.cache
+def _training(frozen, batch_norm, regularizer, refresh_every):
+    """An epoch and its arguments, made once so that both platforms share its trace."""
+    decoder = supervised.FrozenFeatures(nnx.Linear(INPUTS, CLASSES, rngs=nnx.Rngs(0)))
+    optimizer = supervised.decaying_adam(1e-3, 1, 2.0, steps_per_epoch=3)
+    graphdef, state = supervised.init(KEY, decoder if frozen else _network(batch_norm=batch_norm), optimizer)
+    data = regularizers.TrainingData(jnp.asarray(_images()), jnp.asarray(_labels()), jnp.eye(INPUTS))
+    epoch = supervised.make_epoch(graphdef, optimizer, regularizer, batch_size=2, refresh_every=refresh_every)
+    return epoch, state, data
+
+
+def _train(lowering, frozen=False, batch_norm=True, regularizer=None, refresh_every=None):
+    lowering(*_training(frozen, batch_norm, regularizer, refresh_every))
+
+
+def _logits_of_one(model, image):
+    return model(image[None])[0]
+
+
+TRAININGS = {
+    "krotov_hopfield_scatter": partial(_train_layer, accumulation="scatter"),
+    "krotov_hopfield_product": partial(_train_layer, accumulation="product"),
+    "krotov_hopfield_default_precision": partial(_train_layer, accumulation="product", precision="default"),
+    "krotov_hopfield_sequential": _step_sequentially,
+    "decoder": partial(_train, frozen=True),
+    "backprop": partial(_train, batch_norm=False),
+    "batch_norm": _train,
+    "weight_decay": partial(_train, regularizer=regularizers.weight_decay()),
+    "jacobian": partial(_train, regularizer=regularizers.jacobian()),
+    "jacobian_activation": partial(_train, regularizer=regularizers.jacobian(target="activation")),
+    "projected_jacobian": partial(_train, regularizer=regularizers.projected_jacobian(_logits_of_one)),
+    "spectral": partial(_train, regularizer=regularizers.spectral()),
+    "spectral_refreshed": partial(_train, regularizer=regularizers.spectral(anchor=0.1), refresh_every=2),
+}
+
+
+@functools.cache
+def _logits():
+    return models.logits_function(_network(power=4.5))
+
+
+def _sweep(lowering, attack):
+    robustness.epsilon_sweep(attack, KEY, _logits(), _images(), _labels(), [0.1])
+
+
+def _search(lowering, attack):
+    critical.critical_search(attack, KEY, _logits(), _images(), _labels(), [0.1])
+
+
+ATTACKS = {
+    "gaussian": gaussian(),
+    "gaussian_published": gaussian(protocol="published"),
+    "fgsm": fgsm(),
+    "pgd": pgd(),
+    "pgd_1": pgd(norm=1),
+    "pgd_2": pgd(norm=2),
+    "pgd_random_start": pgd(random_start=True, restarts=2),
+    "pgd_3_random_start": pgd(norm=3, random_start=True, clip_each_step=True, targeted=True),
+}
+SWEEPS = {f"sweep_{name}": partial(_sweep, attack=attack) for name, attack in ATTACKS.items()}
+SEARCHES = {f"search_{name}": partial(_search, attack=attack) for name, attack in ATTACKS.items()}
+
+
+def _choose_images(lowering):
+    robustness.correctly_classified(models.logits_function(_network(batch_norm=True)), _images(), _labels())
+
+
+def _closed_jacobian_norms(lowering):
+    jacobian.activation_jacobian_norms(jnp.ones((INPUTS, HIDDEN)), 4.5, _images())
+    lowering(jax.jit(jacobian.preactivation_jacobian_norm), jnp.ones((INPUTS, HIDDEN)))
+
+
+def _jacobian_norms(lowering, mode):
+    function = jacobian.on_one_image(_logits())
+    jacobian.jacobian_norms(function, jnp.asarray(_images()), mode, image_block=4)
+
+
+def _landscape(lowering):
+    plane = boundaries.random_plane(KEY, INPUTS)
+    boundaries.landscape(_network(power=4.5, batch_norm=True), jnp.ones(INPUTS), plane, resolution=3)
+
+
+def _generic_landscape(lowering):
+    model, plane = _network(), boundaries.random_plane(KEY, INPUTS)
+    boundaries.generic_landscape(model, model.activation, jnp.ones(INPUTS), plane, resolution=2)
+
+
+def _image_covariance(lowering):
+    regularizers.image_covariance(jnp.asarray(_images()))
+
+
+ANALYSES = {
+    "image_covariance": _image_covariance,
+    "correctly_classified": _choose_images,
+    "jacobian_norms_closed": _closed_jacobian_norms,
+    "jacobian_norms_forward": partial(_jacobian_norms, mode="forward"),
+    "jacobian_norms_reverse": partial(_jacobian_norms, mode="reverse"),
+    "landscape": _landscape,
+    "landscape_of_any_network": _generic_landscape,
+}
+USES = TRAININGS | SWEEPS | SEARCHES | ANALYSES
+
+
+# --- what holds ---
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_it_lowers_without_the_hosts_help_and_without_float64(use, platform, lowering):
+    USES[use](lowering)
+    assert lowering.programs
+    for program in lowering.programs:
+        assert not has_float64(program)
+        assert custom_calls(program) == ({EIGENSOLVERS[platform]} if use.startswith("spectral") else set())
+
+
+@pytest.mark.parametrize("platform", PLATFORMS[:1])
+def test_no_jitted_function_of_a_module_is_left_out(lowering):
+    for use in ("krotov_hopfield_product", "krotov_hopfield_sequential", "sweep_fgsm", "search_fgsm", *ANALYSES):
+        USES[use](lowering)
+    everything = {function for _, _, function in _jitted()}
+    assert len(everything) > 10
+    assert [f"{each.__module__}.{each.__qualname__}" for each in everything - lowering.functions] == []
+
+
+# --- that it could fail ---
+
+
+def _halved_on_the_host(values):
+    return jax.pure_callback(
+        lambda host: np.asarray(host) / 2, jax.ShapeDtypeStruct(values.shape, values.dtype), values
+    )
+
+
+def test_a_host_callback_is_seen_in_the_text():
+    text = jax.jit(_halved_on_the_host).lower(jnp.ones(3)).as_text()
+    assert any("callback" in name for name in custom_calls(text))
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_host_callback_is_not_exported(platform):
+    Lowering(platform)(jax.jit(jnp.sin), jnp.ones(3))
+    with pytest.raises((ValueError, NotImplementedError), match=r"callback|platform"):
+        Lowering(platform)(jax.jit(_halved_on_the_host), jnp.ones(3))
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("shape", [(), (3, 2)])
+def test_float64_is_seen_in_the_text(platform, shape):
+    lowering = Lowering(platform)
+    with jax.enable_x64(True):
+        lowering(jax.jit(lambda values: jnp.sum(values.astype(jnp.float64)).astype(jnp.float32)), jnp.ones(shape, "f"))
+        lowering(jax.jit(jnp.sum), jnp.ones(shape, "f"))
+    assert [has_float64(program) for program in lowering.programs] == [True, False]
+
+
+def test_what_a_platform_cannot_do_is_refused():
+    with pytest.raises(NotImplementedError, match="tpu"):
+        Lowering("tpu")(jax.jit(jnp.linalg.eigvals), jnp.eye(3))
