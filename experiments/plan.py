@@ -14,9 +14,9 @@ STAGES = ("layer", "train", "spectra", "jacobian", "attacks", "landscape")
 
 # Which of the settings of a group a task reads; all of them where nothing stands here.
 READ_BY_ATTACK = {
-    "gaussian": ("images", "epsilons", "gaussian_low", "gaussian_high"),
-    "fgsm": ("images", "epsilons", "gradient_low", "gradient_high"),
-    "pgd": ("images", "epsilons", "gradient_low", "gradient_high", "pgd_steps"),
+    "gaussian": ("images", "epsilons", "method", "gaussian_low", "gaussian_high"),
+    "fgsm": ("images", "epsilons", "method", "gradient_low", "gradient_high"),
+    "pgd": ("images", "epsilons", "method", "gradient_low", "gradient_high", "pgd_steps"),
     PUBLISHED_NOISE: ("published_images", "published_epsilons"),
 }
 READ_BY_SPECTRAL = ("epochs", "batch_size")

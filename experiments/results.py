@@ -90,6 +90,7 @@ class Collector:
         attacked: list[int | None] = [None for _ in self.seeds]
         critical: dict[str, dict[str, Any]] = {"critical_l2": {}, "critical_linf": {}}
         curves: dict[str, Any] = {}
+        not_monotone: dict[str, list[int | None]] = {}
         for attack in (*ATTACKS, PUBLISHED_NOISE):
             outcomes = [self.outcome(self.plan.attack(attack, model, seed)) for seed in self.seeds]
             for seed, outcome in zip(self.seeds, outcomes, strict=True):
@@ -97,6 +98,7 @@ class Collector:
                     attacked[seed] = outcome.values["n_attacked"]
                     if not attacked[seed]:
                         self.note(f"{model}, seed {seed}: no test image is classified correctly, so none was attacked")
+            not_monotone[attack] = [one.values.get("not_monotone") if one is not None else None for one in outcomes]
             arrays = [outcome.arrays if outcome is not None and outcome.arrays else None for outcome in outcomes]
             for key, by_attack in critical.items():
                 by_attack[attack] = _critical([None if one is None else one[key] for one in arrays])
@@ -107,7 +109,7 @@ class Collector:
                 "epsilons": next((one["epsilons"].tolist() for one in arrays if one is not None), []),
                 "accuracy": [None if one is None else one["relative_accuracy"].tolist() for one in arrays],
             }
-        return {"n_attacked": attacked, **critical, "relative_accuracy": curves}
+        return {"n_attacked": attacked, **critical, "not_monotone": not_monotone, "relative_accuracy": curves}
 
 
 def _critical(members: list[Any]) -> dict[str, Any]:

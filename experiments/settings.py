@@ -153,6 +153,8 @@ class AttackSettings:
     """At most so many images are attacked."""
     epsilons: int = 400
     """Sizes of the perturbation on a logarithmic grid."""
+    method: Literal["grid", "search"] = "grid"
+    """Every ε of the grid on every image, as published, or a bracketing search on the grid, image by image."""
     gaussian_low: float = 1e-6
     """Smallest ε of the Gaussian attack."""
     gaussian_high: float = 8.25
@@ -316,7 +318,7 @@ QUICK = Settings(
     backprop=BackpropSettings(epochs=15, learning_rates=(1e-3, 3e-4), boundaries=(12,)),
     spectral=SpectralSettings(constant_epochs=12, decay_epochs=2.0),
     spectra=SpectraSettings(last_on_images=125, populations=(10, 50, 100)),
-    attacks=AttackSettings(images=1000, epsilons=40, gaussian_low=2e-3, gradient_low=3e-5, published_images=200),
+    attacks=AttackSettings(images=1000, method="search", published_images=200),
 )
 
 SMOKE = Settings(

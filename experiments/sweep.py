@@ -17,21 +17,24 @@ from typing import Annotated, Any
 import jax
 import tyro
 
+from experiments.attacking import attack_together
 from experiments.grid import Grid, parse_grid, points, read_file, with_settings
 from experiments.hosts import SharedLedger, is_first
 from experiments.members import MEASUREMENTS, Member, describe, members_of, rows, write_table
 from experiments.reproduce import logging_to
 from experiments.results import environment
-from experiments.settings import PRESETS, Preset, Settings
+from experiments.settings import ATTACKS, PRESETS, Preset, Settings
 from experiments.study import Study
 from experiments.sweep_figure import draw_sweep
-from experiments.tasks import Task, exclusive, progress
-from experiments.together import VECTORIZED, Devices, Job, shape, train_together
+from experiments.tasks import Outcome, Task, exclusive, progress
+from experiments.together import VECTORIZED, Devices, Finished, Job, shape, train_together
 from jax_bioadv import data, population
 from jax_bioadv.sharding import make_mesh
 from jax_bioadv.storage import write_json
 
 logger = logging.getLogger("experiments")
+
+TRAINED = ("layer", "train")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,36 +144,51 @@ class Sweep:
                 found.setdefault(stages[stage].fingerprint, (stages[stage], member))
         return list(found.values())
 
-    def train(self, stage: str, advance: Callable[[int], object]) -> None:
-        """Train what is not trained yet, group by group."""
+    def complete(self, stage: str, advance: Callable[[int], object]) -> None:
+        """Do what of a stage is not done yet: as populations where there are such, else task by task."""
+        alone: list[Task] = []
         groups: dict[Any, list[Job]] = {}
         for task, member in self.tasks(stage):
             if self.ledger.find(task) is not None:
                 advance(1)
-                continue
-            needed = [self.ledger.complete(other) for other in task.needs.values()]
-            if any(outcome.diverged for outcome in needed):
-                self.ledger.complete(task)
-                advance(1)
-                continue
-            job = member.job(task)
-            groups.setdefault((job.kind, shape(job.kind, member.point)), []).append(job)
+            elif not self._is_population(stage, task, member):
+                alone.append(task)
+            else:
+                job = member.job(task)
+                groups.setdefault((job.kind, self._shape(stage, member, job)), []).append(job)
         for jobs in groups.values():
-            varied = [path for path in VECTORIZED[jobs[0].kind] if path in self.grid]
-            for job, outcome, seconds in train_together(jobs, varied, self._needed, self.devices, self.study.directory):
+            for job, outcome, seconds in self._run_together(stage, jobs):
                 self.ledger.store(job.task, outcome, seconds)
                 advance(1)
             self.write()
-
-    def _needed(self, task: Task) -> dict[str, Any]:
-        return {short: self.ledger.complete(other) for short, other in task.needs.items()}
-
-    def measure(self, stage: str, advance: Callable[[int], object]) -> None:
-        tasks = [task for task, _ in self.tasks(stage)]
-        advance(sum(self.ledger.find(task) is not None for task in tasks))
-        for _ in self.ledger.complete_all(tasks):
+        for _ in self.ledger.complete_all(alone):
             advance(1)
         self.write()
+
+    def _is_population(self, stage: str, task: Task, member: Member) -> bool:
+        if any(outcome.diverged for outcome in self._needed(task).values()):
+            return False
+        searched = member.plan.settings.attacks.method == "search"
+        return stage in TRAINED or (stage in ATTACKS and searched)
+
+    def _shape(self, stage: str, member: Member, job: Job) -> Any:
+        """What the members of one program share."""
+        if stage in TRAINED:
+            return shape(job.kind, member.point)
+        return tuple(
+            (path, value)
+            for path, value in member.point.items()
+            if path in ("hidden", "norm", "decoder.power") or path.startswith("attacks.")
+        )
+
+    def _run_together(self, stage: str, jobs: Sequence[Job]) -> Iterator[Finished]:
+        if stage in ATTACKS:
+            return attack_together(stage, jobs, self._needed, self.devices)
+        varied = [path for path in VECTORIZED[jobs[0].kind] if path in self.grid]
+        return train_together(jobs, varied, self._needed, self.devices, self.study.directory)
+
+    def _needed(self, task: Task) -> dict[str, Outcome]:
+        return {short: self.ledger.complete(other) for short, other in task.needs.items()}
 
     def write(self) -> None:
         """The table of what is known so far."""
@@ -221,8 +239,7 @@ def _owned(directory: Path) -> Iterator[None]:
 
 
 def _run_stages(sweep: Sweep) -> None:
-    trained = [stage for stage in ("layer", "train") if sweep.tasks(stage)]
-    counts = {stage: len(sweep.tasks(stage)) for stage in (*trained, *sweep.measurements)}
+    counts = {stage: len(sweep.tasks(stage)) for stage in (*TRAINED, *sweep.measurements)}
     mesh = sweep.devices.mesh
     logger.info(
         "%d members (%d points × seeds × models) on %d devices, %.1f GiB each for training; tasks: %s",
@@ -230,10 +247,8 @@ def _run_stages(sweep: Sweep) -> None:
         ", ".join(f"{count} {stage}" for stage, count in counts.items()),
     )
     with progress("all tasks", sum(counts.values()), "task") as advance:
-        for stage in trained:
-            sweep.train(stage, advance)
-        for stage in sweep.measurements:
-            sweep.measure(stage, advance)
+        for stage in counts:
+            sweep.complete(stage, advance)
     sweep.write()
     if is_first():
         directory, settings = sweep.study.directory, sweep.study.settings

@@ -20,6 +20,7 @@ cannot find. The search cannot tell such an attack from others, except that it m
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -146,30 +147,52 @@ def critical_search(
     if coarse < 1:
         raise ValueError(f"coarse must be at least 1, got {coarse}")
     given = checked_input(attack, key, logits_function, images, labels, epsilons, image_indices, image_block)
-    points, coarse = len(given.epsilons), min(coarse, len(given.epsilons))
+    prepared = [prepare_each(given.attack, given.logits_function, block) for block in given.blocks]
+    return bracketing_search(partial(_attack_at, given, prepared), given.epsilons, given.images, coarse, progress)
+
+
+def bracketing_search(
+    attack_at: Callable[[Int[np.ndarray, " images"]], Attempt],
+    epsilons: Float[np.ndarray, " epsilons"],
+    images: int,
+    coarse: int = 16,
+    progress: Callable[[int], object] | None = None,
+) -> CriticalSearch:
+    """The search itself, for whatever attacks images at lattice points: one model, or the members of a population.
+
+    Args:
+        attack_at: attacks every image at its own index of the lattice.
+        epsilons: the lattice.
+        images: how many there are, over all members.
+        coarse: lattice points of the coarse pass.
+        progress: called with 1 after every attack on all images.
+
+    Returns:
+        Critical epsilon and perturbation lengths by image.
+    """
+    points, coarse = len(epsilons), min(coarse, len(epsilons))
     evaluations = search_evaluations(points, coarse)
-    prepared = [_prepare_each(given.attack, given.logits_function, block) for block in given.blocks]
-    never, far = np.zeros(given.images, bool), np.full(given.images, np.inf)
-    brackets = _Brackets(np.full(given.images, -1), np.full(given.images, points), far, far, never, never)
+    never, far = np.zeros(images, bool), np.full(images, np.inf)
+    brackets = _Brackets(np.full(images, -1), np.full(images, points), far, far, never, never)
     for evaluation in range(evaluations):
         if evaluation < coarse:
-            tried = np.full(given.images, (evaluation + 1) * points // coarse - 1)
+            tried = np.full(images, (evaluation + 1) * points // coarse - 1)
         else:
             # A bracket that is closed tries its success once more, which changes nothing.
             tried = np.minimum((brackets.failure + brackets.success + 1) // 2, points - 1)
-        brackets = _narrowed(brackets, tried, _attack_at(given, prepared, tried))
+        brackets = _narrowed(brackets, tried, attack_at(tried))
         if progress is not None:
             progress(1)
-    critical = np.append(given.epsilons, np.inf)[brackets.success]
+    critical = np.append(epsilons, np.inf)[brackets.success]
     _, _, l2, linf, not_monotone, vanished = brackets
-    return CriticalSearch(given.epsilons, critical, l2, linf, not_monotone, vanished, evaluations)
+    return CriticalSearch(epsilons, critical, l2, linf, not_monotone, vanished, evaluations)
 
 
 def _attack_at(given: AttackInput, prepared: list[Any], tried: Int[np.ndarray, " images"]) -> Attempt:
     """Attacks every image at its own lattice point."""
     dtype = given.blocks[0].images.dtype
     parts = [
-        _attack_each(
+        attack_each(
             given.attack, given.logits_function, block, ready, given.epsilons[tried[rows]].astype(dtype), tried[rows]
         )
         for block, ready, rows in zip(given.blocks, prepared, given.rows, strict=True)
@@ -192,8 +215,17 @@ def _narrowed(brackets: _Brackets, tried: Int[np.ndarray, " images"], attempt: A
 
 
 @jax.jit
-def _prepare_each(attack: Attack, logits_function: LogitsFunction, block: ImageBlock) -> Any:
-    """What the attack prepares for each image as a batch of its own; jax.vmap makes one matrix product of them."""
+def prepare_each(attack: Attack, logits_function: LogitsFunction, block: ImageBlock) -> Any:
+    """What the attack prepares for each image as a batch of its own; jax.vmap makes one matrix product of them.
+
+    Args:
+        attack: with its functions as pytrees.
+        logits_function: the classifier, as a pytree.
+        block: the images.
+
+    Returns:
+        What ``attack.prepare`` gives, with a leading axis over images.
+    """
 
     def prepare(image: Array, label: Array, key: Array) -> Any:
         return attack.prepare(key[None], logits_function, image[None], label[None])
@@ -202,7 +234,7 @@ def _prepare_each(attack: Attack, logits_function: LogitsFunction, block: ImageB
 
 
 @jax.jit
-def _attack_each(
+def attack_each(
     attack: Attack,
     logits_function: LogitsFunction,
     block: ImageBlock,
@@ -210,7 +242,19 @@ def _attack_each(
     epsilons: Float[Array, " images"],
     indices: Int[Array, " images"],
 ) -> Attempt:
-    """Each image, as a batch of its own, at its own epsilon."""
+    """Attacks each image, as a batch of its own, at its own epsilon.
+
+    Args:
+        attack: with its functions as pytrees.
+        logits_function: the classifier, as a pytree.
+        block: the images.
+        prepared: from :func:`prepare_each`.
+        epsilons: one for each image.
+        indices: their places on the lattice, for attacks that draw anew at every epsilon.
+
+    Returns:
+        What came of it, by image.
+    """
 
     def attack_one(image: Array, label: Array, key: Array, ready: Any, epsilon: Array, index: Array) -> Attempt:
         images = image[None]

@@ -236,10 +236,10 @@ def minibatch_increment(
         decay = jnp.zeros_like(synapses[:, 0]).at[winners].add(won).at[pushed].add(-rule.delta * lost)
         attraction = jnp.zeros_like(synapses).at[winners].add(images).at[pushed].add(-rule.delta * images)
     else:
-        units = jnp.arange(synapses.shape[0])
-        activations = (units == winners[:, None]) - rule.delta * (units == pushed[:, None])
+        winning, losing = (jax.nn.one_hot(rank, len(synapses), dtype=images.dtype) for rank in (winners, pushed))
+        activations = winning - rule.delta * losing
         decay = jnp.sum(activations * overlaps, axis=0)
-        attraction = jnp.matmul(activations.astype(images.dtype).T, images, precision=precision)
+        attraction = jnp.matmul(activations.T, images, precision=precision)
     return rule.radius**rule.p * attraction - decay[:, None] * synapses, winners
 
 
