@@ -6,6 +6,7 @@ perturbations goes on for all members at once.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import jax
@@ -41,7 +42,30 @@ class _Target(NamedTuple):
     chosen: np.ndarray
 
 
-def attack_together(name: str, jobs: Sequence[Job], needed: Needed, devices: Devices) -> Iterator[Finished]:
+def attacks_that_fit(name: str, job: Job, devices: Devices) -> int:
+    """How many members like this one may be attacked at a time; compiles their program, and runs nothing.
+
+    Raises:
+        ValueError: not one member fits into the memory budget.
+    """
+    study = job.study
+    plan = attack_plan(study.settings.attacks, name)
+    images = min(plan.images, len(study.test_images))
+    untrained = _Target(logits_function(study.untrained_network(job.kind)), np.zeros(1, np.int32))
+    one = jax.tree.map(itemgetter(0), _members([0], [untrained], images, study))
+    prepare, attack = _member_functions(plan, name)
+    one |= {
+        "prepared": jax.eval_shape(prepare, one),
+        "epsilons": jax.ShapeDtypeStruct((images,), jnp.float32),
+        "tried": jax.ShapeDtypeStruct((images,), jnp.int32),
+    }
+    needs = population.memory_of_one(population.over_members(attack, devices.mesh, devices.together), devices.mesh, one)
+    return population.members_that_fit(needs, devices.budget, devices.mesh, devices.together)
+
+
+def attack_together(
+    name: str, jobs: Sequence[Job], needed: Needed, devices: Devices, at_a_time: int
+) -> Iterator[Finished]:
     """Outcomes of one attack on models of one shape, chunk by chunk.
 
     Args:
@@ -49,16 +73,14 @@ def attack_together(name: str, jobs: Sequence[Job], needed: Needed, devices: Dev
         jobs: attacking tasks with the same settings of the attack, on models that differ in their weights alone.
         needed: the outcomes that a task builds on.
         devices: where to run.
-
-    Raises:
-        ValueError: not one member fits into the memory budget.
+        at_a_time: members in one program, from :func:`attacks_that_fit`.
     """
     study = jobs[0].study
     plan = attack_plan(study.settings.attacks, name)
-    prepare, attack = _programs(plan, name, devices)
-    fitting = _members_that_fit(prepare, attack, _target(jobs[0], needed, plan), plan, study, devices)
-    for first in range(0, len(jobs), fitting):
-        chunk = jobs[first : first + fitting]
+    prepare, attack = (
+        population.over_members(function, devices.mesh, devices.together) for function in _member_functions(plan, name)
+    )
+    for chunk in (jobs[first : first + at_a_time] for first in range(0, len(jobs), at_a_time)):
         started = time.perf_counter()
         targets = [_target(job, needed, plan) for job in chunk]
         outcomes = [Outcome({"n_attacked": 0}) for _ in chunk]
@@ -93,8 +115,8 @@ def _members(seeds: Sequence[int], targets: Sequence[_Target], images: int, stud
     }
 
 
-def _programs(plan: AttackPlan, name: str, devices: Devices) -> tuple[Any, Any]:
-    """What the attack prepares, and the attack at an ε for each image; both of a population."""
+def _member_functions(plan: AttackPlan, name: str) -> tuple[Callable[[Any], Any], Callable[[Any], Attempt]]:
+    """What the attack prepares for a member's images, and the attack at an ε for each of them."""
 
     def block(member: Any) -> ImageBlock:
         keys = attack_keys(purpose_key(member["seed"], name), member["chosen"])
@@ -107,25 +129,7 @@ def _programs(plan: AttackPlan, name: str, devices: Devices) -> tuple[Any, Any]:
         ready, epsilons, tried = member["prepared"], member["epsilons"], member["tried"]
         return attack_each(plan.attack, member["logits"], block(member), ready, epsilons, tried)
 
-    mesh, together = devices.mesh, devices.together
-    return population.over_members(prepare, mesh, together), population.over_members(attack, mesh, together)
-
-
-def _members_that_fit(
-    prepare: Any, attack: Any, target: _Target, plan: AttackPlan, study: Study, devices: Devices
-) -> int:
-    images = min(plan.images, len(study.test_images))
-    placeholder = target._replace(chosen=np.zeros(1, np.int32))
-    members = _members([0] * devices.mesh.size, [placeholder] * devices.mesh.size, images, study)
-    abstract = jax.tree.map(lambda rows: jax.ShapeDtypeStruct(rows.shape, rows.dtype), members)
-    members |= {
-        "prepared": jax.eval_shape(prepare, abstract),
-        "epsilons": jax.ShapeDtypeStruct(members["chosen"].shape, jnp.float32),
-        "tried": jax.ShapeDtypeStruct(members["chosen"].shape, jnp.int32),
-    }
-    one = jax.tree.map(lambda rows: jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype), members)
-    needs = population.memory_of_one(attack, devices.mesh, one)
-    return population.members_that_fit(needs, devices.budget, devices.mesh, devices.together)
+    return prepare, attack
 
 
 def _search(

@@ -17,7 +17,7 @@ import itertools
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from experiments.settings import PRESETS, Settings
 
@@ -49,26 +49,35 @@ def _path(name: str) -> str:
     return name.strip().replace("-", "_")
 
 
-def _typed(path: str, value: Any, like: Any) -> Any:
+def _type_of(settings: Settings, path: str) -> Any:
+    """The type of the setting at a path; ValueError unless the path names one setting."""
+    if dataclasses.is_dataclass(setting(settings, path)):
+        raise ValueError(f"{path!r} is a group of settings; name one of them, such as {path}.…")
+    group, _, name = path.rpartition(".")
+    return get_type_hints(type(setting(settings, group) if group else settings))[name]
+
+
+def _typed(path: str, value: Any, kind: Any) -> Any:
     """A value as the setting at the path has it: an integer stands for a float, a list for a tuple."""
-    if isinstance(like, tuple):
+    if get_origin(kind) is tuple:
         values = value if isinstance(value, list | tuple) else [value]
-        return tuple(_typed(path, one, like[0]) for one in values)
-    if isinstance(like, float) and isinstance(value, int) and not isinstance(value, bool):
+        return tuple(_typed(path, one, get_args(kind)[0]) for one in values)
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ValueError(f"{path}: {value!r} is none of {', '.join(get_args(kind))}")
+        return value
+    if kind is float and type(value) is int:
         return float(value)
-    if type(value) is not type(like):
-        raise ValueError(f"{path}: {value!r} is no {type(like).__name__}")
+    if type(value) is not kind:
+        raise ValueError(f"{path}: {value!r} is no {kind.__name__}")
     return value
 
 
-def _check_path(settings: Settings, path: str) -> Any:
-    """The value that the settings have at a path; ValueError unless it names one setting."""
-    value = setting(settings, path)
-    if dataclasses.is_dataclass(value):
-        raise ValueError(f"{path!r} is a group of settings; name one of them, such as {path}.…")
+def _type_in_grid(settings: Settings, path: str) -> Any:
+    kind = _type_of(settings, path)
     if path in ("seeds", "models", "dataset", "precision"):
         raise ValueError(f"{path} cannot be part of a grid: it is the same for the whole sweep")
-    return value
+    return kind
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -93,25 +102,25 @@ def parse_grid(texts: Sequence[str], settings: Settings) -> dict[str, tuple[Any,
         path = _path(name)
         if path in table:
             raise ValueError(f"{path} stands in the grid twice")
-        like = _check_path(settings, path)
-        table[path] = [_parsed(path, value, like) for value in values.split(",")]
+        kind = _type_in_grid(settings, path)
+        table[path] = [_parsed(path, value, kind) for value in values.split(",")]
     return checked_grid(table, settings)
 
 
-def _parsed(path: str, text: str, like: Any) -> Any:
+def _parsed(path: str, text: str, kind: Any) -> Any:
     text = text.strip()
-    if isinstance(like, tuple):
-        return [_parsed(path, part, like[0]) for part in text.split(":")]
-    if isinstance(like, bool):
+    if get_origin(kind) is tuple:
+        return [_parsed(path, part, get_args(kind)[0]) for part in text.split(":")]
+    if kind is bool:
         if text.lower() not in ("true", "false"):
             raise ValueError(f"{path}: {text!r} is neither true nor false")
         return text.lower() == "true"
-    if isinstance(like, str):
-        return text
-    try:
-        return type(like)(text)
-    except ValueError:
-        raise ValueError(f"{path}: {text!r} is no {type(like).__name__}") from None
+    if kind is int or kind is float:
+        try:
+            return kind(text)
+        except ValueError:
+            raise ValueError(f"{path}: {text!r} is no {kind.__name__}") from None
+    return text
 
 
 def checked_grid(table: Mapping[str, Any], settings: Settings) -> dict[str, tuple[Any, ...]]:
@@ -122,10 +131,10 @@ def checked_grid(table: Mapping[str, Any], settings: Settings) -> dict[str, tupl
     """
     grid = {}
     for path, values in table.items():
-        like = _check_path(settings, path)
+        kind = _type_in_grid(settings, path)
         if not isinstance(values, list) or not values:
             raise ValueError(f"{path}: a grid needs a list of values, got {values!r}")
-        grid[path] = tuple(_typed(path, value, like) for value in values)
+        grid[path] = tuple(_typed(path, value, kind) for value in values)
         if len(set(grid[path])) < len(values):
             raise ValueError(f"{path} has the same value twice: {values}")
     return grid
@@ -144,15 +153,18 @@ def read_file(path: Path) -> tuple[str, Settings, dict[str, tuple[Any, ...]]]:
     unknown = [name for name in content if name not in KEYS]
     if unknown:
         raise ValueError(f"{path}: unknown {unknown[0]!r}; a sweep's file has {', '.join(KEYS)}")
+    for name in ("settings", "grid"):
+        if not isinstance(content.get(name, {}), dict):
+            raise ValueError(f"{path}: {name} is a table; write [{name}] and one setting a line below it")
     preset = content.get("preset", "quick")
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise ValueError(f"{path}: unknown preset {preset!r}; choose among {', '.join(PRESETS)}")
     settings: Settings = PRESETS[preset]
     changes = _flat(content.get("settings", {})) | {
         name: content[name] for name in ("seeds", "models") if name in content
     }
     for name, value in changes.items():
-        settings = with_settings(settings, {name: _typed(name, value, setting(settings, name))})
+        settings = with_settings(settings, {name: _typed(name, value, _type_of(settings, name))})
     return preset, settings, checked_grid(_flat(content.get("grid", {})), settings)
 
 

@@ -55,11 +55,16 @@ class Member:
 def members_of(study: Study, grid: Grid) -> list[Member]:
     """Every model and seed at every point of the grid; ValueError for a point that cannot work."""
     members: list[Member] = []
+    same_images: dict[tuple[float, int], Study] = {}
     for point in points(grid):
+        settings = with_settings(study.settings, point)
+        key = (settings.norm, settings.spectra.noise_images)
         try:
-            plan = Plan(study.variant(with_settings(study.settings, point)))
+            variant = same_images.get(key, study).variant(settings)
         except ValueError as error:
             raise ValueError(f"at {describe(point) or 'the settings given'}: {error}") from error
+        same_images.setdefault(key, variant)
+        plan = Plan(variant)
         for model in plan.settings.model_names:
             members += [Member(len(members) + seed, model, seed, point, plan) for seed in range(plan.settings.seeds)]
     return members

@@ -94,10 +94,14 @@ class Study:
             self.inputs, self.settings.hidden, self.dataset.classes, power=power, batch_norm=batch_norm, rngs=rngs
         )
 
+    def untrained_network(self, model: str) -> Network:
+        """A network of the model's kind."""
+        power = self.settings.decoder.power if model in ("kh", "kh_start") else 1.0
+        return self.network(0, power=power, batch_norm=model == "spectral")
+
     def trained_network(self, model: str, outcome: Outcome) -> Network:
         """The model as its task stored it."""
-        power = self.settings.decoder.power if model in ("kh", "kh_start") else 1.0
-        network = self.network(0, power=power, batch_norm=model == "spectral")
+        network = self.untrained_network(model)
         weights = {name: jnp.asarray(array) for name, array in outcome.arrays.items() if name.startswith("weights/")}
         state = nnx.state(network)
         for path, variable in nnx.to_flat_state(state):

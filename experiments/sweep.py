@@ -10,31 +10,29 @@ import dataclasses
 import logging
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import jax
 import tyro
 
-from experiments.attacking import attack_together
 from experiments.grid import Grid, parse_grid, points, read_file, with_settings
-from experiments.hosts import SharedLedger, is_first
-from experiments.members import MEASUREMENTS, Member, describe, members_of, rows, write_table
+from experiments.hosts import is_first
+from experiments.members import MEASUREMENTS, describe
 from experiments.reproduce import logging_to
 from experiments.results import environment
-from experiments.settings import ATTACKS, PRESETS, Preset, Settings
+from experiments.settings import PRESETS, Preset, Settings
 from experiments.study import Study
 from experiments.sweep_figure import draw_sweep
-from experiments.tasks import Outcome, Task, exclusive, progress
-from experiments.together import VECTORIZED, Devices, Finished, Job, shape, train_together
+from experiments.sweeping import TRAINED, Sweep
+from experiments.tasks import exclusive, progress
+from experiments.together import Devices
 from jax_bioadv import data, population
 from jax_bioadv.sharding import make_mesh
 from jax_bioadv.storage import write_json
 
 logger = logging.getLogger("experiments")
-
-TRAINED = ("layer", "train")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,76 +125,6 @@ def _measurements(text: str) -> list[str]:
     return names
 
 
-class Sweep:
-    """The members of a sweep and the ledger of what they found."""
-
-    def __init__(self, study: Study, grid: Grid, measurements: Sequence[str], devices: Devices):
-        self.study, self.grid, self.measurements, self.devices = study, grid, measurements, devices
-        self.ledger = SharedLedger(study.directory, many_settings=True)
-        self.members = members_of(study, grid)
-        self.stages = [member.stages(measurements) for member in self.members]
-
-    def tasks(self, stage: str) -> list[tuple[Task, Member]]:
-        """The different tasks of a stage, each with the first member that needs it."""
-        found: dict[str, tuple[Task, Member]] = {}
-        for stages, member in zip(self.stages, self.members, strict=True):
-            if stage in stages:
-                found.setdefault(stages[stage].fingerprint, (stages[stage], member))
-        return list(found.values())
-
-    def complete(self, stage: str, advance: Callable[[int], object]) -> None:
-        """Do what of a stage is not done yet: as populations where there are such, else task by task."""
-        alone: list[Task] = []
-        groups: dict[Any, list[Job]] = {}
-        for task, member in self.tasks(stage):
-            if self.ledger.find(task) is not None:
-                advance(1)
-            elif not self._is_population(stage, task, member):
-                alone.append(task)
-            else:
-                job = member.job(task)
-                groups.setdefault((job.kind, self._shape(stage, member, job)), []).append(job)
-        for jobs in groups.values():
-            for job, outcome, seconds in self._run_together(stage, jobs):
-                self.ledger.store(job.task, outcome, seconds)
-                advance(1)
-            self.write()
-        for _ in self.ledger.complete_all(alone):
-            advance(1)
-        self.write()
-
-    def _is_population(self, stage: str, task: Task, member: Member) -> bool:
-        if any(outcome.diverged for outcome in self._needed(task).values()):
-            return False
-        searched = member.plan.settings.attacks.method == "search"
-        return stage in TRAINED or (stage in ATTACKS and searched)
-
-    def _shape(self, stage: str, member: Member, job: Job) -> Any:
-        """What the members of one program share."""
-        if stage in TRAINED:
-            return shape(job.kind, member.point)
-        return tuple(
-            (path, value)
-            for path, value in member.point.items()
-            if path in ("hidden", "norm", "decoder.power") or path.startswith("attacks.")
-        )
-
-    def _run_together(self, stage: str, jobs: Sequence[Job]) -> Iterator[Finished]:
-        if stage in ATTACKS:
-            return attack_together(stage, jobs, self._needed, self.devices)
-        varied = [path for path in VECTORIZED[jobs[0].kind] if path in self.grid]
-        return train_together(jobs, varied, self._needed, self.devices, self.study.directory)
-
-    def _needed(self, task: Task) -> dict[str, Outcome]:
-        return {short: self.ledger.complete(other) for short, other in task.needs.items()}
-
-    def write(self) -> None:
-        """The table of what is known so far."""
-        if is_first():
-            table = list(rows(self.members, self.measurements, self.ledger.on_disk))
-            write_table(self.study.directory / "sweep.csv", table, self.grid)
-
-
 def devices_of(command: Command) -> Devices:
     mesh = make_mesh(command.data_devices)
     if command.memory_gib is not None and not 0 < command.memory_gib < float("inf"):
@@ -246,6 +174,7 @@ def _run_stages(sweep: Sweep) -> None:
         *(len(sweep.members), len(points(sweep.grid)), mesh.size, sweep.devices.budget / 2**30),
         ", ".join(f"{count} {stage}" for stage, count in counts.items()),
     )
+    sweep.plan()
     with progress("all tasks", sum(counts.values()), "task") as advance:
         for stage in counts:
             sweep.complete(stage, advance)

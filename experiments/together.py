@@ -7,12 +7,11 @@ and in the numbers of ``VECTORIZED``. Groups larger than the memory budget are t
 import contextlib
 import dataclasses
 import hashlib
-import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,12 +28,10 @@ from experiments.settings import Settings
 from experiments.study import Study
 from experiments.tasks import Outcome, Task, progress
 from jax_bioadv import population
-from jax_bioadv.learning import supervised
+from jax_bioadv.learning import pruning, supervised
 from jax_bioadv.learning.regularizers import TrainingData
 from jax_bioadv.learning.training import watch_finite
 from jax_bioadv.storage import Checkpoints
-
-logger = logging.getLogger("experiments")
 
 Needed = Callable[[Task], Mapping[str, Outcome]]
 
@@ -63,7 +60,7 @@ _READS = {
 }
 
 
-def shape(kind: str, point: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+def program_shape(kind: str, point: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """What of a point of a grid the members of one program must share."""
     reads = ("hidden", "norm", *_READS[kind])
     return tuple((path, point[path]) for path in point if path.split(".")[0] in reads and path not in VECTORIZED[kind])
@@ -109,11 +106,30 @@ class Trainable:
     """What of the last states is brought to the host."""
     outcome: Callable[[int, Any, Any, Mapping[str, np.ndarray]], Outcome]
     """From the member's place, the structure of its model, what was kept of it and its history."""
-    members: Mapping[str, Any] = field(default_factory=dict)
-    """Arrays with a row for each job."""
+    members: Callable[[], Mapping[str, Any]] = dict
+    """Further arrays with a row for each job."""
+    member: Mapping[str, jax.ShapeDtypeStruct] = field(default_factory=dict)
+    """The shapes of one such row."""
     at_epoch: Callable[[int], Mapping[str, Any]] = lambda index: {}
     watches: Callable[[jax.Array], Sequence[population.Watch]] | None = None
     """From the starts' constants; by default all numbers must be finite."""
+
+
+def members_that_fit(job: Job, varied: Sequence[str], devices: Devices) -> int:
+    """How many members like this one may train at a time; compiles their program, and runs nothing.
+
+    Raises:
+        ValueError: not one member fits into the memory budget.
+    """
+    trainable = _trainable([job], lambda task: {})
+    rows = jax.tree.map(lambda rows: jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype), _members([job], varied))
+    one = {**rows, **trainable.member}
+    shared = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), trainable.shared)
+    at_epoch = {name: jax.ShapeDtypeStruct((), rows.dtype) for name, rows in trainable.at_epoch(0).items()}
+    running = {**one, **at_epoch, "start": jax.eval_shape(trainable.start, one, shared)}
+    program = population.over_members(trainable.epoch, devices.mesh, devices.together)
+    needs = population.memory_of_one(program, devices.mesh, running, shared)
+    return population.members_that_fit(needs, devices.budget, devices.mesh, devices.together)
 
 
 def train_together(
@@ -122,6 +138,7 @@ def train_together(
     needed: Needed,
     devices: Devices,
     directory: Path,
+    at_a_time: int,
 ) -> Iterator[Finished]:
     """Outcomes of training tasks that only seeds and varied settings tell apart, chunk by chunk.
 
@@ -131,17 +148,9 @@ def train_together(
         needed: the outcomes that a task builds on.
         devices: where to run.
         directory: for checkpoints.
-
-    Raises:
-        ValueError: not one member fits into the memory budget.
+        at_a_time: members in one program, from :func:`members_that_fit`.
     """
-    fitting = _members_that_fit(_trainable(jobs[:1], needed), _members(jobs[:1], varied), devices)
-    logger.info(
-        "%s: %d members, up to %d at a time in %.1f GiB a device",
-        *(jobs[0].kind, len(jobs), min(fitting, len(jobs)), devices.budget / 2**30),
-    )
-    for first in range(0, len(jobs), fitting):
-        chunk = jobs[first : first + fitting]
+    for chunk in (jobs[first : first + at_a_time] for first in range(0, len(jobs), at_a_time)):
         started = time.perf_counter()
         outcomes = _train_chunk(_trainable(chunk, needed), chunk, _members(chunk, varied), devices, directory)
         seconds = (time.perf_counter() - started) / len(chunk)
@@ -160,24 +169,13 @@ def _numbers(values: Sequence[Any]) -> Any:
     return np.array(values, np.float32)
 
 
-def _members_that_fit(trainable: Trainable, members: Any, devices: Devices) -> int:
-    everything = {**members, **trainable.members}
-    one = jax.tree.map(lambda rows: jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype), everything)
-    shared = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), trainable.shared)
-    at_epoch = {name: jax.ShapeDtypeStruct((), rows.dtype) for name, rows in trainable.at_epoch(0).items()}
-    running = {**one, **at_epoch, "start": jax.eval_shape(trainable.start, one, shared)}
-    program = population.over_members(trainable.epoch, devices.mesh, devices.together)
-    needs = population.memory_of_one(program, devices.mesh, running, shared)
-    return population.members_that_fit(needs, devices.budget, devices.mesh, devices.together)
-
-
 def _train_chunk(
     trainable: Trainable, jobs: Sequence[Job], members: Any, devices: Devices, directory: Path
 ) -> list[Outcome]:
     mesh, together = devices.mesh, devices.together
     begin = population.over_members(trainable.start, mesh, together)
     step = population.over_members(trainable.epoch, mesh, together)
-    placed = population.distribute({**members, **trainable.members}, mesh)
+    placed = population.distribute({**members, **trainable.members()}, mesh)
     shared = population.replicate(trainable.shared, mesh)
     start = begin(placed, shared)
 
@@ -254,23 +252,32 @@ def _trained(states: supervised.TrainingState) -> Any:
 
 def _hybrids(jobs: Sequence[Job], needed: Needed) -> Trainable:
     study, settings = jobs[0].study, jobs[0].study.settings
-    layers = [needed(job.task)["layer"] for job in jobs]
-    cuts = [
-        training.decide_cut(job.study, layer.arrays["synapses"], job.study.settings.layer)
-        for job, layer in zip(jobs, layers, strict=True)
-    ]
-    kernels = [
-        np.asarray(training.layer_kernel(job.study, layer.arrays["synapses"], cut.keep))
-        for job, layer, cut in zip(jobs, layers, cuts, strict=True)
-    ]
+
+    @cache
+    def layers() -> list[Outcome]:
+        return [needed(job.task)["layer"] for job in jobs]
+
+    @cache
+    def cuts() -> list[pruning.Cut]:
+        return [
+            training.decide_cut(study, layer.arrays["synapses"], job.study.settings.layer)
+            for job, layer in zip(jobs, layers(), strict=True)
+        ]
+
+    @cache
+    def kernels() -> list[jax.Array]:
+        return [
+            training.layer_kernel(job.study, layer.arrays["synapses"], cut.keep)
+            for job, layer, cut in zip(jobs, layers(), cuts(), strict=True)
+        ]
 
     def of(member: Any) -> Any:
         return with_settings(settings, member["numbers"]).decoder
 
     def outcome(row: int, graphdef: Any, kept: Any, history: Mapping[str, np.ndarray]) -> Outcome:
-        network = training.hybrid_network(study, settings.decoder.power, jobs[row].seed, jnp.asarray(kernels[row]))
+        network = training.hybrid_network(study, settings.decoder.power, jobs[row].seed, kernels()[row])
         network.decoder = nnx.merge(graphdef, *kept).decoder
-        return training.hybrid_outcome(study, network, layers[row], cuts[row], history)
+        return training.hybrid_outcome(study, network, layers()[row], cuts()[row], history)
 
     return Trainable(
         start=lambda member, shared: training.hybrid_start(
@@ -283,7 +290,8 @@ def _hybrids(jobs: Sequence[Job], needed: Needed) -> Trainable:
         shared=TrainingData(study.train_images, study.train_labels),
         kept=_trained,
         outcome=outcome,
-        members={"kernel": np.stack(kernels)},
+        members=lambda: {"kernel": np.stack(kernels())},
+        member={"kernel": jax.ShapeDtypeStruct((study.inputs, settings.hidden), jnp.float32)},
     )
 
 
