@@ -1,4 +1,4 @@
-"""The members of a sweep as tasks: which are done, which run together as one program, in what order, in how much memory.
+"""The members of a sweep as tasks: which are done, which run as one program, in what order, in how much memory.
 
 Training and searched attacks run as populations; every other task runs by itself, spread over the processes. All of
 them are tasks of a ledger, so that a sweep which was stopped, or whose grid has grown, does what is missing alone.

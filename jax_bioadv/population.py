@@ -112,10 +112,16 @@ def collect(results: Any, count: int) -> Any:
 
 
 class Memory(NamedTuple):
-    """Bytes on one device: of a member's arguments and results, and of what a running member needs besides."""
+    """Bytes on one device: of a member's arguments and results, of what a running member needs besides, of the rest."""
 
     resident: int
     scratch: int
+    shared: int = 0
+    """What the device holds once, however many members there are."""
+
+
+def _bytes(tree: Any) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def memory_of_one(program: Any, mesh: Mesh, member: Any, *shared: Any) -> Memory:
@@ -132,19 +138,26 @@ def memory_of_one(program: Any, mesh: Mesh, member: Any, *shared: Any) -> Memory
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((devices, *leaf.shape), leaf.dtype, sharding=along), member)
     rest = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), shared)
     needed = program.lower(one, *rest).compile().memory_analysis()
-    held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(rest))
-    return Memory(
-        needed.argument_size_in_bytes - held + needed.output_size_in_bytes,
-        needed.temp_size_in_bytes,
-    )
+    # The compiler does not count arguments that the program leaves unused, but they are on the device all the same.
+    return Memory(_bytes(member) + needed.output_size_in_bytes, needed.temp_size_in_bytes, _bytes(rest))
 
 
 def free_memory(mesh: Mesh) -> int:
-    """Bytes that are free on this host's devices: on each accelerator, or of the main memory for each CPU device."""
+    """Bytes that are free on each accelerator, or of the main memory for each CPU device, where they are fewest.
+
+    Every host gets the same number, so that all of them cut a population into the same chunks.
+    """
+    free = _free_memory_of_this_host(mesh)
+    if jax.process_count() == 1:
+        return free
+    return int(multihost_utils.process_allgather(np.float32(free)).min())
+
+
+def _free_memory_of_this_host(mesh: Mesh) -> int:
     devices = [device for device in mesh.devices.flat if device.process_index == jax.process_index()]
     stats = [device.memory_stats() for device in devices]
     if all(stats):
-        return min(one["bytes_limit"] - one["bytes_in_use"] for one in stats)
+        return int(min(one["bytes_limit"] - one["bytes_in_use"] for one in stats))
     try:
         lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
         available = int(lines["MemAvailable"].split()[0]) * 1024
@@ -168,12 +181,13 @@ def members_that_fit(needs: Memory, budget: int, mesh: Mesh, together: int | Non
     Raises:
         ValueError: not even one member fits.
     """
+    left = budget - needs.shared
     if together is None:
-        fitting = budget // max(needs.resident + needs.scratch, 1)
+        fitting = left // max(needs.resident + needs.scratch, 1)
     else:
-        fitting = (budget - needs.scratch * together) // max(needs.resident, 1)
+        fitting = (left - needs.scratch * together) // max(needs.resident, 1)
     if fitting < 1:
-        gib = (needs.resident + needs.scratch) / 2**30
+        gib = (needs.shared + needs.resident + needs.scratch * (together or 1)) / 2**30
         raise ValueError(
             f"one member needs {gib:.2f} GiB and the budget is {budget / 2**30:.2f} GiB a device: raise the budget, or "
             "lower the hidden units or the batch size"

@@ -1,5 +1,6 @@
 """What a sweep found: one panel a quantity, a line for every setting, means over seeds with 95 % intervals."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -33,12 +34,16 @@ def _draw(panel: Axes, lines: Mapping[str, SweepLine], ticks: Sequence[Any]) -> 
         seeds = max(len(row) for row in rows)
         padded = np.stack([np.pad(row, (0, seeds - len(row)), constant_values=np.nan) for row in rows], axis=1)
         mean, half = mean_interval(padded)
+        beyond = np.isinf(padded).any(axis=0)
+        mean[beyond] = np.nan  # the mean over the others would be too small
         places = np.asarray(line.places) + offsets[number]
         marker = MARKERS[number % len(MARKERS)]
         panel.errorbar(
             places, mean, np.nan_to_num(half), color=colors[number], marker=marker, markersize=5, capsize=3, label=name
         )
         panel.plot(places, padded.T, ".", color=colors[number], alpha=0.45, markersize=3)
+        top = panel.get_xaxis_transform()
+        panel.plot(places[beyond], np.ones(beyond.sum()), "^", color=colors[number], transform=top, clip_on=False)
     panel.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
     panel.set_xlim(-0.5, len(ticks) - 0.5)
 
@@ -56,7 +61,8 @@ def sweep_figure(
         line_label: the setting that tells the lines apart; empty for none.
 
     Returns:
-        The figure; small points are single seeds.
+        The figure; small points are single seeds. Where a seed's value is infinite, a triangle at the upper edge stands
+        for the mean.
 
     Raises:
         ValueError: no panel.
@@ -75,5 +81,7 @@ def sweep_figure(
     handles, names = axes[0].get_legend_handles_labels()
     if len(names) > 1 or line_label:
         figure.legend(handles, names, title=line_label or None, loc="outside lower center", ncols=min(len(names), 5))
-    figure.text(0.995, 0.005, "mean over seeds, 95 % interval", ha="right", va="bottom", color=GREY, fontsize=7)
+    everything = [value for lines in panels.values() for line in lines.values() for row in line.values for value in row]
+    note = "mean over seeds, 95 % interval" + ("; ▲ beyond what was searched" if math.inf in everything else "")
+    figure.text(0.995, 0.005, note, ha="right", va="bottom", color=GREY, fontsize=7)
     return figure
