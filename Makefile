@@ -1,13 +1,17 @@
 # The two commands: `make reproduce` and `make test`. Both build the environment in .venv if it is missing.
 #   make reproduce PRESET=paper OUT=runs/mine ARGS="--seeds 5"
+# Against PyTorch, which comes into an environment of its own, .venv-benchmark:
+#   make benchmark OUT=benchmarks/results/mine
+#   make test-benchmark
 PYTHON ?= python3
 PRESET ?= quick
 OUT ?= runs/$(PRESET)
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+BENCHMARK := .venv-benchmark
 
-.PHONY: reproduce test check-python clean
+.PHONY: reproduce test benchmark test-benchmark check-python clean
 
 reproduce: $(VENV)/.installed
 	$(BIN)/python -m experiments.reproduce --preset $(PRESET) --out $(OUT) $(ARGS)
@@ -17,6 +21,13 @@ test: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+benchmark: OUT = benchmarks/results/mine
+benchmark: $(BENCHMARK)/.installed
+	$(BENCHMARK)/bin/python -m benchmarks --out $(OUT) $(ARGS)
+
+test-benchmark: $(BENCHMARK)/.installed
+	$(BENCHMARK)/bin/python -m pytest tests/benchmarks
 
 check-python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -36,5 +47,11 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	touch $@ $(VENV)/.installed
 
+$(BENCHMARK)/.installed: pyproject.toml constraints.txt | check-python
+	$(PYTHON) -m venv $(BENCHMARK)
+	$(BENCHMARK)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  --editable '.[test,benchmark]'
+	touch $@
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(BENCHMARK)

@@ -1,0 +1,136 @@
+"""``python -m benchmarks --out benchmarks/results/NAME``: run the stages, write NAME.json and NAME.md after each."""
+
+import argparse
+import dataclasses
+import logging
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from benchmarks import eager_network, environment, running, table
+from benchmarks.stages import STAGES
+from benchmarks.timing import Stopwatch
+from benchmarks.workload import Sizes, Workload, make_workload
+from jax_bioadv.storage import atomic_file, read_json, write_json
+
+SCHEMA = 1
+logger = logging.getLogger("benchmarks")
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="results go to OUT.json and OUT.md")
+    parser.add_argument("--stages", default=",".join(STAGES), help="names, separated by commas; default: all")
+    parser.add_argument("--rounds", type=int, default=15, help="most rounds of a stage; never fewer than 3 are run")
+    parser.add_argument("--seconds", type=float, default=30.0, help="after so long, no new round of a stage starts")
+    parser.add_argument("--pause", type=float, default=0.1, help="seconds before each call; threads go to sleep in it")
+    parser.add_argument("--precision", choices=("highest", "high", "default"), default="highest")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    parser.add_argument("--data-dir", help="where CIFAR-10 is kept; see the README")
+    parser.add_argument("--synthetic", action="store_true", help="random images instead of CIFAR-10")
+    parser.add_argument("--again", action="store_true", help="run stages again that OUT.json holds already")
+    for field in dataclasses.fields(Sizes):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=int, default=field.default)
+    return parser.parse_args(arguments)
+
+
+def _settings(workload: Workload, options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        **dataclasses.asdict(workload.sizes),
+        "precision": workload.precision,
+        "compile": workload.compile,
+        "source": workload.source,
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "pause": options.pause,
+    }
+
+
+def _earlier_stages(path: Path, settings: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
+    """Stages of an earlier run that was the same in all that matters.
+
+    Raises:
+        ValueError: the file holds another run.
+    """
+    if not path.exists():
+        return {}
+    earlier = read_json(path)
+    if earlier.get("settings") != settings or earlier.get("environment") != about:
+        raise ValueError(f"{path} holds a run with other settings, versions or device; give another --out or delete it")
+    return {name: entry for name, entry in earlier["stages"].items() if entry["agrees"]}
+
+
+def _write(out: Path, results: dict[str, Any]) -> None:
+    write_json(out.with_name(out.name + ".json"), results)
+    with atomic_file(out.with_name(out.name + ".md")) as stream:
+        stream.write(table.markdown(results).encode())
+
+
+def run(arguments: list[str]) -> bool:
+    """Run what the command says; true if all contestants agreed.
+
+    Raises:
+        ValueError: settings that cannot work, before any work.
+    """
+    options = parse(arguments)
+    chosen = [name.strip() for name in options.stages.split(",")]
+    for name in chosen:
+        if name not in STAGES:
+            raise ValueError(f"unknown stage {name!r}; choose among {', '.join(STAGES)}")
+    sizes = Sizes(**{field.name: getattr(options, field.name) for field in dataclasses.fields(Sizes)})
+    sizes.check()
+    eager_network.configure(options.precision)
+    workload = make_workload(
+        sizes,
+        synthetic=options.synthetic,
+        data_dir=options.data_dir,
+        precision=options.precision,
+        compiled=not options.no_compile,
+    )
+    settings, about = _settings(workload, options), environment.describe()
+    earlier = _earlier_stages(options.out.with_name(options.out.name + ".json"), settings, about)
+    stopwatch = Stopwatch(options.rounds, options.seconds, options.pause)
+    published = all(getattr(sizes, name) == getattr(Sizes(), name) for name in ("hidden", "inputs", "batch_size"))
+    start = time.perf_counter()
+    with jax.default_matmul_precision(options.precision):
+        speed, device = running.measure_device(workload, stopwatch)
+        results: dict[str, Any] = {
+            "schema": SCHEMA,
+            "command": shlex.join(["python", "-m", "benchmarks", *arguments]),
+            "environment": about,
+            "settings": settings,
+            "device": device,
+            "stages": {},
+        }
+        for name in STAGES:
+            if name in earlier and (options.again is False or name not in chosen):
+                results["stages"][name] = earlier[name]
+            elif name in chosen:
+                began = time.perf_counter()
+                entry = running.run_stage(name, STAGES[name], workload, stopwatch, speed, published)
+                results["stages"][name] = {**entry, "wall_seconds": time.perf_counter() - began}
+                _write(options.out, {**results, "wall_seconds": time.perf_counter() - start})
+    results["wall_seconds"] = time.perf_counter() - start
+    _write(options.out, results)
+    return all(entry["agrees"] for entry in results["stages"].values())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        agreed = run(sys.argv[1:] if arguments is None else arguments)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0 if agreed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

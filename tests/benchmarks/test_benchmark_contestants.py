@@ -1,0 +1,244 @@
+"""PyTorch against this library: every contestant does what ours does, so that each is an oracle for the other."""
+# ruff: noqa: E402
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+torch = pytest.importorskip("torch")
+
+from torch_threads import one_torch_thread
+
+from benchmarks import eager_analysis, eager_attacks, eager_training, stages_spectral
+from benchmarks.eager_network import EagerNetwork, GivenOrder, batches_by_index, loader
+from benchmarks.stages import STAGES
+from benchmarks.stages_decoder import hybrid
+from benchmarks.stages_training import compare
+from benchmarks.workload import weights_of
+from jax_bioadv import attacks
+from jax_bioadv.analysis.critical import critical_search
+from jax_bioadv.analysis.robustness import critical_perturbations, epsilon_grid, epsilon_sweep
+from jax_bioadv.jacobian import activation_jacobian_norms
+from jax_bioadv.learning import krotov_hopfield, regularizers
+from jax_bioadv.models import Network, logits_function
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    torch.manual_seed(0)
+    with one_torch_thread():
+        yield
+
+
+# At the published sizes rounding decides ties; at these it must not. Random estimates keep their own tolerance.
+SHARP = {
+    "change": 2e-3,
+    "cross-entropy": 1e-5,
+    "penalty": 1e-4,
+    "share": 0.0,
+    "lengths": 1e-5,
+    "norms": 1e-5,
+    "its gradient": 1e-4,
+    "leading": 1e-5,
+}
+RANDOM = {"jacobian_epoch": "penalty of the first batch", "gaussian_sweep": "relative accuracies"}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_all_contestants_of_a_stage_agree(name, workload):
+    row = STAGES[name].build(workload)
+    checks = row.agree(first_results(row))
+    assert checks
+    for check in checks:
+        sharp = [SHARP[word] for word in SHARP if check.compared.startswith(word)]
+        tolerance = check.tolerance if check.compared.startswith(RANDOM.get(name, "-")) or not sharp else sharp[0]
+        assert check.difference <= tolerance, check
+    assert row.work.operations > 0
+    assert row.work.bytes > 0
+
+
+def first_results(row):
+    runs = {name: contestant for name, contestant in row.contestants.items() if name != "compiled"}
+    return {name: tuple(part.run() for part in contestant.parts) for name, contestant in runs.items()}
+
+
+@pytest.mark.parametrize("name", ["kh_epoch", "bp_epoch", "decoder_epoch"])
+def test_a_training_that_is_ahead_by_an_epoch_is_found_out(name, workload):
+    row = STAGES[name].build(workload)
+    row.contestants["eager"].parts[0].run()
+    assert not all(check.passed for check in row.agree(first_results(row)))
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [("gaussian_sweep", "success"), ("fgsm_sweep", "l2"), ("landscape", "jacobian_norm")]
+)
+def test_a_wrong_measurement_is_found_out(name, field, workload):
+    row = STAGES[name].build(workload)
+    results = first_results(row)
+    ours = results["ours"][0]
+    results["ours"] = (ours._replace(**{field: 1 - getattr(ours, field)}),)
+    assert not all(check.passed for check in row.agree(results))
+
+
+def test_spectral_trainings_stay_together_where_no_direction_lacks_variance(workload):
+    sides = stages_spectral.Sides(workload, stages_spectral.REFRESH_EVERY, frozen=False)
+    results = first_results(stages_spectral.preset_row(workload, sides))
+    for check in compare(sides.ours, sides.theirs, results, penalty=True):
+        assert check.difference <= 2e-3, check
+
+
+def random_weights(inputs=7, hidden=5, seed=0):
+    generator = np.random.default_rng(seed)
+    return {
+        "kernel": generator.normal(size=(inputs, hidden)).astype(np.float32),
+        "decoder_kernel": generator.normal(size=(hidden, 3)).astype(np.float32),
+        "decoder_bias": generator.normal(size=3).astype(np.float32),
+    }
+
+
+def our_network(weights, **options):
+    inputs, hidden = weights["kernel"].shape
+    network = Network(inputs, hidden, weights["decoder_kernel"].shape[1], rngs=nnx.Rngs(0), **options)
+    network.encoder.kernel[...] = jnp.asarray(weights["kernel"])
+    network.decoder.kernel[...] = jnp.asarray(weights["decoder_kernel"])
+    network.decoder.bias[...] = jnp.asarray(weights["decoder_bias"])
+    return network
+
+
+def some_images(count, inputs, seed=1):
+    return np.random.default_rng(seed).random((count, inputs), np.float32)
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0, 4.5])
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_the_networks_are_the_same_function(power, batch_norm):
+    weights, images = random_weights(), some_images(9, 7)
+    theirs = EagerNetwork(weights, CPU, power=power, batch_norm=batch_norm).train()
+    ours = our_network(weights, power=power, batch_norm=batch_norm)
+    with torch.no_grad():
+        logits, preactivation = theirs(torch.from_numpy(images))
+    np.testing.assert_allclose(ours(jnp.asarray(images), train=True), logits, rtol=2e-4, atol=2e-4)
+    np.testing.assert_allclose(ours.preactivation(jnp.asarray(images)), preactivation, rtol=1e-5, atol=1e-5)
+    assert all(np.array_equal(theirs.weights()[name], weights[name]) for name in weights)
+
+
+def test_their_step_sums_our_increments_of_single_images():
+    rule, images = krotov_hopfield.KrotovHopfield(), some_images(11, 7)
+    synapses = np.random.default_rng(2).normal(size=(6, 7)).astype(np.float32)
+    total = sum(krotov_hopfield.increment(rule, jnp.asarray(synapses), jnp.asarray(image)) for image in images)
+    wanted = synapses + 0.02 * np.asarray(total) / np.abs(total).max()
+    in_place, start = (torch.tensor(synapses.T) for _ in range(2))
+    eager_training.krotov_hopfield_step(in_place, torch.from_numpy(images), 0.02)
+    lean = eager_training.lean_krotov_hopfield_step(start, torch.from_numpy(images), 0.02)
+    np.testing.assert_allclose(in_place.T, wanted, atol=1e-6)
+    np.testing.assert_allclose(lean.T, wanted, atol=1e-6)
+
+
+def penalty_and_gradient(penalty, weights, images, **options):
+    network = EagerNetwork(weights, CPU, **options)
+    batch = torch.tensor(images, requires_grad=True)
+    value = penalty(network, batch, network(batch)[1])
+    value.backward()
+    return float(value.detach()), network.kernel.grad.numpy()
+
+
+def our_penalty_and_gradient(regularizer, weights, images, aux=None):
+    def value(kernel):
+        network = our_network({**weights, "kernel": kernel})
+        batch = regularizers.Batch(images, jnp.zeros(len(images), jnp.int32), network.preactivation(images))
+        return regularizer.penalty(network, batch, aux, jax.random.key(0))
+
+    return jax.value_and_grad(value)(jnp.asarray(weights["kernel"]))
+
+
+def test_projections_along_a_whole_basis_are_our_exact_jacobian_penalty():
+    weights, images = random_weights(), some_images(4, 7)
+    basis = [torch.eye(5)[unit].expand(4, 5) for unit in range(5)]
+    theirs = penalty_and_gradient(eager_training.projected_jacobian(0.3, 5, basis), weights, images)
+    ours = our_penalty_and_gradient(regularizers.jacobian(0.3), weights, jnp.asarray(images))
+    np.testing.assert_allclose(theirs[0], ours[0], rtol=1e-5)
+    np.testing.assert_allclose(theirs[1], ours[1], rtol=1e-4, atol=1e-6)
+
+
+def test_random_projections_are_unbiased_within_their_own_error():
+    weights, images = random_weights(), some_images(400, 7)
+    exact = float(np.sum(weights["kernel"] ** 2))
+    gram = weights["kernel"].T @ weights["kernel"]
+    relative_variance = 2 / 7 * (5 * np.sum(gram**2) / np.trace(gram) ** 2 - 1)
+    value, _ = penalty_and_gradient(eager_training.projected_jacobian(1.0, 3), weights, images)
+    assert abs(value / exact - 1) < 5 * np.sqrt(relative_variance / (3 * 400))
+
+
+@pytest.mark.parametrize("lean", [False, True])
+def test_spectral_penalties_and_gradients_are_ours(lean):
+    weights, images = random_weights(), some_images(40, 7)
+    covariance = regularizers.image_covariance(jnp.asarray(images))
+    regularizer = regularizers.spectral(0.7, 1.3, 1, 0.5)
+    data = regularizers.TrainingData(jnp.asarray(images), jnp.zeros(40, jnp.int32), covariance)
+    aux = regularizer.refresh(our_network(weights), data)
+    penalty = eager_training.SpectralPenalty(0.7, 1.3, 0.5, lean=lean)
+    network = EagerNetwork(weights, CPU)
+    if lean:
+        vectors = penalty.refresh_from(network, torch.from_numpy(np.array(covariance)))
+    else:
+        vectors = penalty.refresh(network, loader(torch.from_numpy(images), torch.zeros(40), 16))
+    np.testing.assert_allclose(np.abs(np.sum(np.asarray(aux.eigenvectors) * vectors.numpy(), axis=0)), 1, atol=1e-4)
+    theirs = penalty_and_gradient(penalty, weights, images)
+    ours = our_penalty_and_gradient(regularizer, weights, jnp.asarray(images), aux)
+    np.testing.assert_allclose(theirs[0], ours[0], rtol=1e-4)
+    np.testing.assert_allclose(theirs[1], ours[1], rtol=1e-3, atol=1e-3 * np.abs(ours[1]).max())
+
+
+def test_attack_gradients_with_and_without_those_of_the_weights_are_the_same():
+    weights, images = random_weights(), torch.from_numpy(some_images(6, 7))
+    network, labels = EagerNetwork(weights, CPU), torch.tensor([0, 1, 2, 0, 1, 2])
+    published = eager_attacks.published_gradient(network)(images, labels)
+    assert network.kernel.grad is not None
+    frozen = EagerNetwork(weights, CPU).requires_grad_(False)
+    lean = eager_attacks.lean_gradient(lambda batch: frozen(batch)[0])(images, labels)
+    assert frozen.kernel.grad is None
+    torch.testing.assert_close(published, lean)
+
+
+def test_the_whole_grid_by_pytorch_gives_the_critical_perturbations_of_our_sweep_and_our_search(workload):
+    images, labels = workload.attacked
+    network, logits = workload.trained_network, logits_function(workload.trained_network)
+    theirs = EagerNetwork(weights_of(network), CPU)
+    grid = epsilon_grid(1e-3, 0.1, 40)
+    their_images, their_labels = torch.tensor(images), torch.tensor(labels).long()
+    gradient = eager_attacks.published_gradient(theirs)
+    swept = eager_attacks.sweep(eager_attacks.pgd(gradient), theirs, loader(their_images, their_labels, 16), grid)
+    critical = eager_attacks.critical_perturbations(swept)
+    assert np.isfinite(critical).mean() > 0.5
+    attack, key = attacks.pgd(steps=20), jax.random.key(0)
+    ours = critical_perturbations(epsilon_sweep(attack, key, logits, images, labels, grid))
+    found = critical_search(attack, key, logits, images, labels, grid)
+    np.testing.assert_allclose(ours, critical, rtol=1e-4)
+    np.testing.assert_allclose(found.l2, critical, rtol=1e-4)
+    epsilon, l2 = eager_attacks.lean_critical_search(gradient, theirs, their_images, their_labels, grid)
+    np.testing.assert_allclose(epsilon, found.critical_epsilon, rtol=1e-6)
+    np.testing.assert_allclose(l2, found.l2, rtol=1e-4)
+
+
+def test_landscape_rows_of_the_hybrid_are_our_closed_form(workload):
+    network = hybrid(workload)
+    theirs = EagerNetwork(weights_of(network), CPU, power=network.power)
+    points = torch.tensor(workload.test_images[:6])
+    rows = eager_analysis.squared_jacobian_rows(theirs, points, range(workload.sizes.hidden))
+    ours = activation_jacobian_norms(network.encoder.kernel[...], network.power, workload.test_images[:6])
+    assert ours.min() > 0
+    np.testing.assert_allclose(rows.sqrt(), ours, rtol=1e-4)
+    np.testing.assert_allclose(eager_analysis.lean_squared_jacobian(theirs, points).sqrt(), ours, rtol=1e-4)
+
+
+def test_both_ways_to_make_batches_follow_the_given_order():
+    images, labels = torch.arange(12.0)[:, None], torch.arange(12)
+    order = np.random.default_rng(0).permutation(12)
+    for batches in (loader(images, labels, 5, order), batches_by_index(images, labels, 5, order)):
+        seen = [(batch[:, 0].tolist(), wanted.tolist()) for batch, wanted in batches]
+        assert seen == [(list(map(float, order[i : i + 5])), order[i : i + 5].tolist()) for i in (0, 5)]
+    assert len(GivenOrder(order)) == 12
