@@ -53,7 +53,7 @@ class SharedLedger(Ledger):
             needed = [{short: self.complete(other) for short, other in task.needs.items()} for task in group]
             mine, started = jax.process_index(), time.perf_counter()
             outcome = self.compute(group[mine], needed[mine]) if mine < len(group) else None
-            seconds = time.perf_counter() - started
+            computed = outcome, time.perf_counter() - started
             for source, task in enumerate(group):
-                self.store(task, broadcast(outcome, source), seconds)
+                self.store(task, *broadcast(computed, source))
                 yield task

@@ -78,5 +78,15 @@ def draw_sweep(directory: Path) -> list[Path]:
     return save_figure(figure_of(table, values), directory, "sweep")
 
 
+def main(arguments: Sequence[str]) -> int:
+    try:
+        (folder,) = arguments
+        print(*draw_sweep(Path(folder)), sep="\n")
+    except (ValueError, OSError) as error:
+        print(f"error: name the folder of a sweep that has come to its end ({error})", file=sys.stderr)
+        return 2
+    return 0
+
+
 if __name__ == "__main__":
-    print(*draw_sweep(Path(sys.argv[1])), sep="\n")
+    sys.exit(main(sys.argv[1:]))

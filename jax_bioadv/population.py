@@ -13,9 +13,9 @@ after another where that is faster. Every function of this package that takes hy
     run = over_members(epoch_of, mesh)
     members, info = run(distribute(members, mesh), replicate(images, mesh))
 
-A member computes what it would compute alone. On CPUs it is the same bits, as long as its hyper-parameters are
-arguments there too; elsewhere, and where a compiler folds a constant into a sum, it is the same up to rounding. No
-operation mixes members, so that one that diverges harms no other.
+A member computes what it would compute alone. On CPUs a Krotov–Hopfield layer is the same bits, as long as its
+hyper-parameters are arguments there too; elsewhere, and where a compiler folds a constant into a sum or fuses it
+otherwise, it is the same up to rounding. No operation mixes members, so that one that diverges harms no other.
 
 Under ``jax.distributed`` the mesh spans all hosts, each of which runs this same code: :func:`distribute` and
 :func:`replicate` take the same values everywhere, and :func:`collect` brings results to every host.

@@ -17,12 +17,14 @@ import numpy as np
 import pytest
 from flax import nnx
 from jax import export
+from population_cases import REGULARIZERS, labelled, layers, networks, train_layer, train_network
 
 import jax_bioadv
-from jax_bioadv import jacobian, models
+from jax_bioadv import jacobian, models, population
 from jax_bioadv.analysis import boundaries, critical, robustness
 from jax_bioadv.attacks import fgsm, gaussian, pgd
 from jax_bioadv.learning import krotov_hopfield, regularizers, supervised
+from jax_bioadv.sharding import make_mesh
 
 PLATFORMS = ("tpu", "cuda")
 EIGENSOLVERS = {"tpu": "Eigh", "cuda": "cusolver_syevd_ffi"}
@@ -195,6 +197,24 @@ def _image_covariance(lowering):
     regularizers.image_covariance(jnp.asarray(_images()))
 
 
+LABELLED = labelled()
+
+
+def _population(lowering, train, members):
+    """On a mesh of one device; on_eight_devices.py has larger ones."""
+    lowering(population.over_members(train, make_mesh()), members, LABELLED)
+
+
+POPULATIONS = {
+    "population_of_layers": partial(_population, train=train_layer, members=layers(2)),
+    "population_of_exponents": partial(
+        _population, train=train_layer, members={**layers(2), "p": np.array([2.0, 3.0], np.float32)}
+    ),
+} | {
+    f"{name}_population": partial(_population, train=partial(train_network, name), members=networks(2))
+    for name in REGULARIZERS
+}
+
 ANALYSES = {
     "image_covariance": _image_covariance,
     "correctly_classified": _choose_images,
@@ -204,7 +224,7 @@ ANALYSES = {
     "landscape": _landscape,
     "landscape_of_any_network": _generic_landscape,
 }
-USES = TRAININGS | SWEEPS | SEARCHES | ANALYSES
+USES = TRAININGS | POPULATIONS | SWEEPS | SEARCHES | ANALYSES
 
 
 # --- what holds ---

@@ -42,8 +42,9 @@ def _draw(panel: Axes, lines: Mapping[str, SweepLine], ticks: Sequence[Any]) -> 
             places, mean, np.nan_to_num(half), color=colors[number], marker=marker, markersize=5, capsize=3, label=name
         )
         panel.plot(places, padded.T, ".", color=colors[number], alpha=0.45, markersize=3)
-        top = panel.get_xaxis_transform()
-        panel.plot(places[beyond], np.ones(beyond.sum()), "^", color=colors[number], transform=top, clip_on=False)
+        if beyond.any():
+            top = panel.get_xaxis_transform()
+            panel.plot(places[beyond], np.ones(beyond.sum()), "^", color=colors[number], transform=top, clip_on=False)
     panel.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
     panel.set_xlim(-0.5, len(ticks) - 0.5)
 

@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from experiments import reproduce
 from experiments.settings import PRESETS, Settings
@@ -57,6 +59,27 @@ def copied(smoke, tmp_path) -> Path:
 def no_figures(monkeypatch):
     """Skips the drawing, which takes longer than the few tasks that a test lets run."""
     monkeypatch.setattr(reproduce.drawing, "draw_all", lambda *arguments: [])
+
+
+@pytest.fixture(scope="module")
+def compiled_once(tmp_path_factory):
+    """Programs are compiled once for all sweeps that need the same, in this process and in those started from it."""
+    folder = str(tmp_path_factory.mktemp("compiled"))
+    chosen = {
+        "jax_compilation_cache_dir": folder,
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in chosen}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in chosen.items():
+            jax.config.update(name, value)
+            patch.setenv(name.upper(), str(value))
+        compilation_cache.reset_cache()
+        yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,325 @@
+"""What a sweep varies, and who its members are: the grid from text and from files, the members, their table."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments import sweep, sweep_figure
+from experiments.grid import parse_grid, points, read_file, setting, with_settings
+from experiments.members import METRICS, members_of, rows, show, write_table
+from experiments.settings import PRESETS
+from experiments.study import Study
+from experiments.sweep_figure import draw_sweep, figure_of
+from experiments.tasks import Outcome
+
+SMOKE = PRESETS["smoke"]
+
+
+# The grid.
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "values"),
+    [
+        ("layer.delta=0,0.2,4e-1", "layer.delta", (0.0, 0.2, 0.4)),
+        (" layer.p = 2, 3 ", "layer.p", (2.0, 3.0)),
+        ("layer.learning-rate=0.1", "layer.learning_rate", (0.1,)),
+        ("hidden=12,24", "hidden", (12, 24)),
+        ("layer.start=normal,samples", "layer.start", ("normal", "samples")),
+        ("spectral.anchored=true,False", "spectral.anchored", (True, False)),
+        ("backprop.learning-rates=1e-3:3e-4,1e-2", "backprop.learning_rates", ((1e-3, 3e-4), (1e-2,))),
+        ("backprop.boundaries=3:5,4", "backprop.boundaries", ((3, 5), (4,))),
+    ],
+)
+def test_values_have_the_type_of_their_setting(text, path, values):
+    """Also where the preset's list is empty, as the smoke preset's boundaries are."""
+    grid = parse_grid([text], SMOKE)
+    assert grid == {path: values}
+    assert [type(value) for value in grid[path]] == [type(value) for value in values]
+
+
+WRONG = {
+    "layer.delta": "is written as SETTING=VALUE",
+    "layer.delta=": "is written as SETTING=VALUE",
+    "layer.nothing=1": "no setting 'layer.nothing'",
+    "nothing=1": "no setting 'nothing'",
+    "hidden.more=1": "no setting 'hidden.more'",
+    "=1": "no setting",
+    "layer=1": "'layer' is a group of settings",
+    "hidden=1.5": "hidden: '1.5' is no int",
+    "layer.p=two": "layer.p: 'two' is no float",
+    "layer.p=2,": "layer.p: '' is no float",
+    "layer.p=2,2.0": "the same value twice",
+    "spectral.anchored=1": "neither true nor false",
+    "layer.start=nowhere": "'nowhere' is none of normal, samples",
+    "pruning.method=nowhere": "'nowhere' is none of mixture, threshold, none",
+    "jacobian.target=preactivation,x": "'x' is none of preactivation, activation",
+    "backprop.learning-rates=1e-3:x": "'x' is no float",
+    "seeds=1,2": "cannot be part of a grid",
+    "models=kh,bp": "cannot be part of a grid",
+    "dataset=digits": "cannot be part of a grid",
+    "precision=high": "cannot be part of a grid",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_a_grid_that_makes_no_sense_is_refused_and_says_why(text):
+    with pytest.raises(ValueError, match=WRONG[text].replace("(", r"\(")):
+        parse_grid([text], SMOKE)
+
+
+def test_a_setting_stands_in_a_grid_once():
+    with pytest.raises(ValueError, match=r"layer\.learning_rate stands in the grid twice"):
+        parse_grid(["layer.learning-rate=1", "layer.learning_rate=2"], SMOKE)
+
+
+def test_every_combination_is_a_point_and_the_last_setting_runs_fastest():
+    grid = parse_grid(["layer.p=2,3", "hidden=12,24,36"], SMOKE)
+    assert [tuple(point.values()) for point in points(grid)] == [(p, h) for p in (2.0, 3.0) for h in (12, 24, 36)]
+    assert points({}) == [{}]
+
+
+def test_settings_are_changed_where_the_path_says_and_nowhere_else():
+    changed = with_settings(SMOKE, {"layer.p": 2.0, "hidden": 7})
+    assert (setting(changed, "layer.p"), setting(changed, "hidden")) == (2.0, 7)
+    assert with_settings(changed, {"layer.p": SMOKE.layer.p, "hidden": SMOKE.hidden}) == SMOKE
+
+
+FILE = """
+preset = "smoke"
+seeds = 2
+models = "kh,bp"
+[settings]
+hidden = 12
+layer.epochs = 2
+backprop.learning-rates = [1e-2, 1e-3]
+backprop.boundaries = [1]
+[grid]
+layer.delta = [0, 0.4]
+backprop.learning_rates = [[1e-2, 1e-3], [1e-3, 1e-4]]
+[grid.decoder]
+power = [1, 4.5]
+"""
+
+
+def written(folder, text):
+    path = Path(folder) / "sweep.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_says_what_the_command_line_can_say(tmp_path):
+    options = "--preset smoke --seeds 2 --models kh,bp --hidden 12 --layer.epochs 2 --backprop.boundaries 1"
+    options = [*options.split(), "--backprop.learning-rates", "1e-2", "1e-3", "--grid", "layer.delta=0,0.4"]
+    by_options = sweep.parse([*options, "backprop.learning-rates=1e-2:1e-3,1e-3:1e-4", "decoder.power=1,4.5"])
+    by_file = sweep.parse(["--file", str(written(tmp_path, FILE))])
+    assert by_file[1] == by_options[1]
+    assert list(by_file[1]) == list(by_options[1])
+    assert by_file[0].settings == by_options[0].settings
+    assert by_file[0].preset == by_options[0].preset
+
+
+def test_the_command_line_comes_on_top_of_a_file(tmp_path):
+    command, grid = sweep.parse(["--file", str(written(tmp_path, FILE)), "--seeds", "3", "--grid", "layer.delta=1,2"])
+    assert command.settings.seeds == 3
+    assert command.settings.hidden == 12
+    assert grid["layer.delta"] == (1.0, 2.0)
+    assert grid["decoder.power"] == (1.0, 4.5)
+
+
+WRONG_FILES = {
+    "preset = ": "cannot read the sweep",
+    "preset = 'large'": "unknown preset 'large'",
+    "preset = ['quick']": "unknown preset",
+    "presets = 'quick'": "unknown 'presets'; a sweep's file has preset, seeds",
+    "grid = 3": "grid is a table",
+    "settings = 3": "settings is a table",
+    "seeds = '4'": "seeds: '4' is no int",
+    "seeds = true": "seeds: True is no int",
+    "[settings]\nlayer.nothing = 1": "no setting 'layer.nothing'",
+    "[settings]\nlayer = 1": "'layer' is a group",
+    "[settings]\nlayer.start = 'nowhere'": "none of normal, samples",
+    "[grid]\nlayer.delta = 1": "needs a list of values",
+    "[grid]\nlayer.delta = []": "needs a list of values",
+    "[grid]\nlayer.delta = ['a']": "'a' is no float",
+    "[grid]\nhidden = [1.5]": "1.5 is no int",
+    "[grid]\nlayer.p = [2, 2.0]": "the same value twice",
+    "[grid]\nseeds = [1, 2]": "cannot be part of a grid",
+}
+
+
+@pytest.mark.parametrize("text", WRONG_FILES)
+def test_a_file_that_makes_no_sense_is_refused_and_says_why(text, tmp_path):
+    with pytest.raises(ValueError, match=WRONG_FILES[text]):
+        read_file(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--grid", "layer.nothing=1"], "no setting 'layer.nothing'"),
+        (["--grid", "layer.delta=0.1,-1"], "at layer.delta = -1.0: layer.delta must not be negative"),
+        (["--grid", "hidden=12", "layer.k=2,30"], "at hidden = 12, layer.k = 30: layer: rank k = 30"),
+        (["--grid", "backprop.learning-rates=1e-2,1e-2:1e-3"], "at backprop.learning_rates = 0.01:0.001:"),
+        (["--grid", "hidden=12,5000"], "at hidden = 5000: hidden: 5000 rows cannot start from 1500"),
+        (["--measure", "speed"], "unknown measurement 'speed'"),
+        (["--memory-gib", "-1"], "memory-gib must be positive"),
+        (["--data-devices", "3"], "cannot be split into groups of 3"),
+        (["--processes", "2"], "go together"),
+        (["--file", "nowhere.toml"], "cannot read the sweep nowhere.toml"),
+    ],
+)
+def test_an_error_is_one_line_before_any_work(arguments, said, tmp_path, capsys):
+    directory = tmp_path / "sweep"
+    preset = [] if "--file" in arguments else ["--preset", "smoke"]
+    assert sweep.main([*preset, "--out", str(directory), *arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
+    assert not list(directory.rglob("*.json")), "nothing was computed"
+
+
+# The members.
+
+
+@pytest.fixture
+def study(digits, tmp_path):
+    return Study("smoke", with_settings(SMOKE, {"models": "kh,bp", "seeds": 2, "hidden": 12}), digits, tmp_path)
+
+
+def test_members_are_every_model_and_seed_at_every_point(study):
+    members = members_of(study, parse_grid(["layer.delta=0,0.4"], study.settings))
+    assert [one.number for one in members] == list(range(8))
+    found = [(one.point["layer.delta"], one.model, one.seed) for one in members]
+    assert found == [(delta, model, seed) for delta in (0.0, 0.4) for model in ("kh", "bp") for seed in (0, 1)]
+    assert all(one.plan.settings.layer.delta == one.point["layer.delta"] for one in members)
+    assert [one.model for one in members_of(study, {})] == ["kh", "kh", "bp", "bp"]
+
+
+@pytest.mark.parametrize("text", ["layer.delta=0,0.4", "norm=1,2", "spectra.noise-images=20,30", "norm=2,3"])
+def test_images_and_noise_are_not_copied_from_point_to_point(text, study):
+    """What only the norm or the number of noise images decides is made once for each of them."""
+    grid = parse_grid([text, "decoder.power=1,2,3"], study.settings)
+    studies = [one.plan.study for one in members_of(study, grid)]
+    for name, of in (("train_images", "norm"), ("test_images", "norm"), ("noise", "spectra.noise_images")):
+        copies = {id(getattr(one, name)) for one in studies}
+        assert len(copies) == len({setting(one.settings, of) for one in studies}), name
+    assert len({id(one.train_labels) for one in studies}) == 1
+
+
+def test_members_share_the_tasks_that_do_not_read_what_tells_them_apart(study):
+    def tasks(text, stage, model):
+        members = members_of(study, parse_grid([text], study.settings))
+        return len({one.stages(("spectra", "fgsm"))[stage].fingerprint for one in members if one.model == model})
+
+    assert tasks("decoder.power=1,2,3", "layer", "kh") == 2, "one for each seed"
+    assert tasks("decoder.power=1,2,3", "train", "kh") == 6
+    assert tasks("decoder.power=1,2,3", "fgsm", "bp") == 2
+    assert tasks("layer.delta=0,0.4", "fgsm", "kh") == 4
+    assert tasks("norm=2,3", "train", "bp") == 4
+    assert tasks("attacks.images=5,6", "train", "kh") == 2
+    assert tasks("attacks.images=5,6", "fgsm", "kh") == 4
+
+
+# The table and its figure.
+
+HISTORY = {"history/loss": np.array([2.0, 1.0])}
+FOUND = {
+    "layer": Outcome({"converged": True, "unconverged_rows": 1, "wrong_attractor_rows": 0}),
+    "train": Outcome({"test_accuracy": 0.9, "converged": True, "decoder_converged": False, "pruned_units": 3}, HISTORY),
+    "spectra": Outcome({"fits": {"images": {"alpha": 1.0, "r2": 0.9}, "noise": {"impossible": "few"}}}),
+    "jacobian": Outcome({"preactivation": 2.0}, {"activation": np.array([1.0, 3.0])}),
+    "gaussian": Outcome({"n_attacked": 3}, {"critical_l2": np.array([1.0, np.inf, np.inf])}),
+    "fgsm": Outcome({"n_attacked": 3, "not_monotone": 1}, {"critical_l2": np.array([1.0, 2.0, np.inf])}),
+    "pgd": Outcome({"n_attacked": 0}),
+}
+MEASURED = ("spectra", "jacobian", "gaussian", "fgsm", "pgd")
+
+
+def table_of(study, texts, folder, diverged=()):
+    """A finished sweep's folder, with the same findings for all members but those that diverged."""
+    grid = parse_grid(texts, study.settings)
+    members = members_of(study, grid)
+    stage_of = {}
+    for one in members:
+        stage_of |= {task.name: stage for stage, task in one.stages(MEASURED).items()}
+
+    def find(task):
+        number = numbers[task.fingerprint][0]
+        return Outcome({"diverged": 'loss is nan, "sadly"'}) if number in diverged else FOUND[stage_of[task.name]]
+
+    numbers = {}
+    for one in members:
+        for task in one.stages(MEASURED).values():
+            numbers.setdefault(task.fingerprint, []).append(one.number)
+    write_table(folder / "sweep.csv", list(rows(members, MEASURED, find)), grid)
+    (folder / "sweep.json").write_text(json.dumps({"grid": grid}))
+    with (folder / "sweep.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream)), members, grid
+
+
+def test_the_table_has_every_member_and_stage_once_and_every_cell_can_be_read(study, tmp_path):
+    table, members, grid = table_of(study, ["layer.delta=0,0.4", "backprop.learning-rates=1e-2,1e-3"], tmp_path, {2})
+    stages = [(str(one.number), stage) for one in members for stage in one.stages(MEASURED)]
+    assert [(row["member"], row["stage"]) for row in table] == stages
+    for row in table:
+        member = members[int(row["member"])]
+        assert (row["model"], int(row["seed"])) == (member.model, member.seed)
+        assert {path: row[path] for path in grid} == {path: show(value) for path, value in member.point.items()}
+        assert list(row) == ["member", "model", "seed", *grid, "stage", "diverged", *METRICS]
+        cells = {name: row[name] for name in METRICS if row[name]}
+        assert bool(row["diverged"]) != bool(cells)
+        assert all(cell in ("True", "False") or float(cell) >= 0 for cell in cells.values())
+    read = {row["stage"]: row for row in table if row["member"] == "0"}
+    assert (read["gaussian"]["median_critical_l2"], read["gaussian"]["censored"]) == ("inf", repr(2 / 3))
+    assert (read["fgsm"]["median_critical_l2"], read["fgsm"]["not_monotone"]) == ("2.0", "1")
+    assert (read["pgd"]["n_attacked"], read["pgd"]["median_critical_l2"]) == ("0", "")
+    assert (read["spectra"]["alpha_images"], read["spectra"]["alpha_noise"]) == ("1.0", "")
+    assert (read["train"]["loss"], read["jacobian"]["activation_norm"]) == ("1.0", "2.0")
+
+
+GRIDS = {
+    "empty": [],
+    "one": ["layer.delta=0,0.4"],
+    "two": ["layer.delta=0,0.4", "layer.p=2,3"],
+    "three": ["layer.delta=0,0.4", "hidden=12,16", "decoder.power=1,2"],
+    "lists": ["backprop.learning-rates=1e-2,1e-3"],
+    "words": ["layer.start=normal,samples", "spectral.anchored=true,false"],
+}
+
+
+@pytest.mark.parametrize("models", ["kh,bp", "kh"])
+@pytest.mark.parametrize("grid", GRIDS)
+def test_any_grid_is_drawn(grid, models, study, tmp_path):
+    several = study.variant(with_settings(study.settings, {"models": models}))
+    table, _, values = table_of(several, GRIDS[grid], tmp_path, {0})
+    figure = figure_of(table, values)
+    figure.savefig(io.BytesIO(), format="png", dpi=30)
+    accuracy = figure.axes[0]
+    assert len(accuracy.containers) == len(models.split(",")) * int(
+        np.prod([len(one) for one in list(values.values())[1:]])
+    )
+    assert len(accuracy.get_xticks()) == len(next(iter(values.values()), [0]))
+    assert {panel.get_ylabel() for panel in figure.axes} >= {"test accuracy", "median critical L2, FGSM"}
+    if grid == "one" and models == "kh":
+        pictures = draw_sweep(tmp_path)
+        assert [path.name for path in pictures] == ["sweep.png", "sweep.pdf"]
+        assert all(path.stat().st_size for path in pictures)
+
+
+def test_where_nothing_was_measured_nothing_is_drawn(study, tmp_path):
+    write_table(tmp_path / "sweep.csv", [], {})
+    (tmp_path / "sweep.json").write_text(json.dumps({"grid": {}}))
+    assert draw_sweep(tmp_path) == []
+
+
+@pytest.mark.parametrize("arguments", [[], ["a", "b"], ["nowhere"]])
+def test_the_figure_of_nothing_is_an_error_of_one_line(arguments, capsys):
+    assert sweep_figure.main(arguments) == 2
+    assert capsys.readouterr().err.startswith("error: name the folder of a sweep")

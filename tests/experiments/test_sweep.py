@@ -1,0 +1,261 @@
+"""Sweeps inside this process: every member is the run alone; stopping, going on, growing; memory; divergence."""
+
+import contextlib
+import re
+import shutil
+from functools import partial
+
+import pytest
+from sweep_cases import Found, furthest_apart, run_sweep, stamps
+
+from experiments import sweep, sweeping, together
+from jax_bioadv import population
+
+pytestmark = pytest.mark.usefixtures("compiled_once")
+
+BITWISE = 0.0
+# A few float32 roundings, by the largest element of each array.
+ROUNDING = 1e-5
+
+
+@pytest.fixture
+def no_figure(monkeypatch):
+    monkeypatch.setattr(sweep, "draw_sweep", lambda directory: [])
+
+
+# Every member is the run alone.
+
+# Models, settings and grid; how far from the run alone. There, radius, learning rates and weights are constants, and
+# the compiler folds some of them into the sums around them. A layer takes Δ and R as arguments and is bitwise where it
+# does so here as well; eigenvectors amplify the rounding of the spectral penalty.
+ALONE = {
+    "layers, decoders, attacks": (
+        ["--models", "kh", "--measure", "spectra,gaussian,fgsm"],
+        ["layer.delta=0.1,0.4", "layer.radius=1.3", "pruning.method=none,mixture"],
+        BITWISE,
+    ),
+    "exponents": (
+        ["--models", "kh", "--seeds", "2", "--measure", "none"],
+        ["layer.p=2,3.5", "decoder.power=3"],
+        ROUNDING,
+    ),
+    "the control, decoder rates": (
+        ["--models", "kh_start", "--seeds", "2", "--measure", "none"],
+        ["decoder.learning-rate=1e-2,3e-3"],
+        ROUNDING,
+    ),
+    "groups": (
+        ["--models", "kh", "--measure", "none"],
+        ["hidden=12,14", "norm=2", "layer.k=3"],
+        ROUNDING,
+    ),
+    "l2": (["--models", "l2", "--measure", "none"], ["l2.weight=0,1e-2", "backprop.learning-rates=3e-3"], ROUNDING),
+    "jacobian": (["--models", "jacobian", "--measure", "jacobian"], ["jacobian.weight=1e-3,5e-2"], ROUNDING),
+    "spectral": (
+        ["--models", "spectral", "--measure", "none"],
+        ["spectral.weight=0.3", "spectral.exponent=1,1.5", "spectral.learning-rate=1e-2"],
+        10 * ROUNDING,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ALONE)
+def test_every_outcome_of_a_member_is_that_of_the_task_alone(case, tmp_path, no_figure):
+    options, grid, tolerance = ALONE[case]
+    arguments = [*options, "--grid", *grid]
+    code, said = run_sweep(tmp_path, *arguments)
+    assert (code, said) == (0, "")
+    measure = () if "none" in options else options[-1].split(",")
+    found = Found(tmp_path, *arguments, measure=measure)
+    rows = [(str(one.number), stage) for one in found.members for stage in found.tasks(one)]
+    assert [(row["member"], row["stage"]) for row in found.table] == rows
+    for member in (found.members[0], found.members[-1]):
+        for stage, task in found.tasks(member).items():
+            here, alone = found.outcome(task), found.alone(task)
+            assert furthest_apart(here, alone) <= tolerance, (stage, member.point)
+            if tolerance == BITWISE:
+                assert here.values == alone.values, (stage, member.point)
+
+
+# Going on: one finished sweep of three networks, which the tests copy.
+
+RATES = ["--models", "bp", "--measure", "spectra", "--grid", "backprop.learning-rates=1e-2,3e-3,1e-3"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("finished") / "sweep"
+    assert run_sweep(directory, *RATES) == (0, "")
+    return Found(directory, *RATES, measure=("spectra",))
+
+
+@pytest.fixture
+def copied(finished, tmp_path):
+    return shutil.copytree(finished.directory, tmp_path / "sweep")
+
+
+def test_what_a_finished_sweep_leaves_behind(finished):
+    names = {path.name for path in finished.directory.iterdir()}
+    wanted = {".lock", "log.txt", "sweep.csv", "sweep.json", "sweep.png", "sweep.pdf", "stages", "models", "arrays"}
+    assert names == wanted
+    assert "bp: 3 to do, at most 3 at a time" in finished.log.replace("train of ", "")
+
+
+def test_the_same_sweep_again_computes_nothing(copied, finished):
+    before = stamps(copied)
+    assert run_sweep(copied, *RATES) == (0, "")
+    assert stamps(copied) == before
+    assert (copied / "sweep.csv").read_bytes() == (finished.directory / "sweep.csv").read_bytes()
+
+
+def test_a_grid_that_grows_or_turns_computes_what_is_missing_alone(copied, finished, no_figure):
+    before = stamps(copied)
+    assert run_sweep(copied, *RATES[:-1], "backprop.learning-rates=2e-3,1e-3,1e-2,3e-3")[0] == 0
+    after = stamps(copied)
+    assert before.items() <= after.items()
+    assert len(after) == len(before) * 4 // 3
+    rows = (copied / "sweep.csv").read_text().splitlines()
+    kept = [re.sub("^[0-9]*", "", row) for row in (finished.directory / "sweep.csv").read_text().splitlines()]
+    assert set(kept) <= {re.sub("^[0-9]*", "", row) for row in rows}
+    assert len(rows) == 1 + 4 * 2
+
+
+@pytest.mark.parametrize("folder", ["models", "stages"])
+def test_a_truncated_file_runs_again_and_nothing_else_does(folder, copied, finished, no_figure):
+    before = stamps(copied)
+    [victim] = [path for path in before if path.parts[0] == folder and path.name in first_member(finished)]
+    content = (copied / victim).read_bytes()
+    (copied / victim).write_bytes(content[: len(content) // 2])
+    code, said = run_sweep(copied, *RATES)
+    assert code == 0
+    assert "cannot be used, it runs again" in said
+    changed = {path.stem for path, stamp in stamps(copied).items() if stamp != before[path]}
+    assert changed == {victim.stem}
+    assert (copied / "sweep.csv").read_bytes() == (finished.directory / "sweep.csv").read_bytes()
+
+
+def first_member(finished):
+    task = finished.tasks(finished.members[0])["train"]
+    return {f"{task.name}-{task.fingerprint[:16]}.{suffix}" for suffix in ("npz", "json")}
+
+
+def stopping(monkeypatch, what, after):
+    """Raises KeyboardInterrupt when a progress bar has advanced so far; gives all the steps of that bar."""
+    steps = []
+
+    @contextlib.contextmanager
+    def progress(name, total, unit):
+        def advance(more):
+            if name.startswith(what):
+                steps.append(more)
+                if sum(steps) == after:
+                    raise KeyboardInterrupt
+
+        yield advance
+
+    monkeypatch.setattr(together, "progress", progress)
+    pace = partial(population.train_population, checkpoint_seconds=0.0, check_every=1)
+    monkeypatch.setattr(together.population, "train_population", pace)
+    return steps
+
+
+def test_a_sweep_stopped_in_the_middle_of_a_training_goes_on_from_its_checkpoint(
+    finished, tmp_path, monkeypatch, no_figure
+):
+    with monkeypatch.context() as patch:
+        stopping(patch, "train bp", after=2)
+        code, said = run_sweep(tmp_path / "sweep", *RATES)
+    assert (code, said) == (130, "stopped; the same command goes on from here\n")
+    assert not stamps(tmp_path / "sweep")
+    with monkeypatch.context() as patch:
+        steps = stopping(patch, "train bp", after=None)
+        assert run_sweep(tmp_path / "sweep", *RATES) == (0, "")
+    assert steps == [1, 1, 1], "the first epoch comes from the checkpoint, the others are run"
+    assert (tmp_path / "sweep" / "sweep.csv").read_bytes() == (finished.directory / "sweep.csv").read_bytes()
+    assert not (tmp_path / "sweep" / "checkpoints").exists()
+
+
+def test_a_sweep_stopped_between_two_tasks_keeps_those_that_are_done(finished, tmp_path, monkeypatch, no_figure):
+    stored = []
+
+    def store(ledger, task, outcome, seconds):
+        if len(stored) == 2:
+            raise KeyboardInterrupt
+        stored.append(task.name)
+        original(ledger, task, outcome, seconds)
+
+    original = sweeping.SharedLedger.store
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeping.SharedLedger, "store", store)
+        assert run_sweep(tmp_path / "sweep", *RATES)[0] == 130
+    before = stamps(tmp_path / "sweep")
+    assert len(before) == 2 * 2
+    assert run_sweep(tmp_path / "sweep", *RATES)[0] == 0
+    assert before.items() <= stamps(tmp_path / "sweep").items()
+    assert (tmp_path / "sweep" / "sweep.csv").read_bytes() == (finished.directory / "sweep.csv").read_bytes()
+
+
+# Memory.
+
+
+def test_members_that_do_not_fit_at_once_are_trained_in_chunks_to_the_same_table(
+    finished, tmp_path, monkeypatch, no_figure
+):
+    needed, chunks, train_chunk = [], [], together._train_chunk
+    fit = population.members_that_fit
+
+    def members_that_fit(needs, budget, mesh, together):
+        needed.append(needs)
+        return fit(needs, needs.shared + 2 * needs.resident + needs.scratch, mesh, together)
+
+    def counted(trainable, jobs, *arguments):
+        chunks.append(len(jobs))
+        return train_chunk(trainable, jobs, *arguments)
+
+    monkeypatch.setattr(population, "members_that_fit", members_that_fit)
+    monkeypatch.setattr(together, "_train_chunk", counted)
+    assert run_sweep(tmp_path, *RATES) == (0, "")
+    assert chunks == [2, 1]
+    assert "at most 2 at a time" in (tmp_path / "log.txt").read_text()
+    assert (tmp_path / "sweep.csv").read_bytes() == (finished.directory / "sweep.csv").read_bytes()
+    images = 1500 * 64 * 4
+    weights = 4 * (64 * 12 + 12 * 10)
+    assert all(needs.shared >= images for needs in needed)
+    assert all(needs.resident >= 2 * 3 * weights for needs in needed), "weights and Adam's moments, before and after"
+
+
+@pytest.mark.parametrize("model", ["kh", "bp"])
+def test_a_budget_that_no_member_fits_is_refused_before_any_training(model, tmp_path):
+    code, said = run_sweep(tmp_path, "--models", model, "--grid", "hidden=12,13", "--memory-gib", "1e-4")
+    assert code == 2
+    assert re.fullmatch(r"error: one member needs [0-9.]+ GiB and the budget is 0.00 GiB a device: .*\n", said)
+    assert not stamps(tmp_path)
+
+
+# Divergence.
+
+
+def test_a_member_that_diverges_is_marked_with_all_that_builds_on_it_and_harms_no_other(tmp_path):
+    options = ["--models", "kh", "--measure", "spectra,gaussian"]
+    grid = ["--grid", "layer.learning-rate=0.02,1e30,0.03", "layer.radius=1.0,1.3", "layer.delta=0.4"]
+    assert run_sweep(tmp_path, *options, *grid) == (0, "")
+    measure = ("spectra", "gaussian")
+    found = Found(tmp_path, *options, *grid, measure=measure)
+    for row in found.table:
+        broken = row["layer.learning_rate"] == "1e+30"
+        assert row["diverged"].startswith("layer-0: training diverged in epoch 0") == broken
+        assert (not row["diverged"]) == (not broken)
+    assert len(found.table) == 6 * 4
+    for member in found.members:
+        task = found.tasks(member)["layer"]
+        here, alone = found.outcome(task), found.alone(task)
+        assert here.values == alone.values, "also the words about a divergence"
+        assert furthest_apart(here, alone) == 0
+
+
+def test_everything_may_diverge(tmp_path):
+    arguments = ["--models", "bp", "--backprop.learning-rates", "1e30", "--seeds", "2", "--measure", "fgsm"]
+    assert run_sweep(tmp_path, *arguments) == (0, "")
+    table = Found(tmp_path, *arguments).table
+    assert [row["stage"] for row in table] == ["train", "fgsm"] * 2
+    assert all("training diverged" in row["diverged"] for row in table)
