@@ -17,7 +17,8 @@ from jax.tree_util import Partial
 from experiments.measuring import AttackPlan, attack_plan, search_outcome
 from experiments.study import Study, purpose_key
 from experiments.tasks import Outcome, progress
-from experiments.together import Devices, Finished, Job, Needed
+from experiments.together import Devices, Finished
+from experiments.trainable import Job, Needed
 from jax_bioadv import population
 from jax_bioadv.analysis.attack_input import Attempt, ImageBlock
 from jax_bioadv.analysis.critical import (

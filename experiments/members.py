@@ -19,7 +19,7 @@ from experiments.plan import Plan
 from experiments.settings import ATTACKS
 from experiments.study import Study
 from experiments.tasks import Outcome, Task
-from experiments.together import Job
+from experiments.trainable import Job
 from jax_bioadv.analysis import robustness
 from jax_bioadv.storage import atomic_file
 

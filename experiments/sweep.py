@@ -88,6 +88,8 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Grid]:
     Raises:
         ValueError: the file or the grid makes no sense.
     """
+    if sum(argument.partition("=")[0] == "--grid" for argument in arguments) > 1:
+        raise ValueError("--grid stands once, followed by all settings that vary")
     file, preset = _option(arguments, "--file"), _option(arguments, "--preset")
     grid: dict[str, tuple[Any, ...]] = {}
     default = Command()

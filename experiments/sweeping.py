@@ -15,7 +15,8 @@ from experiments.members import Member, members_of, rows, write_table
 from experiments.settings import ATTACKS
 from experiments.study import Study
 from experiments.tasks import Outcome, Task
-from experiments.together import VECTORIZED, Devices, Finished, Job, members_that_fit, program_shape, train_together
+from experiments.together import Devices, Finished, members_that_fit, train_together
+from experiments.trainable import ALWAYS_TRACED, VECTORIZED, Job, program_shape
 
 logger = logging.getLogger("experiments")
 
@@ -63,7 +64,7 @@ class Sweep:
         return members_that_fit(job, self._varied(job), self.devices)
 
     def _varied(self, job: Job) -> list[str]:
-        return [path for path in VECTORIZED[job.kind] if path in self.grid]
+        return [path for path in VECTORIZED[job.kind] if path in self.grid or path in ALWAYS_TRACED]
 
     def complete(self, stage: str, advance: Callable[[int], object]) -> None:
         """Do what of a stage is not done yet: as populations where there are such, else task by task."""
