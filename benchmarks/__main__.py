@@ -64,6 +64,16 @@ def _earlier_stages(path: Path, settings: dict[str, Any], about: dict[str, Any])
     return {name: entry for name, entry in earlier["stages"].items() if entry["agrees"]}
 
 
+def _command(arguments: list[str]) -> str:
+    """The command that measured a stage, without the folder of the data, which changes nothing."""
+    kept, skip = [], False
+    for argument in arguments:
+        if not skip and not argument.startswith("--data-dir"):
+            kept.append(argument)
+        skip = argument == "--data-dir"
+    return shlex.join(["python", "-m", "benchmarks", *kept])
+
+
 def _write(out: Path, results: dict[str, Any]) -> None:
     write_json(out.with_name(out.name + ".json"), results)
     with atomic_file(out.with_name(out.name + ".md")) as stream:
@@ -95,12 +105,11 @@ def run(arguments: list[str]) -> bool:
     earlier = _earlier_stages(options.out.with_name(options.out.name + ".json"), settings, about)
     stopwatch = Stopwatch(options.rounds, options.seconds, options.pause)
     published = all(getattr(sizes, name) == getattr(Sizes(), name) for name in ("hidden", "inputs", "batch_size"))
-    start = time.perf_counter()
+    start, command = time.perf_counter(), _command(arguments)
     with jax.default_matmul_precision(options.precision):
         speed, device = running.measure_device(workload, stopwatch)
         results: dict[str, Any] = {
             "schema": SCHEMA,
-            "command": shlex.join(["python", "-m", "benchmarks", *arguments]),
             "environment": about,
             "settings": settings,
             "device": device,
@@ -112,7 +121,8 @@ def run(arguments: list[str]) -> bool:
             elif name in chosen:
                 began = time.perf_counter()
                 entry = running.run_stage(name, STAGES[name], workload, stopwatch, speed, published)
-                results["stages"][name] = {**entry, "wall_seconds": time.perf_counter() - began}
+                seconds = time.perf_counter() - began
+                results["stages"][name] = {**entry, "command": command, "wall_seconds": seconds}
                 _write(options.out, {**results, "wall_seconds": time.perf_counter() - start})
     results["wall_seconds"] = time.perf_counter() - start
     _write(options.out, results)

@@ -115,8 +115,8 @@ def build_gaussian(workload: Workload) -> Row:
 
 GRADIENT_NOTE = (
     "Eager PyTorch computes the gradients of the trainable weights in every attack, by loss.backward(), as the "
-    "published FGSM does; the lean one the images' alone. Attacked: the backpropagation network, on {attacked} images "
-    "with its own predictions as labels. "
+    "published FGSM does, and we take it that its PGD did; the lean one the images' alone. Attacked: the "
+    "backpropagation network, on {attacked} images with its own predictions as labels. "
 )
 
 

@@ -84,12 +84,21 @@ def _notes(entry: dict[str, Any]) -> str:
     return " ".join(text for text in texts if text)
 
 
+def table_lines(results: dict[str, Any]) -> list[str]:
+    """The table alone, as the README shows it."""
+    rows = [_cells(entry) for entry in results["stages"].values()]
+    return [
+        "| " + " | ".join(COLUMNS) + " |",
+        "|" + " --- |" * len(COLUMNS),
+        *("| " + " | ".join(cells) + " |" for cells in rows),
+    ]
+
+
 def markdown(results: dict[str, Any]) -> str:
     """The whole page: what it was measured on, the table, a note per row."""
     environment, sizes, device = results["environment"], results["settings"], results["device"]
     versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
     best = device["best"]
-    rows = [_cells(entry) for entry in results["stages"].values()]
     lines = [
         f"{environment['device']} ({environment['backend']}, {environment['processors']} processors, "
         f"{environment['torch_threads']} PyTorch threads), Python {environment['python']}, {versions}; "
@@ -101,13 +110,11 @@ def markdown(results: dict[str, Any]) -> str:
         f"{best['operations_per_second']['float64'] / 1e9:.4g} in float64) and a measured copy "
         f"({best['bytes_per_second'] / 1e9:.3g} GB/s). Ratios are of this run; on a CPU, seconds are an indication.",
         "",
-        "| " + " | ".join(COLUMNS) + " |",
-        "|" + " --- |" * len(COLUMNS),
-        *("| " + " | ".join(cells) + " |" for cells in rows),
+        *table_lines(results),
         "",
         *(f"- **{entry['title']}.** {_notes(entry)}" for entry in results["stages"].values()),
         "",
-        f"`{results['command']}`",
+        *(f"`{command}`" for command in dict.fromkeys(entry["command"] for entry in results["stages"].values())),
     ]
     return "\n".join(lines) + "\n"
 

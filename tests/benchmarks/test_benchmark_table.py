@@ -1,12 +1,13 @@
 """From results to verdicts and Markdown."""
 
 import copy
+from pathlib import Path
 
 import pytest
 
-from benchmarks.table import COLUMNS, main, markdown, seconds_in_words
+from benchmarks.table import COLUMNS, main, markdown, seconds_in_words, table_lines
 from benchmarks.targets import TARGETS, Target, verdict
-from jax_bioadv.storage import write_json
+from jax_bioadv.storage import read_json, write_json
 
 
 def contestant(median, label="someone", timed="whole stage"):
@@ -17,6 +18,7 @@ def contestant(median, label="someone", timed="whole stage"):
 def results():
     entry = {
         "title": "first stage",
+        "command": "python -m benchmarks",
         "note": "A note.",
         "agreement": [{"compared": "weights", "difference": 1e-6, "tolerance": 1e-3, "passed": True}],
         "agrees": True,
@@ -31,7 +33,6 @@ def results():
         "target": {"ratio": 2.0, "versus": "eager", "reached": 3.0, "met": True},
     }
     return {
-        "command": "python -m benchmarks",
         "environment": {
             "device": "a processor",
             "backend": "cpu",
@@ -118,3 +119,10 @@ def test_no_target_no_verdict():
     assert verdict("gaussian_sweep", {"eager": 1.0, "ours": 1.0}) is None
     assert verdict("kh_epoch", {"ours": 1.0}) is None
     assert Target(20.0).words() == "≥ 20× eager"
+
+
+def test_the_readme_and_the_page_show_what_was_measured():
+    root = Path(__file__).parents[2]
+    measured = read_json(root / "benchmarks" / "results" / "cpu.json")
+    assert "\n".join(table_lines(measured)) in (root / "README.md").read_text(encoding="utf-8")
+    assert (root / "benchmarks" / "results" / "cpu.md").read_text(encoding="utf-8") == markdown(measured)
