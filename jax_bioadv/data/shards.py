@@ -82,7 +82,7 @@ def read_export(folder: str | os.PathLike[str]) -> Dataset:
             name=manifest["name"],
             **arrays,
             class_names=tuple(manifest["class_names"]),
-            source=f"verified copy in {place} (first from: {manifest['source']})",
+            source=f"verified copy of {manifest['source']}",
         )
     except DataError:
         raise
