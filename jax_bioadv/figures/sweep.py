@@ -15,6 +15,7 @@ from jax_bioadv.figures.style import GREY, in_shared_style, letter, new_figure, 
 MARKERS = "os^Dv<>phX"
 # Of a step on the abscissa: how far lines are moved apart, so that their intervals do not cover one another.
 SPREAD = 0.24
+CHARACTERS_PER_INCH = 11
 
 
 class SweepLine(NamedTuple):
@@ -49,6 +50,12 @@ def _draw(panel: Axes, lines: Mapping[str, SweepLine], ticks: Sequence[Any]) -> 
     panel.set_xlim(-0.5, len(ticks) - 0.5)
 
 
+def _legend_columns(names: Sequence[str], width: float) -> int:
+    """As many columns as fit into a width in inches; an entry is its characters and a handle of some eight."""
+    longest = max((len(name) for name in names), default=0) + 8
+    return max(1, min(len(names), int(width * CHARACTERS_PER_INCH / longest)))
+
+
 @in_shared_style
 def sweep_figure(
     panels: Mapping[str, Mapping[str, SweepLine]], ticks: Sequence[Any], x_label: str, line_label: str
@@ -81,7 +88,13 @@ def sweep_figure(
     letter(axes)
     handles, names = axes[0].get_legend_handles_labels()
     if len(names) > 1 or line_label:
-        figure.legend(handles, names, title=line_label or None, loc="outside lower center", ncols=min(len(names), 5))
+        figure.legend(
+            handles,
+            names,
+            title=line_label or None,
+            loc="outside lower center",
+            ncols=_legend_columns(names, 3.6 * columns),
+        )
     everything = [value for lines in panels.values() for line in lines.values() for row in line.values for value in row]
     note = "mean over seeds, 95 % interval" + ("; ▲ beyond what was searched" if math.inf in everything else "")
     figure.text(0.995, 0.005, note, ha="right", va="bottom", color=GREY, fontsize=7)
