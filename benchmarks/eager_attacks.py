@@ -129,9 +129,3 @@ def sweep(
         success.append(torch.cat(flipped).cpu().numpy())
         l2.append(torch.cat(lengths).cpu().numpy())
     return Sweep(np.stack(success), np.stack(l2))
-
-
-def critical_perturbations(result: Sweep) -> np.ndarray:
-    """Length of the perturbation at the first ε that flips an image; infinity if none does."""
-    first = result.success.argmax(axis=0)
-    return np.where(result.success.any(axis=0), result.l2[first, np.arange(first.size)], np.inf)

@@ -4,20 +4,18 @@ Run again on the same folder it continues where it was stopped; a changed settin
 nothing else. The folder then holds results.json, figures/, report.html, models/, arrays/ and a log.
 """
 
-import contextlib
 import dataclasses
 import logging
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import jax
 import tyro
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from experiments import drawing
+from experiments.command import exit_code, logging_to, option
 from experiments.plan import STAGES, Plan
 from experiments.report import write_report
 from experiments.results import collect
@@ -56,44 +54,11 @@ class Command:
 
 def parse(arguments: list[str]) -> Command:
     """The command line, with the settings of the preset that it names as defaults."""
-    chosen: Any = "quick"
-    for position, argument in enumerate(arguments):
-        if argument == "--preset" and position + 1 < len(arguments):
-            chosen = arguments[position + 1]
-        elif argument.startswith("--preset="):
-            chosen = argument.removeprefix("--preset=")
+    chosen: Any = option(arguments, "--preset")
     if chosen not in PRESETS:
         chosen = "quick"  # tyro then refuses what was given, but would take any default
     default = Command(preset=chosen, settings=PRESETS[chosen])
     return tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.reproduce")
-
-
-@contextlib.contextmanager
-def logging_to(directory: Path) -> Iterator[None]:
-    """What the experiment and the library have to say goes to the log file and to the terminal."""
-    file = logging.FileHandler(directory / "log.txt", encoding="utf-8")
-    file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-    terminal = logging.StreamHandler(sys.stderr)
-    terminal.setFormatter(logging.Formatter("%(message)s"))
-    loggers = [logging.getLogger(name) for name in ("experiments", "jax_bioadv")]
-    on_a_terminal = sys.stderr.isatty()
-    terminal.setLevel(logging.INFO if on_a_terminal else logging.WARNING)
-    before = [(one.level, one.handlers, one.propagate) for one in loggers]
-    for one in loggers:
-        one.setLevel(logging.INFO)
-        one.handlers, one.propagate = [file, terminal], False
-    try:
-        with logging_redirect_tqdm(loggers) if on_a_terminal else contextlib.nullcontext():  # above the progress bars
-            yield
-    except Exception:
-        terminal.setLevel(logging.CRITICAL)  # the terminal gets the message alone, from main
-        logger.exception("stopped by an error")
-        raise
-    finally:
-        for one, (level, handlers, propagate) in zip(loggers, before, strict=True):
-            one.setLevel(level)
-            one.handlers, one.propagate = handlers, propagate
-        file.close()
 
 
 def run(command: Command) -> Path:
@@ -135,15 +100,7 @@ def _run_stages(study: Study, stages: list[str]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    try:
-        run(parse(sys.argv[1:] if arguments is None else arguments))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: run(parse(sys.argv[1:] if arguments is None else arguments)))
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ from typing import Annotated, Any
 import jax
 import tyro
 
+from experiments.command import exit_code, logging_to, option
 from experiments.grid import Grid, parse_grid, points, read_file, with_settings
 from experiments.hosts import is_first
 from experiments.members import MEASUREMENTS, describe
-from experiments.reproduce import logging_to
 from experiments.results import environment
 from experiments.settings import PRESETS, Preset, Settings
 from experiments.study import Study
@@ -72,16 +72,6 @@ class Command:
     settings: Annotated[Settings, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: PRESETS["quick"])
 
 
-def _option(arguments: Sequence[str], name: str) -> str | None:
-    """The value of an option that decides the defaults of all others."""
-    for place, argument in enumerate(arguments):
-        if argument == name and place + 1 < len(arguments):
-            return arguments[place + 1]
-        if argument.startswith(f"{name}="):
-            return argument.removeprefix(f"{name}=")
-    return None
-
-
 def parse(arguments: Sequence[str]) -> tuple[Command, Grid]:
     """The command line, with what a sweep's file or a preset says as defaults; and the grid of both.
 
@@ -90,7 +80,7 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Grid]:
     """
     if sum(argument.partition("=")[0] == "--grid" for argument in arguments) > 1:
         raise ValueError("--grid stands once, followed by all settings that vary")
-    file, preset = _option(arguments, "--file"), _option(arguments, "--preset")
+    file, preset = option(arguments, "--file"), option(arguments, "--preset")
     grid: dict[str, tuple[Any, ...]] = {}
     default = Command()
     if file is not None:
@@ -201,15 +191,7 @@ def _run_stages(sweep: Sweep) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    try:
-        run(*parse(sys.argv[1:] if arguments is None else arguments))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: run(*parse(sys.argv[1:] if arguments is None else arguments)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """The README's Python examples run as they stand, one after another."""
 
+import csv
 import re
 from pathlib import Path
+
+import numpy as np
 
 from experiments.report import read_results
 from experiments.report.markdown import markdown_table
@@ -23,6 +26,28 @@ def test_examples_run_and_say_something(capsys):
 def test_its_table_is_that_of_the_committed_run():
     table = markdown_table(read_results(README.parent / "results" / "quick"))
     assert table in README.read_text(encoding="utf-8")
+
+
+def test_what_it_says_of_the_sweep_is_in_the_table():
+    with (README.parent / "results" / "sweep-push-and-power" / "sweep.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+
+    def mean(stage, column, delta, power):
+        point = [row for row in rows if (row["layer.delta"], row["decoder.power"]) == (delta, power)]
+        return np.mean([float(row[column]) for row in point if row["stage"] == stage])
+
+    text = README.read_text(encoding="utf-8")
+    for stage, column, digits, (delta, power) in (
+        ("spectra", "alpha_noise", 2, ("0.0", "4.5")),
+        ("spectra", "alpha_noise", 2, ("0.4", "4.5")),
+        ("spectra", "r2_noise", 2, ("0.0", "4.5")),
+        ("spectra", "r2_noise", 2, ("0.4", "4.5")),
+        ("train", "test_accuracy", 3, ("0.4", "1.0")),
+        ("train", "test_accuracy", 3, ("0.4", "4.5")),
+        ("pgd", "median_critical_l2", 3, ("0.4", "1.0")),
+        ("pgd", "median_critical_l2", 3, ("0.4", "4.5")),
+    ):
+        assert f"{mean(stage, column, delta, power):.{digits}f}" in text, (stage, column, delta, power)
 
 
 def test_pictures_and_files_that_it_names_exist():
