@@ -141,24 +141,55 @@ def fit_power_law(
         FitImpossible: if fewer than 3 usable eigenvalues remain in the window, with the reason.
         ValueError: if the arguments make no sense, or eigenvalues are not finite, negative or not in falling order.
     """
+    if not np.all(np.isfinite(eigenvalues)) or np.any(eigenvalues < 0.0) or np.any(np.diff(eigenvalues) > 0.0):
+        raise ValueError("eigenvalues must be finite, not negative and sorted from the largest to the smallest")
+    return fit_variances(eigenvalues, first, last, floor)
+
+
+def fit_variances(
+    variances: Float64[np.ndarray, " units"], first: int = 11, last: int = 500, floor: float = 1e-7
+) -> PowerLawFit:
+    """:func:`fit_power_law` for variances in an order of their own, such as held-out ones along training directions.
+
+    Args:
+        variances: not negative, in the order that numbers them; they need not fall.
+        first: first n of the window, counted from 1.
+        last: last n of the window, included.
+        floor: the window ends before the first variance up to ``floor`` times the largest, or at the numerical rank.
+
+    Returns:
+        The fit.
+
+    Raises:
+        FitImpossible: if fewer than 3 usable variances remain in the window, with the reason.
+        ValueError: if the arguments make no sense, or variances are not finite or negative.
+    """
+    log_n, logarithms = logarithms_in_window(variances, first, last, floor)
+    window = (first, first + log_n.size - 1)
+    if np.ptp(logarithms) == 0.0:
+        return PowerLawFit(0.0, 0.0, 1.0, window)
+    line = scipy.stats.linregress(log_n, logarithms)
+    return PowerLawFit(-float(line.slope), float(line.stderr), float(line.rvalue) ** 2, window)
+
+
+def logarithms_in_window(
+    variances: Float64[np.ndarray, " units"], first: int, last: int, floor: float
+) -> tuple[Float64[np.ndarray, " used"], Float64[np.ndarray, " used"]]:
+    """Usable part of a window: log n and log(λ_n/λ_largest). Arguments and errors are those of `fit_variances`."""
     if not 1 <= first <= last:
         raise ValueError(f"the window must satisfy 1 <= first <= last, got {first} and {last}")
     if not 0.0 <= floor < 1.0:
         raise ValueError(f"floor is a share of the largest eigenvalue, at least 0 and below 1, got {floor}")
-    if not np.all(np.isfinite(eigenvalues)) or np.any(eigenvalues < 0.0) or np.any(np.diff(eigenvalues) > 0.0):
-        raise ValueError("eigenvalues must be finite, not negative and sorted from the largest to the smallest")
-    if eigenvalues.size == 0 or eigenvalues[0] == 0.0:
+    if not np.all(np.isfinite(variances)) or np.any(variances < 0.0):
+        raise ValueError("variances must be finite and not negative")
+    if variances.size == 0 or variances.max() == 0.0:
         raise FitImpossible("no power law: the features do not vary")
-    relative = eigenvalues / eigenvalues[0]
-    rank_floor = max(floor, eigenvalues.size * np.finfo(np.float64).eps)
-    usable = min(last, int(np.count_nonzero(relative > rank_floor)))
+    relative = variances / variances.max()
+    rank_floor = max(floor, variances.size * np.finfo(np.float64).eps)
+    usable = min(last, int(np.count_nonzero(np.logical_and.accumulate(relative > rank_floor))))
     if usable - first + 1 < 3:
         raise FitImpossible(
-            f"no power law: of the window {first} to {last}, {max(usable - first + 1, 0)} of {eigenvalues.size} "
+            f"no power law: of the window {first} to {last}, {max(usable - first + 1, 0)} of {variances.size} "
             f"eigenvalues exceed {rank_floor:.1e} of the largest, and a fit needs 3"
         )
-    logarithms = np.log(relative[first - 1 : usable])
-    if np.ptp(logarithms) == 0.0:
-        return PowerLawFit(0.0, 0.0, 1.0, (first, usable))
-    line = scipy.stats.linregress(np.log(np.arange(first, usable + 1)), logarithms)
-    return PowerLawFit(-float(line.slope), float(line.stderr), float(line.rvalue) ** 2, (first, usable))
+    return np.log(np.arange(first, usable + 1)), np.log(relative[first - 1 : usable])

@@ -1,0 +1,312 @@
+"""How smooth a network is at an image: Jacobians, Lipschitz constants and curvatures beside the Frobenius norm.
+
+Holzhausen et al. (arXiv 2405.00679) explain robustness by the Frobenius norm of ∂a/∂x alone. It sums over all
+directions where an attack needs one, and a decoder undoes the scale of a; so here are norms of one direction, of the
+logits, and relative ones. :func:`smoothness_measures` gives them by name, one for each image unless it says otherwise.
+Lengths are L2, in the units of the images. a is the activation ReLU(V x)^n before batch norm, z the logits less their
+mean, which is all that the class and the loss see of them.
+
+- ``jacobian_frobenius``, ``jacobian_spectral``: norms of ∂a/∂x.
+- ``relative_jacobian``, ``relative_jacobian_spectral``: these times ‖x‖/‖a‖, the relative change of a for a relative
+  change of x; no less than n, which is what a change of contrast alone brings about.
+- ``logit_jacobian_spectral``, ``relative_logit_jacobian``: ‖∂z/∂x‖₂, and this times ‖x‖/‖z‖.
+- ``lipschitz_global``, ``lipschitz_global_activation`` (numbers): no Lipschitz constant of z, or of a, is larger, on
+  the ball around 0 that holds the images; for n = 1 on all of image space, where for n > 1 there is none.
+- ``lipschitz_local``, ``lipschitz_local_activation``: the largest ‖Δz‖/‖Δx‖, or ‖Δa‖/‖Δx‖, that ascents from random
+  and from the steepest directions find at the distance ``radius``: local Lipschitz constants are at least that.
+- ``relative_lipschitz_local``: ``lipschitz_local`` times ‖x‖/‖z‖.
+- ``loss_curvature``: ``‖∇l(x + r·g) - ∇l(x)‖/r`` of the cross-entropy l, along its own gradient's direction g, with r
+  the ``radius`` (Moosavi-Dezfooli et al., arXiv 1811.09716, with the gradient in place of its sign).
+- ``loss_hessian_spectral``: the largest absolute eigenvalue of the Hessian of l.
+- ``margin_over_gradient``: ``min_j m_j/‖∇m_j‖`` of the label's margins m_j over the other classes: the distance to the
+  boundary to first order; negative where misclassified, infinite where no margin changes.
+- ``margin_curvature``: ``‖∇m(x - r·g) - ∇m(x)‖/(r‖∇m(x)‖)`` of the margin that is nearest by that measure, along its
+  descent: the inverse of the length over which the gradient becomes another.
+
+The relative ones and the last two do not change with the scale of a or of the logits. The loss does: where the logits
+are large and right, it and all its derivatives vanish. A measure that would divide by zero is NaN.
+
+All but the eigenvalues and the ascents are closed forms. Eigenvalues come from ``LANCZOS_STEPS`` steps of Lanczos'
+iteration: from below, and within 1e-3. For n = 1 the network is linear by pieces: its Hessian is that of the loss on
+one piece, while ``loss_curvature`` and ``margin_curvature`` also see the kinks within the radius.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+from jax import lax
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from jax_bioadv.analysis.certified import FoldedNetwork, folded, gram_factor, slopes_at
+from jax_bioadv.attacks.attack import check_batch
+from jax_bioadv.models import Network, rectified_power
+
+LANCZOS_STEPS = 24
+ASCENT_STEPS = 10
+
+
+class _Layers(NamedTuple):
+    """The folded network in coordinates y of image space in which ``h(x + δ) = h(x) + Fᵀ y`` and ‖y‖ = ‖δ‖.
+
+    They hold every direction that the network sees, in no more dimensions than there are hidden units.
+    """
+
+    factor: Float[Array, "hidden hidden"]
+    """F."""
+    decoder: Float[Array, "classes hidden"]
+    """That of the logits less their mean."""
+    bias: Float[Array, " classes"]
+
+
+def _product(left: Array, right: Array) -> Array:
+    return jnp.matmul(left, right, precision="highest")
+
+
+def _lengths(vectors: Array) -> Array:
+    return jnp.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def _unit(vectors: Array) -> Array:
+    lengths = _lengths(vectors)
+    return vectors / jnp.where(lengths > 0.0, lengths, 1.0)
+
+
+def _logits(layers: _Layers, overlaps: Array, power: float) -> Array:
+    return _product(rectified_power(overlaps, power), layers.decoder.T) + layers.bias
+
+
+def _pulled_back(layers: _Layers, overlaps: Array, weights: Array, power: float) -> Array:
+    """Gradients in y of ``weights · logits``."""
+    return _product(_product(weights, layers.decoder) * slopes_at(overlaps, power), layers.factor.T)
+
+
+def _lanczos(apply: Callable[[Array], Array], start: Array) -> tuple[Array, Array]:
+    """Diagonals and off-diagonals of tridiagonal matrices, one for every row of ``start`` and its own operator."""
+
+    def step(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], tuple[Array, Array]]:
+        previous, current, beta = carry
+        moved = apply(current) - beta * previous
+        alpha = jnp.sum(moved * current, axis=-1, keepdims=True)
+        moved -= alpha * current
+        beta = _lengths(moved)
+        # What is left when the space is exhausted is rounding; no further step may build on it.
+        beta = jnp.where(beta > 1e-5 * jnp.abs(alpha), beta, 0.0)
+        following = jnp.where(beta > 0.0, moved / jnp.where(beta > 0.0, beta, 1.0), 0.0)
+        return (current, following, beta), (alpha[:, 0], beta[:, 0])
+
+    carry = (jnp.zeros_like(start), _unit(start), jnp.zeros((len(start), 1), start.dtype))
+    _, (alphas, betas) = lax.scan(step, carry, None, length=LANCZOS_STEPS)
+    return alphas.T, betas.T[:, :-1]
+
+
+def _largest_eigenvalues(diagonals: tuple[Array, Array]) -> np.ndarray:
+    """Largest absolute eigenvalue of each tridiagonal matrix."""
+    alphas, betas = (np.asarray(diagonal, np.float64) for diagonal in diagonals)
+    whole = np.zeros((*alphas.shape, alphas.shape[1]))
+    inner = np.arange(alphas.shape[1])
+    whole[:, inner, inner] = alphas
+    whole[:, inner[1:], inner[:-1]] = betas
+    return np.abs(np.linalg.eigvalsh(whole)).max(axis=1)
+
+
+def _bends(overlaps: Array, power: float) -> Array:
+    """The second derivative of ReLU(h)^n, 0 where h ≤ 0."""
+    if power == 1.0:
+        return jnp.zeros_like(overlaps)
+    active = overlaps > 0.0
+    return jnp.where(active, power * (power - 1.0) * jnp.where(active, overlaps, 1.0) ** (power - 2.0), 0.0)
+
+
+def _ascend(layers: _Layers, overlaps: Array, starts: Array, radius: Array, power: float, of_logits: bool) -> Array:
+    """Largest ‖Δz‖/radius or ‖Δa‖/radius on the sphere, by steps to where the gradient of ‖Δ‖² points."""
+    value = rectified_power(overlaps, power)
+
+    def step(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
+        directions, longest = carry
+        moved = overlaps + radius * _product(directions, layers.factor)
+        change = rectified_power(moved, power) - value
+        output = _product(change, layers.decoder.T) if of_logits else change
+        back = _product(output, layers.decoder) if of_logits else output
+        gradient = _product(back * slopes_at(moved, power), layers.factor.T)
+        longest = jnp.maximum(longest, jnp.linalg.norm(output, axis=-1))
+        return (jnp.where(_lengths(gradient) > 0.0, _unit(gradient), directions), longest), None
+
+    carry = (starts, jnp.zeros(starts.shape[:-1], starts.dtype))
+    return jnp.max(lax.scan(step, carry, None, length=ASCENT_STEPS)[0][1], axis=0) / radius
+
+
+def _logit_jacobians(layers: _Layers, slopes: Array) -> tuple[Array, Array, Array]:
+    """Jacobians of the logits in y, their spectral norms and the directions in y that these belong to."""
+    jacobians = _product(slopes[:, None] * layers.decoder, layers.factor.T)
+    squared = _product(jacobians, jacobians.mT)
+    power = squared
+    for _ in range(8):
+        size = jnp.max(jnp.abs(power), axis=(1, 2), keepdims=True)
+        power /= jnp.where(size > 0.0, size, 1.0)
+        power = _product(power, power)
+    # All columns of so high a power are the first eigenvector; the longest is the best of them.
+    longest = jnp.argmax(jnp.linalg.norm(power, axis=1), axis=-1)
+    outputs = _unit(jnp.take_along_axis(power, longest[:, None, None], axis=2)[..., 0])
+    directions = _product(outputs[:, None], jacobians)[:, 0]
+    return jacobians, _lengths(directions)[:, 0], _unit(directions)
+
+
+def _margins(layers: _Layers, overlaps: Array, label: Array, jacobians: Array, radius: Array, power: float) -> dict:
+    """First-order distance to the nearest boundary, and how much the gradient of that margin changes on the way."""
+    steepness = jnp.linalg.norm(jnp.sum(label[..., None] * jacobians, axis=1, keepdims=True) - jacobians, axis=-1)
+    logits = _logits(layers, overlaps, power)
+    margins = jnp.sum(label * logits, axis=1, keepdims=True) - logits
+    matters = (label == 0.0) & (steepness > 0.0)
+    distances = jnp.where(matters, margins / jnp.where(matters, steepness, 1.0), jnp.inf)
+    difference = label - jax.nn.one_hot(jnp.argmin(distances, axis=1), label.shape[1], dtype=label.dtype)
+    gradient = _pulled_back(layers, overlaps, difference, power)
+    moved = overlaps - radius * _product(_unit(gradient), layers.factor)
+    change = jnp.linalg.norm(_pulled_back(layers, moved, difference, power) - gradient, axis=-1)
+    curvature = change / (radius * jnp.linalg.norm(gradient, axis=-1))
+    return {"margin_over_gradient": jnp.min(distances, axis=1), "margin_curvature": curvature}
+
+
+def _loss(layers: _Layers, overlaps: Array, label: Array, radius: Array, power: float, start: Array) -> tuple:
+    """Change of the loss's gradient along itself, and the tridiagonal matrices of the loss's Hessians."""
+
+    def error(overlaps: Array) -> Array:
+        return jax.nn.softmax(_logits(layers, overlaps, power)) - label
+
+    gradient = _pulled_back(layers, overlaps, error(overlaps), power)
+    moved = overlaps + radius * _product(_unit(gradient), layers.factor)
+    change = jnp.linalg.norm(_pulled_back(layers, moved, error(moved), power) - gradient, axis=-1)
+    probabilities, slopes = error(overlaps) + label, slopes_at(overlaps, power)
+    bends = _bends(overlaps, power) * _product(error(overlaps), layers.decoder)
+
+    def hessian(vectors: Array) -> Array:
+        along = _product(vectors, layers.factor)
+        logits = probabilities * _product(along * slopes, layers.decoder.T)
+        logits -= probabilities * jnp.sum(logits, axis=-1, keepdims=True)
+        return _product(_product(logits, layers.decoder) * slopes + bends * along, layers.factor.T)
+
+    return change / radius, _lanczos(hessian, start)
+
+
+@partial(jax.jit, static_argnames="power")
+def _at_images(
+    layers: _Layers, overlaps: Array, labels: Array, noise: Array, radius: Array, power: float
+) -> tuple[dict[str, Array], dict[str, tuple[Array, Array]]]:
+    """What there is of each image, and the tridiagonal matrices whose eigenvalues are the rest."""
+    activation, slopes, logits = (
+        rectified_power(overlaps, power),
+        slopes_at(overlaps, power),
+        _logits(layers, overlaps, power),
+    )
+    label = jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype)
+    jacobians, logit_norms, steepest = _logit_jacobians(layers, slopes)
+    starts = jnp.concatenate([jnp.stack([steepest, -steepest]), _unit(noise)])
+    loss_curvature, hessian = _loss(layers, overlaps, label, radius, power, noise[0])
+
+    def activation_gram(vectors: Array) -> Array:
+        return _product(_product(vectors, layers.factor) * jnp.square(slopes), layers.factor.T)
+
+    measures = {
+        "activation_norm": jnp.linalg.norm(activation, axis=-1),
+        "logit_norm": jnp.linalg.norm(logits, axis=-1),
+        "jacobian_frobenius": jnp.linalg.norm(slopes * jnp.linalg.norm(layers.factor, axis=0), axis=-1),
+        "logit_jacobian_spectral": logit_norms,
+        "lipschitz_local": _ascend(layers, overlaps, starts, radius, power, of_logits=True),
+        "lipschitz_local_activation": _ascend(layers, overlaps, starts, radius, power, of_logits=False),
+        "loss_curvature": loss_curvature,
+        **_margins(layers, overlaps, label, jacobians, radius, power),
+    }
+    return measures, {"jacobian_spectral": _lanczos(activation_gram, noise[0]), "loss_hessian_spectral": hessian}
+
+
+@partial(jax.jit, static_argnames="hidden")
+def _noise(keys: Array, hidden: int) -> Array:
+    draw = partial(jax.random.normal, shape=(2, hidden), dtype=jnp.float32)
+    return jnp.swapaxes(jax.vmap(draw)(keys), 0, 1)
+
+
+def _global_constants(layers: FoldedNetwork, gram: np.ndarray, longest: float) -> tuple[float, float]:
+    """Upper bounds of the Lipschitz constants of logits and activation on the ball of this radius."""
+    norms = np.sqrt(np.diagonal(gram))
+    steepest = np.where(norms > 0.0, layers.power * (norms * longest) ** (layers.power - 1.0), 0.0)
+
+    def stretch(share: float) -> float:
+        scale, last = steepest**share, len(gram) - 1
+        return float(np.sqrt(scipy.linalg.eigvalsh(scale[:, None] * gram * scale, subset_by_index=(last, last))[0]))
+
+    # The steepest slopes may count with either layer, or with both by their roots: each product is a bound.
+    stretches = {share: stretch(share) for share in (0.0, 0.5, 1.0)}
+    of_logits = [
+        np.linalg.norm(layers.decoder * steepest ** (1.0 - share), 2) * stretches[share] for share in stretches
+    ]
+    return float(min(of_logits)), stretches[1.0]
+
+
+def smoothness_measures(
+    network: Network,
+    images: ArrayLike,
+    labels: ArrayLike,
+    key: PRNGKeyArray,
+    *,
+    radius: float = 0.1,
+    image_block: int = 256,
+) -> dict[str, Float[np.ndarray, " images"] | float]:
+    """All measures of the module's docstring, by name.
+
+    Args:
+        network: runs in evaluation mode.
+        images: (images, inputs), floating and finite, at least one.
+        labels: (images,), the right classes.
+        key: of the random directions from which ascents and Lanczos' iterations start.
+        radius: at which distance local Lipschitz constants and curvatures are taken, in the units of the images.
+        image_block: images at a time; memory is a few times block × classes × hidden.
+
+    Returns:
+        An array with a number for every image, or a number where it is one for the network.
+
+    Raises:
+        ValueError: for images or labels of the wrong shape or type, no image, or a radius that is not positive.
+    """
+    images, labels = np.asarray(images), np.asarray(labels)
+    check_batch(images, labels)
+    if not (len(images) and 0.0 < radius < np.inf and image_block > 0):
+        raise ValueError(f"need images, a positive radius and block, got {len(images)}, {radius} and {image_block}")
+    layers = folded(network)
+    classes = len(layers.bias)
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels must name one of {classes} logits, got {labels.min()} to {labels.max()}")
+    layers = layers._replace(
+        decoder=layers.decoder - layers.decoder.mean(axis=0), bias=layers.bias - layers.bias.mean()
+    )
+    gram = layers.encoder @ layers.encoder.T
+    arrays = (gram_factor(gram), layers.decoder, layers.bias)
+    on_device = _Layers(*(jnp.asarray(array, jnp.float32) for array in arrays))
+    keys = jax.random.split(key, len(images))
+    block, blocks = min(image_block, len(images)), []
+    for start in range(0, len(images), block):
+        # A block that is not full starts over with its first images, so that one compilation serves.
+        rows = np.resize(np.arange(start, min(start + block, len(images))), block)
+        overlaps = jnp.asarray(images[rows] @ layers.encoder.T, jnp.float32)
+        noise = _noise(keys[rows], len(gram))
+        measures, diagonals = _at_images(on_device, overlaps, jnp.asarray(labels[rows]), noise, radius, layers.power)
+        eigenvalues = {name: _largest_eigenvalues(each) for name, each in diagonals.items()}
+        blocks.append({**jax.tree.map(np.asarray, measures), **eigenvalues})
+    found = {name: np.concatenate([each[name] for each in blocks])[: len(images)].astype(float) for name in blocks[0]}
+    lengths = np.linalg.norm(images, axis=1).astype(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        contrast = lengths / found.pop("activation_norm")
+        logit_contrast = lengths / found.pop("logit_norm")
+        found["jacobian_spectral"] = np.sqrt(found["jacobian_spectral"])
+        relative = {
+            "relative_jacobian": found["jacobian_frobenius"] * contrast,
+            "relative_jacobian_spectral": found["jacobian_spectral"] * contrast,
+            "relative_logit_jacobian": found["logit_jacobian_spectral"] * logit_contrast,
+            "relative_lipschitz_local": found["lipschitz_local"] * logit_contrast,
+        }
+    of_logits, of_activation = _global_constants(layers, gram, float(lengths.max()))
+    return {**found, **relative, "lipschitz_global": of_logits, "lipschitz_global_activation": of_activation}
