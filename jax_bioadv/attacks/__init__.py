@@ -2,8 +2,10 @@
 
 Three attacks of Holzhausen et al., arXiv 2405.00679, on flattened images of unit L_p norm: Gaussian noise, the fast
 gradient sign method (Goodfellow et al., arXiv 1412.6572) and projected gradient descent (Madry et al., arXiv
-1706.06083). Each is built by a constructor that checks its settings, and is used alone or in
-:func:`jax_bioadv.analysis.robustness.epsilon_sweep`::
+1706.06083). Stronger ones, to tell robustness from masked gradients: Auto-PGD (Croce & Hein, arXiv 2003.01690), the
+smallest perturbation, the Square Attack without gradients (Andriushchenko et al., arXiv 1912.00049), transfer from
+another model, and the worst of several. Each is built by a constructor that checks its settings, and is used alone or
+in :func:`jax_bioadv.analysis.robustness.epsilon_sweep`::
 
     attack = pgd(norm=2, steps=40)
     adversarial = attack(jax.random.key(0), logits_function(model), images, labels, 0.5)
@@ -11,8 +13,29 @@ gradient sign method (Goodfellow et al., arXiv 1412.6572) and projected gradient
 """
 
 from jax_bioadv.attacks.attack import Adversarial, Attack, LogitsFunction, StepSize
+from jax_bioadv.attacks.auto_projected_gradient_descent import apgd
 from jax_bioadv.attacks.fast_gradient_sign import fgsm
 from jax_bioadv.attacks.gaussian_noise import gaussian
+from jax_bioadv.attacks.minimum_norm import MinimumNorm, minimum_norm, minimum_norm_perturbations
 from jax_bioadv.attacks.projected_gradient_descent import pgd
+from jax_bioadv.attacks.square import square
+from jax_bioadv.attacks.transfer import transfer
+from jax_bioadv.attacks.worst_case import any_success, worst_case
 
-__all__ = ["Adversarial", "Attack", "LogitsFunction", "StepSize", "fgsm", "gaussian", "pgd"]
+__all__ = [
+    "Adversarial",
+    "Attack",
+    "LogitsFunction",
+    "MinimumNorm",
+    "StepSize",
+    "any_success",
+    "apgd",
+    "fgsm",
+    "gaussian",
+    "minimum_norm",
+    "minimum_norm_perturbations",
+    "pgd",
+    "square",
+    "transfer",
+    "worst_case",
+]

@@ -1,0 +1,320 @@
+"""Smallest perturbation that changes the class, by projection of the image onto the linearised boundary.
+
+At a point x + δ, the boundary between the label's class and a target class is taken for the hyperplane on which the
+difference f of their logits vanishes to first order, and the next point is the closest one of it within the bounds
+(Croce & Hein, arXiv 1907.02044):
+
+- from a misclassified point, closest to the *image*: the way back to the foot of the perpendicular. Less and less of
+  that way is taken, which damps the swinging between pieces of a curved boundary;
+- from a point that is still classified correctly, closest to the point itself, drawn a tenth of the way to the image.
+
+The closest misclassified point over all steps and targets is kept, and bisection on the segment from the image brings
+it to the boundary. The targets are the classes with the nearest boundaries, seen from the image. Only directions and
+the ratio f / ‖∇f‖ enter: no length has to be guessed, and the size of the logits does not matter, which with ReLU^4.5
+spans orders of magnitude. Of a linear classifier one step finds the hyperplane. Descent on the norm along the gradient
+of the log odds (DDN, Rony et al., arXiv 1811.09600) ended 5 to 16 per cent farther away in the median, with 300
+gradients against 70, on three networks of the ``quick`` preset.
+
+The search does not depend on epsilon and is all in ``prepare``. At epsilon the attack goes along the segment as far as
+it may, so that sweeps and searches over epsilon work, and the critical perturbation is the one found here::
+
+    attack = minimum_norm(norm=2)
+    found = minimum_norm_perturbations(attack, jax.random.key(0), logits_function(model), images, labels)
+    found.length  # per image, infinity where there is none
+"""
+
+import dataclasses
+import math
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.tree_util import Partial, register_static
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Integer, Key
+
+from jax_bioadv.attacks.attack import Attack, LogitsFunction, attack_keys, check_batch, checked_bounds, clip_to
+from jax_bioadv.attacks.auto_projected_gradient_descent import ascend, logit_of
+from jax_bioadv.attacks.lp_ball import steepest_ascent
+from jax_bioadv.models import as_pytree
+
+# Overshoot beyond the hyperplane, and share of the way back that is taken, at the first step and at the last.
+OVERSHOOT = 0.05
+LAST_SHARE = 0.05
+DRAWN_BACK = 0.1
+# The length is good to 2^-10 of itself.
+BISECTIONS = 10
+# A misclassified point counts if its logits differ by more than rounding, which depends on the batch it is in.
+CLEAR_SHARE = 1e-6
+# Where there is no gradient: random points at this share of the image's length, growing to all of it.
+FIRST_PROBE = 1e-3
+
+
+@register_static
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+    norm: float
+    steps: int
+    targets: int
+    bounds: tuple[float, float] | None
+
+
+class MinimumNorm(NamedTuple):
+    """Per image: the closest misclassified point that was found, its distance, and whether a gradient vanished.
+
+    Where there is none the point is the image itself and the ``length`` infinity; both are the image and 0 where it is
+    misclassified as it is.
+    """
+
+    images: Float[Array, "batch inputs"]
+    length: Float[Array, " batch"]
+    gradient_vanished: Bool[Array, " batch"]
+
+
+def minimum_norm(
+    norm: float | int = 2,
+    steps: int = 20,
+    targets: int = 3,
+    bounds: tuple[float, float] | None = (0.0, 1.0),
+) -> Attack:
+    """The closest misclassified point, up to a distance of epsilon.
+
+    Args:
+        norm: 2 or infinity, in which distances are measured.
+        steps: number of gradients for each target.
+        targets: how many classes to aim at, those with the nearest boundaries first; all wrong ones if there are not as
+            many. One more gradient for every class finds them.
+        bounds: range that images must lie in, None if there is none.
+
+    Returns:
+        The attack. At an epsilon below an image's distance it is as far along the segment to its closest point.
+
+    Raises:
+        ValueError: for a setting out of range.
+    """
+    if float(norm) not in (2, math.inf):
+        raise ValueError(f"norm must be 2 or infinity, got {norm}")
+    if steps < 1 or targets < 1:
+        raise ValueError(f"steps and targets must be at least 1, got {steps} and {targets}")
+    settings = _Settings(float(norm), int(steps), int(targets), checked_bounds(bounds))
+    return Attack(Partial(_prepare, settings), Partial(_perturb, settings), bounds=settings.bounds)
+
+
+def minimum_norm_perturbations(
+    attack: Attack,
+    key: Key[Array, ""],
+    logits_function: LogitsFunction,
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    image_block: int = 2048,
+) -> MinimumNorm:
+    """What a minimum-norm attack finds, without any epsilon.
+
+    Args:
+        attack: from :func:`minimum_norm`.
+        key: seed of the attack's randomness, which it needs only where there is no gradient.
+        logits_function: the classifier; a pytree such as :func:`jax_bioadv.models.logits_function` gives shares the
+            compilation with other models of the same shape.
+        images: (images, inputs), floating, within the attack's bounds.
+        labels: (images,), integers: the classes to leave.
+        image_block: most images in one batch.
+
+    Returns:
+        Points, distances in the norm of the attack, and whether gradients vanished, as NumPy arrays.
+
+    Raises:
+        ValueError: for images or labels of the wrong shape or type, or a block without an image.
+    """
+    images, labels = np.asarray(images), np.asarray(labels)
+    check_batch(images, labels)
+    if image_block < 1 or len(images) < 1:
+        raise ValueError(f"there must be an image and image_block at least 1, got {len(images)} and {image_block}")
+    keys = attack_keys(key, jnp.arange(len(images))).prepare
+    blocks = -(-len(images) // image_block)
+    # All of one length, so that one compilation serves; the last starts over with the first images.
+    length = -(-len(images) // blocks)
+    attack = attack._replace(prepare=as_pytree(attack.prepare), perturb=as_pytree(attack.perturb))
+    parts = []
+    for first in range(0, blocks * length, length):
+        rows = np.arange(first, first + length) % len(images)
+        parts.append(_prepare_block(attack, keys[rows], as_pytree(logits_function), images[rows], labels[rows]))
+    return MinimumNorm(*jax.tree.map(lambda *part: np.concatenate(part)[: len(images)], *parts))
+
+
+@jax.jit
+def _prepare_block(
+    attack: Attack, keys: Key[Array, " batch"], logits_function: LogitsFunction, images: Array, labels: Array
+) -> MinimumNorm:
+    return attack.prepare(keys, logits_function, images, labels)
+
+
+def _prepare(
+    settings: _Settings,
+    keys: Key[Array, " batch"],
+    logits_function: LogitsFunction,
+    images: Float[Array, "batch inputs"],
+    labels: Integer[Array, " batch"],
+) -> MinimumNorm:
+    targets, vanished = _nearest_classes(settings, logits_function, images, labels)
+    is_wrong = _is_clearly_wrong(logits_function(images), labels)
+    untouched = MinimumNorm(images, jnp.where(is_wrong, 0, jnp.inf).astype(images.dtype), vanished)
+    noise = jax.vmap(lambda key: jax.random.normal(key, images.shape[1:], images.dtype))(keys)
+    probe = _length(images, settings.norm)[:, None] * steepest_ascent(noise, settings.norm)
+
+    def approach(found: MinimumNorm, target: Array) -> tuple[MinimumNorm, None]:
+        return _approach(settings, logits_function, images, labels, target, probe, found), None
+
+    found, _ = lax.scan(approach, untouched, targets)
+    return _at_the_boundary(settings, logits_function, images, labels, found)
+
+
+def _perturb(
+    settings: _Settings,
+    found: MinimumNorm,
+    keys: Key[Array, " batch"],
+    logits_function: LogitsFunction,
+    images: Float[Array, "batch inputs"],
+    labels: Integer[Array, " batch"],
+    epsilon: Float[Array, ""],
+) -> tuple[Float[Array, "batch inputs"], Bool[Array, " batch"]]:
+    within = found.length <= epsilon
+    share = jnp.where(within, 1, epsilon / jnp.where(within, 1, found.length))
+    along = _on_segment(settings, images, found.images, share)
+    return jnp.where(within[:, None], found.images, along), found.gradient_vanished
+
+
+def _nearest_classes(
+    settings: _Settings, logits_function: LogitsFunction, images: Array, labels: Array
+) -> tuple[Integer[Array, "targets batch"], Bool[Array, " batch"]]:
+    """The wrong classes in order of the distance of their linearised boundaries, and where none has a gradient."""
+    classes = jax.eval_shape(logits_function, images).shape[1]
+
+    def distance(target: Array) -> tuple[Array, Array]:
+        loss = partial(_difference, labels=labels, targets=jnp.full_like(labels, target))
+        here = ascend(loss, logits_function, images, labels)
+        dual = 2 if settings.norm == 2 else 1
+        slope = jnp.linalg.norm(here.gradient, ord=dual, axis=1)
+        to_boundary = jnp.where(slope > 0, -here.loss / jnp.where(slope > 0, slope, 1), jnp.inf)
+        # The label itself comes last.
+        return jnp.where(target == labels, jnp.inf, jnp.minimum(to_boundary, jnp.finfo(images.dtype).max)), slope > 0
+
+    distances, has_gradient = lax.map(distance, jnp.arange(classes))
+    targets = jnp.argsort(distances, axis=0)[: min(settings.targets, classes - 1)]
+    return targets, ~jnp.any(has_gradient, axis=0)
+
+
+def _approach(
+    settings: _Settings,
+    logits_function: LogitsFunction,
+    images: Float[Array, "batch inputs"],
+    labels: Integer[Array, " batch"],
+    target: Integer[Array, " batch"],
+    probe: Float[Array, "batch inputs"],
+    found: MinimumNorm,
+) -> MinimumNorm:
+    """The closest misclassified points after the steps towards one target class of each image."""
+    loss = partial(_difference, labels=labels, targets=target)
+
+    def step(carry: tuple[Array, MinimumNorm], schedule: tuple[Array, Array]) -> tuple[tuple[Array, MinimumNorm], None]:
+        points, found = carry
+        share, probe_share = schedule
+        here = ascend(loss, logits_function, points, labels)
+        length = _length(points - images, settings.norm)
+        closer = here.success & (length < found.length)
+        found = MinimumNorm(
+            jnp.where(closer[:, None], points, found.images),
+            jnp.where(closer, length, found.length),
+            found.gradient_vanished | here.vanished,
+        )
+        largest = jnp.max(jnp.abs(here.gradient), axis=1)
+        lost = ~(jnp.isfinite(here.loss) & (largest > 0))
+        unit = jnp.where(lost, 1, largest)
+        gradient, missing = here.gradient / unit[:, None], jnp.where(lost, 0, -here.loss) / unit
+        origin = jnp.where(here.success[:, None], images, points + DRAWN_BACK * (images - points))
+        missing = missing + jnp.sum(gradient * (points - origin), axis=1)
+        aim = _closest_on_hyperplane(settings, origin, gradient, (1 + OVERSHOOT * share) * missing)
+        moved = points + jnp.where(here.success, share, 1)[:, None] * (aim - points)
+        moved = jnp.where(lost[:, None], images + probe_share * probe, moved)
+        return (clip_to(settings.bounds, moved), found), None
+
+    (_, found), _ = lax.scan(step, (images, found), _schedule(settings.steps, images.dtype))
+    return found
+
+
+def _schedule(steps: int, dtype: jnp.dtype) -> tuple[Float[Array, " steps"], Float[Array, " steps"]]:
+    """For each step the share of the way back that is taken, along a cosine, and the length of a random probe."""
+    done = np.arange(steps) / steps
+    share = LAST_SHARE + (1 - LAST_SHARE) * (1 + np.cos(np.pi * done)) / 2
+    return jnp.asarray(share, dtype), jnp.asarray(FIRST_PROBE ** (1 - done), dtype)
+
+
+def _closest_on_hyperplane(
+    settings: _Settings,
+    origin: Float[Array, "batch inputs"],
+    gradient: Float[Array, "batch inputs"],
+    rise: Float[Array, " batch"],
+) -> Float[Array, "batch inputs"]:
+    """The points within the bounds that are closest to the origins, with ``gradient · (point − origin) = rise``.
+
+    They are ``clip(origin + t d)``, with d the gradient in L2 and its signs in L-infinity. What t gives is concave and
+    piecewise linear, so that Newton's method rises to the solution and never passes it; three steps reach it unless
+    many pixels meet their bounds one after another.
+    """
+    direction = gradient if settings.norm == 2 else jnp.sign(gradient)
+
+    def newton(_: Array, t: Array) -> Array:
+        reached = clip_to(settings.bounds, origin + t[:, None] * direction)
+        free = jnp.ones_like(reached, bool)
+        if settings.bounds is not None:
+            low, high = settings.bounds
+            free = jnp.where(direction > 0, reached < high, reached > low)
+        slope = jnp.sum(jnp.where(free, gradient * direction, 0), axis=1)
+        missing = rise - jnp.sum(gradient * (reached - origin), axis=1)
+        return jnp.maximum(t + jnp.where(slope > 0, missing / jnp.where(slope > 0, slope, 1), 0), 0)
+
+    t = lax.fori_loop(0, 1 if settings.bounds is None else 3, newton, jnp.zeros_like(rise))
+    return clip_to(settings.bounds, origin + t[:, None] * direction)
+
+
+def _at_the_boundary(
+    settings: _Settings, logits_function: LogitsFunction, images: Array, labels: Array, found: MinimumNorm
+) -> MinimumNorm:
+    """The points moved towards their images for as long as they stay misclassified."""
+
+    def bisect(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        right, wrong = ends
+        middle = (right + wrong) / 2
+        points = _on_segment(settings, images, found.images, middle)
+        is_wrong = _is_clearly_wrong(logits_function(points), labels)
+        return jnp.where(is_wrong, right, middle), jnp.where(is_wrong, middle, wrong)
+
+    ends = jnp.zeros_like(found.length), jnp.ones_like(found.length)
+    _, share = lax.fori_loop(0, BISECTIONS, bisect, ends)
+    points = _on_segment(settings, images, found.images, share)
+    length = jnp.where(jnp.isfinite(found.length), _length(points - images, settings.norm), jnp.inf)
+    return MinimumNorm(points, length, found.gradient_vanished)
+
+
+def _on_segment(
+    settings: _Settings, images: Array, ends: Array, share: Float[Array, " batch"]
+) -> Float[Array, "batch inputs"]:
+    return clip_to(settings.bounds, images + share[:, None] * (ends - images))
+
+
+def _is_clearly_wrong(logits: Float[Array, "batch classes"], labels: Integer[Array, " batch"]) -> Bool[Array, " batch"]:
+    is_label = jnp.arange(logits.shape[1]) == labels[:, None]
+    lead = jnp.max(jnp.where(is_label, -jnp.inf, logits), axis=1) - logit_of(logits, labels)
+    return jnp.all(jnp.isfinite(logits), axis=1) & (lead > CLEAR_SHARE * jnp.max(jnp.abs(logits), axis=1))
+
+
+def _difference(logits: Array, labels: Array, targets: Array) -> Array:
+    """By how much the target's logit is above the label's."""
+    return logit_of(logits, targets) - logit_of(logits, labels)
+
+
+def _length(perturbation: Float[Array, "batch inputs"], norm: float) -> Float[Array, " batch"]:
+    return jnp.linalg.norm(perturbation, ord=norm, axis=1)
