@@ -10,6 +10,9 @@ trained on the layer's activations, computed once::
     for _ in range(epochs):
         state, info = epoch(state, data)
     model = trained_model(graphdef, state)
+
+An ``adversary`` replaces every minibatch by images made against the model as it stands: adversarial training (Madry et
+al., arXiv 1706.06083), with any attack of :mod:`jax_bioadv.attacks`.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,6 +48,10 @@ class EpochInfo(NamedTuple):
     cross_entropy: Float[Array, ""]
     penalty: Float[Array, ""]
     accuracy: Float[Array, ""]
+
+
+Adversary = Callable[[Any, Array, Array, Key[Array, ""]], Array]
+"""``adversary(model, images, labels, key) -> images``: what a minibatch is replaced by."""
 
 
 class FrozenFeatures(nnx.Module):
@@ -137,6 +144,7 @@ def make_epoch(
     *,
     batch_size: int = 1000,
     refresh_every: int | None = None,
+    adversary: Adversary | None = None,
 ) -> Callable[[TrainingState, TrainingData], tuple[TrainingState, EpochInfo]]:
     """The jitted function that trains for one epoch; an incomplete last batch is left out.
 
@@ -147,6 +155,7 @@ def make_epoch(
         batch_size: images per step.
         refresh_every: batches between two calls of the regularizer's ``refresh``; None refreshes once, at the epoch's
             beginning.
+        adversary: makes of every batch the images to train on, from the model as it is then (adversarial training).
 
     Returns:
         ``epoch(state, data) -> (state, info)``, pure and deterministic: the order of the images and all randomness
@@ -181,8 +190,11 @@ def make_epoch(
         def step(aux: Any, carry: Any, batch: tuple[Array, Array]) -> tuple[Any, EpochInfo]:
             parameters, statistics, optimizer_state = carry
             indices, key = over_data(batch[0]), batch[1]
+            images, labels = data.images[indices], data.labels[indices]
+            if adversary is not None:
+                images = lax.stop_gradient(adversary(nnx.merge(graphdef, parameters, statistics), images, labels, key))
             (_, (statistics, info)), gradient = jax.value_and_grad(loss, has_aux=True)(
-                parameters, statistics, data.images[indices], data.labels[indices], aux, key
+                parameters, statistics, images, labels, aux, key
             )
             updates, optimizer_state = optimizer.update(gradient, optimizer_state, parameters)
             return (optax.apply_updates(parameters, updates), statistics, optimizer_state), info

@@ -7,6 +7,7 @@ import optax
 import pytest
 from flax import nnx
 
+from jax_bioadv.attacks import pgd
 from jax_bioadv.data import load, unit_norm
 from jax_bioadv.learning import supervised
 from jax_bioadv.learning.regularizers import Regularizer, TrainingData, combine
@@ -106,6 +107,38 @@ def test_no_regularizer_is_the_sum_of_none(training, digits):
     epoch = supervised.make_epoch(training.graphdef, training.optimizer, combine(), batch_size=BATCH)
     programs = [str(each.trace(training.start(), digits).jaxpr) for each in (epoch, training.epoch)]
     assert programs[0] == programs[1]
+
+
+def test_an_adversary_replaces_every_minibatch_and_knows_the_model_and_the_labels(training, digits):
+    def lighter(model, images, labels, key):
+        assert model(images).shape == (BATCH, 10)
+        return images * jnp.where(labels == 3, 0.5, 1.0)[:, None]
+
+    epoch = supervised.make_epoch(training.graphdef, training.optimizer, batch_size=BATCH, adversary=lighter)
+    found, _ = epoch(training.start(), digits)
+    ready = digits._replace(images=digits.images * jnp.where(digits.labels == 3, 0.5, 1.0)[:, None])
+    expected, _ = training.epoch(training.start(), ready)
+    # Two programs may sum in another order, and Adam's first steps divide small gradients by their own size.
+    difference = found.parameters["encoder"]["kernel"][...] - expected.parameters["encoder"]["kernel"][...]
+    assert np.quantile(np.abs(difference), 0.99) < 1e-4
+
+
+def test_adversarial_training_makes_robust_where_plain_training_does_not(digits, unseen):
+    attack, epsilon, optimizer = pgd(steps=5, step_size=0.02), 0.05, optax.adam(1e-2)
+    graphdef, start = supervised.init(jax.random.key(0), network(), optimizer)
+
+    def adversary(model, images, labels, key):
+        return attack(key, model, images, labels, epsilon).images
+
+    accuracy = {}
+    for name, chosen in (("plain", None), ("adversarial", adversary)):
+        epoch, state = supervised.make_epoch(graphdef, optimizer, batch_size=BATCH, adversary=chosen), start
+        for _ in range(8):
+            state, _ = epoch(state, digits)
+        logits = logits_function(supervised.trained_model(graphdef, state))
+        attacked = jax.jit(attack.__call__)(jax.random.key(1), logits, unseen.images, unseen.labels, epsilon)
+        accuracy[name] = 1 - float(attacked.success.mean())
+    assert accuracy["adversarial"] > accuracy["plain"] + 0.1
 
 
 def test_seeds_in_one_program_are_the_seeds_one_by_one(training, digits):

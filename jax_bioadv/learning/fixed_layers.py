@@ -1,0 +1,76 @@
+"""First layers that no learning rule has made: what every claim about learning must beat.
+
+Centroids of k-means in the place of Krotov–Hopfield rows, and the principal directions of the images, as they are or
+whitened. (Training images themselves as rows are ``krotov_hopfield.init(…, start="samples")``, random rows those of an
+untrained :class:`jax_bioadv.models.Network`.)
+"""
+
+import numpy as np
+import scipy.linalg
+from jaxtyping import Array, Float
+from sklearn.cluster import MiniBatchKMeans
+
+
+def centroid_rows(
+    seed: int,
+    images: Float[Array | np.ndarray, "samples inputs"],
+    hidden: int,
+    *,
+    p: float = 3.0,
+    radius: float = 1.0,
+    batch_size: int = 4096,
+    passes: int = 5,
+) -> Float[np.ndarray, "hidden inputs"]:
+    """Centroids of minibatch k-means from random images, each scaled to the L_p norm of a converged Krotov–Hopfield row.
+
+    Args:
+        seed: of the first centroids and the minibatches.
+        images: unit-norm images.
+        hidden: number of centroids.
+        p: order of the norm.
+        radius: R, the rows' norm.
+        batch_size: images per step of k-means.
+        passes: passes over the images.
+
+    Returns:
+        Rows that may stand where synapses do.
+
+    Raises:
+        ValueError: there are fewer images than centroids.
+    """
+    if hidden > len(images):
+        raise ValueError(f"{len(images)} images cannot have {hidden} centroids")
+    clusters = MiniBatchKMeans(
+        hidden, init="random", batch_size=batch_size, max_iter=passes, n_init=1, random_state=seed
+    )
+    centroids = clusters.fit(np.asarray(images)).cluster_centers_
+    norms = (np.abs(centroids) ** p).sum(axis=1, keepdims=True) ** (1 / p)
+    return (radius * centroids / np.where(norms > 0, norms, 1)).astype(np.float32)
+
+
+def principal_rows(
+    covariance: Float[Array | np.ndarray, "inputs inputs"], hidden: int, *, whiten: bool = False
+) -> Float[np.ndarray, "hidden inputs"]:
+    """The leading principal directions of the images, each with both its signs, since a ReLU keeps one half of either.
+
+    Args:
+        covariance: of the images.
+        hidden: number of rows; of an odd number the last is one sign alone.
+        whiten: divides each direction by the standard deviation along it, so that all rows respond equally strongly.
+
+    Returns:
+        Rows of unit L2 norm (whitened: of unit response), the leading direction first.
+
+    Raises:
+        ValueError: there are too few directions, or to whiten, too few with any variance.
+    """
+    count = -(-hidden // 2)
+    if count > len(covariance):
+        raise ValueError(f"{len(covariance)} directions with both signs cannot make {hidden} rows")
+    variances, directions = scipy.linalg.eigh(np.asarray(covariance, np.float64), driver="evd")
+    variances, directions = variances[::-1][:count], directions[:, ::-1][:, :count].T
+    if whiten:
+        if variances[-1] <= 1e-9 * variances[0]:
+            raise ValueError(f"the images vary along fewer than {count} directions: whitening needs fewer hidden units")
+        directions = directions / np.sqrt(variances)[:, None]
+    return np.stack([directions, -directions], axis=1).reshape(2 * count, -1)[:hidden].astype(np.float32)
