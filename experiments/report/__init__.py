@@ -35,12 +35,20 @@ def read_results(directory: Path) -> dict[str, Any]:
 def _restore_infinite_medians(results: dict[str, Any]) -> None:
     """JSON has no infinity: a null median with more than half of the images censored is one, and so is a null end."""
     for model in results.get("models", {}).values():
-        for norm in ("critical_l2", "critical_linf"):
-            for entry in model.get(norm, {}).values():
-                pairs = zip(entry.get("median", []), entry.get("censored", []), strict=False)
-                entry["median"] = [math.inf if m is None and c is not None and c > 0.5 else m for m, c in pairs]
-                for ends in filter(None, entry.get("median_interval", [])):
-                    ends[:] = [math.inf if end is None else end for end in ends]
+        for group in ("critical_l2", "critical_linf", "certified_l2"):
+            for entry in model.get(group, {}).values():
+                if isinstance(entry, dict) and "median" in entry:
+                    _restore_infinite_median(entry)
+
+
+def _restore_infinite_median(entry: dict[str, Any]) -> None:
+    medians, missing = entry["median"], [None] * len(entry["median"])
+    censored, intervals = entry.get("censored", missing), entry.get("median_interval", missing)
+    for place, (median, share, ends) in enumerate(zip(medians, censored, intervals, strict=False)):
+        if median is None and ((share is not None and share > 0.5) or (ends is not None and ends[1] is None)):
+            medians[place] = math.inf
+        if ends is not None:
+            ends[:] = [math.inf if end is None else end for end in ends]
 
 
 def render(results: dict[str, Any], figures: Path) -> str:
@@ -52,6 +60,7 @@ def render(results: dict[str, Any], figures: Path) -> str:
         sections.what_holds(results),
         sections.figures(figures),
         sections.measurements(results),
+        sections.evidence(results),
         sections.what_did_not_converge(results),
         sections.deviations(),
         sections.stages(results),

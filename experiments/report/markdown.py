@@ -1,34 +1,71 @@
-"""The README's table of a run: ``python -m experiments.report.markdown results/quick``."""
+"""The README's tables of a run: ``python -m experiments.report.markdown results/quick``."""
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.report import read_results
-from experiments.report.numbers import centre, dig
+from experiments.report.numbers import centre, dig, summarise, summary_text
 from experiments.settings import ATTACKS
-from jax_bioadv.figures import display_name, ordered_models
+from jax_bioadv.figures import THREAT_NAMES, display_name, ordered_models, threat_name
 
 HEADER = ("", "test accuracy", "α on images", "α on noise", "r² on noise", "Gaussian", "FGSM", "PGD", "mean ‖∂a/∂x‖")
+BOUNDS = ("lipschitz", "relaxation")
 
 
-def markdown_table(results: dict[str, Any]) -> str:
-    """One row per model: accuracy, exponents, median critical L2 distances, smoothness; means over the seeds."""
-    rows = [HEADER, ("---",) * len(HEADER)]
+def _cell(values: Any) -> str:
+    """The mean over seeds, with half of its 95 % interval where there are several."""
+    middle = centre(values)
+    if middle is None:
+        return "–"
+    return f"{middle:.3g}" if summarise(values).half is None else summary_text(values)
+
+
+def _verdict(values: Any) -> str:
+    return " or ".join(sorted({str(value) for value in values or [] if value is not None})) or "–"
+
+
+def _table(
+    results: dict[str, Any], header: Sequence[str], columns: Sequence[tuple[Callable[[Any], str], tuple[str, ...]]]
+) -> str:
+    """A row per model; a column is how its values are written and where they stand."""
+    rows = [tuple(header), ("---",) * len(header)]
     for name in ordered_models(results["models"]):
         model = results["models"][name]
-        columns = [
-            dig(model, "test_accuracy"),
-            dig(model, "spectrum", "images", "alpha"),
-            dig(model, "spectrum", "noise", "alpha"),
-            dig(model, "spectrum", "noise", "r2"),
-            *(dig(model, "critical_l2", attack, "median") for attack in ATTACKS),
-            dig(model, "jacobian_norm", "activation"),
-        ]
-        centres = [centre(column) for column in columns]
-        rows.append((display_name(name), *("–" if value is None else f"{value:.3g}" for value in centres)))
+        rows.append((display_name(name), *(written(dig(model, *path)) for written, path in columns)))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
+def markdown_table(results: dict[str, Any]) -> str:
+    """One row per model: accuracy, exponents, median critical L2 distances, smoothness; means ± over the seeds."""
+    paths = [
+        ("test_accuracy",),
+        ("spectrum", "images", "alpha"),
+        ("spectrum", "noise", "alpha"),
+        ("spectrum", "noise", "r2"),
+        *(("critical_l2", attack, "median") for attack in ATTACKS),
+        ("jacobian_norm", "activation"),
+    ]
+    return _table(results, HEADER, [(_cell, path) for path in paths])
+
+
+def evidence_table(results: dict[str, Any]) -> str:
+    """One row per model: worst-case robust accuracy per threat model, certified distances, verdicts on the spectra."""
+    models = results["models"].values()
+    threats = [name for name in THREAT_NAMES if any(dig(model, "robust_accuracy", name) for model in models)]
+    bounds = [name for name in BOUNDS if any(dig(model, "certified_l2", name) for model in models)]
+    header = ["", *map(threat_name, threats), *(f"certified L₂ ({name})" for name in bounds)]
+    columns: list[tuple[Callable[[Any], str], tuple[str, ...]]] = [
+        *((_cell, ("robust_accuracy", threat, "worst_case")) for threat in threats),
+        *((_cell, ("certified_l2", bound, "median")) for bound in bounds),
+    ]
+    for kind in ("images", "noise"):
+        header.append(f"spectrum on {kind}")
+        columns.append((_verdict, ("spectrum", kind, "verdict")))
+    return _table(results, header, columns)
+
+
 if __name__ == "__main__":
-    print(markdown_table(read_results(Path(sys.argv[1]))))
+    found = read_results(Path(sys.argv[1]))
+    print(markdown_table(found), evidence_table(found), sep="\n\n")

@@ -101,9 +101,9 @@ def summary_text(values: Any, digits: int = 3, error: float | None = None) -> st
         return text + counted
     half = summary.half if summary.half is not None else error
     text = number_text(summary.mean, digits)
-    if half is None or summary.mean is None:
+    if half is None or summary.mean is None or half <= 1e-9 * abs(summary.mean):
         return text + counted
-    if "e" in text or half == 0:
+    if "e" in text:
         return f"{text} ± {half:.1g}{counted}"
     decimals = len(text.partition(".")[2])
     decimals = min(max(decimals, -math.floor(math.log10(half))), decimals + 2)
@@ -115,3 +115,20 @@ def percent_text(share: float | None) -> str:
     if share is None:
         return NOT_AVAILABLE
     return f"{100 * share:.0f} %" if share == 0 or share >= 0.01 else "<1 %"
+
+
+def p_text(p: float | None) -> str:
+    """``= 0.03``, ``< 0.001`` for small ones."""
+    if p is None:
+        return NOT_AVAILABLE
+    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
+
+
+def interval_text(values: Any, intervals: Any, digits: int = 3) -> str:
+    """As :func:`summary_text`; for a single seed with its interval over images, ``0.425 [0.415, 0.435]``."""
+    numbers = present(values)
+    ends = [pair for pair in intervals or [] if pair is not None]
+    if len(numbers) != 1 or len(ends) != 1 or len(per_seed(values)) != 1:
+        return summary_text(values, digits)
+    low, high = (number_text(math.inf if end is None else float(end), digits) for end in ends[0])
+    return f"{number_text(numbers[0], digits)} [{low}, {high}]"

@@ -8,10 +8,10 @@ from pathlib import Path
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2129; --soft: #5b6472; --paper: #ffffff; --card: #f5f6f8; --line: #d9dde3;
   --accent: #0072b2; --good: #00694c; --good-back: #d9f2e8; --bad: #9c3f00; --bad-back: #fde6d8;
-  --open: #555d69; --open-back: #e9ebef; }
+  --part: #7a5400; --part-back: #fbeecb; --open: #555d69; --open-back: #e9ebef; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e8ec; --soft: #a3abb8; --paper: #14171c; --card: #1d2128;
   --line: #363c47; --accent: #6cb8ec; --good: #8fe0c0; --good-back: #12382c; --bad: #ffb489; --bad-back: #45240f;
-  --open: #c3c9d3; --open-back: #2c323b; } }
+  --part: #f0d080; --part-back: #403310; --open: #c3c9d3; --open-back: #2c323b; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 2.5rem clamp(1rem, 4vw, 3rem) 5rem; max-width: 74rem; background: var(--paper);
   color: var(--ink); font: 17px/1.6 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
@@ -35,6 +35,7 @@ th.group { text-align: center; color: var(--ink); }
 td.apart, th.apart { border-left: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 tbody td:first-child { font-weight: 600; }
+.scroll th:first-child, .scroll td:first-child { position: sticky; left: 0; background: var(--paper); }
 td.missing { color: var(--soft); font-style: italic; }
 figure { margin: 2rem 0 2.6rem; }
 figure img { width: 100%; height: auto; background: #fff; border: 1px solid var(--line); border-radius: .5rem;
@@ -43,15 +44,23 @@ figcaption { max-width: 52rem; margin-top: .6rem; font-size: .95rem; }
 figcaption b { color: var(--ink); }
 .claim { display: grid; grid-template-columns: 12.5rem 1fr; gap: .2rem 1.2rem; padding: .95rem 0;
   border-bottom: 1px solid var(--line); }
-.claim h3 { margin: 0; font-size: 1rem; }
-.claim p { margin: .15rem 0 0; font-size: .95rem; color: var(--soft); }
+.claim > div { min-width: 0; }
+.claim h4 { margin: 0; font-size: 1rem; }
+.claim p { margin: .15rem 0 0; font-size: .95rem; }
+.sides { display: grid; grid-template-columns: 1fr 1fr; gap: .2rem 1.6rem; margin-top: .4rem; color: var(--soft);
+  font-size: .88rem; }
+.sides p { font-size: .88rem; }
+.sides summary { cursor: pointer; font-weight: 600; }
+.sides ul { margin: .2rem 0 .3rem; padding-left: 1.1rem; }
+.sides li { line-height: 1.45; overflow-wrap: anywhere; }
 .badge { justify-self: start; align-self: start; padding: .15rem .65rem; border-radius: 1rem; font-size: .82rem;
   font-weight: 600; white-space: nowrap; }
 .good { color: var(--good); background: var(--good-back); }
 .bad { color: var(--bad); background: var(--bad-back); }
+.part { color: var(--part); background: var(--part-back); }
 .open { color: var(--open); background: var(--open-back); }
 .told { background: var(--card); border-left: 4px solid var(--line); padding: .6rem 1rem; max-width: 52rem; }
-@media (max-width: 44rem) { .claim { grid-template-columns: 1fr; } body { font-size: 16px; } }
+@media (max-width: 44rem) { .claim, .sides { grid-template-columns: 1fr; } body { font-size: 16px; } }
 @media print { body { max-width: none; } figure, .claim, tr { break-inside: avoid; } }
 """
 

@@ -25,6 +25,30 @@ CAPTIONS = {
         "scale for all. Below: the decision, with contours of the largest softmax output. Look whether boundaries "
         "lie further from the dot where the landscape above is flatter.",
     ),
+    "figure5": (
+        "Figure 5 — the Krotov–Hopfield network against every other",
+        "How many times as far the Krotov–Hopfield network's images must be moved to be misclassified, paired over "
+        "images, with 95 % intervals. Right of 1 it is more robust. Hollow markers: not told apart after correction "
+        "for all pairs. Below the dotted line stand the controls: one at 1 or left of it needs no such rule.",
+    ),
+    "figure6": (
+        "Figure 6 — robust accuracy in the worst case",
+        "The share of all images that no attack of the battery turns, in the paper's space and on raw pixels. White "
+        "markers: single attacks; a bar far below the marker of a gradient attack means that this attack was fooled. "
+        "Lines: accuracy without attack. Bars carry 95 % intervals, over seeds or, for one seed, over images.",
+    ),
+    "figure7": (
+        "Figure 7 — certified and found",
+        "No perturbation shorter than the certified distances changes the decision, and an attack found one of the "
+        "length on the right; the truth lies in the bar between. A model whose certificate lies beyond another's best "
+        "attack is more robust whatever the attacks are worth.",
+    ),
+    "figure8": (
+        "Figure 8 — which smoothness goes with robustness",
+        "Every point is one network (model and seed). Look for a measure on which all models fall on one falling line, "
+        "controls included; points of one colour are seeds of a model and count for little. ρ is Spearman's rank "
+        "correlation, with its interval and corrected p where the run has them.",
+    ),
     "figureA1": (
         "Figure A1 — pruning",
         "Synapses as images (grey is zero), the variances of the rows with the fitted mixture and the cut, and the "
@@ -50,7 +74,8 @@ DEVIATIONS = (
     "rounded to zero; attacks that lose it there make such a network look more robust than it is.",
     "Images that were never flipped are counted as infinitely far in every median and quantile, not dropped.",
     "Gradients of ReLU(h)^4.5 vanish near zero, so a gradient attack that fails may have had no gradient to follow. "
-    "Robustness to FGSM and PGD alone proves little; the checks above compare them with plain noise.",
+    "Robustness to FGSM and PGD alone proves little; the checks above compare them with plain noise, black-box and "
+    "other attacks, and the worst case of a battery counts where one attack may be fooled.",
     "The hidden pre-activation is linear in the image, so a Jacobian penalty on it is weight decay under another name. "
     "The published runs did that, at a third of the weight they state; the penalty can act on the activation as well.",
     "The published spectral regularizer seems never to have left its initialization: the target was not tied to "

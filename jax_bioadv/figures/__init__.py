@@ -1,38 +1,68 @@
 """The paper's figures: data in, :class:`matplotlib.figure.Figure` out.
 
-Holzhausen et al., arXiv 2405.00679, figures 1–4, A1 and A2, and the course of training. Every function takes plain
-numbers (NumPy or JAX arrays, or nested lists as they stand in a results file), any subset of the models and any number
-of seeds; a member that diverged is ``None`` and is skipped. Nothing here shows a window, registers a figure with pyplot
-or leaves a global setting changed:
+Holzhausen et al., arXiv 2405.00679, figures 1–4, A1 and A2, the course of training, and four figures of evidence that
+the paper does not have (5–8): comparisons, threat models, bounds, smoothness against robustness. Every function takes
+plain numbers (NumPy or JAX arrays, or nested lists as they stand in a results file), any subset of the models and any
+number of seeds; a member that diverged is ``None`` and is skipped. Nothing here shows a window, registers a figure with
+pyplot or leaves a global setting changed:
 
     figure = robustness_figure(curves, critical)
     save_figure(figure, directory, "figure1")
 """
 
+from jax_bioadv.figures.bounds import bounds_figure
+from jax_bioadv.figures.comparisons import comparison_figure
 from jax_bioadv.figures.landscapes import landscape_figure
 from jax_bioadv.figures.pruning import pruning_figure
 from jax_bioadv.figures.robustness import accuracy_robustness_figure, robustness_figure
 from jax_bioadv.figures.seeds import mean_interval
+from jax_bioadv.figures.smoothness import smoothness_figure
 from jax_bioadv.figures.spectra import SpectrumCurve, layer_spectra_figure, model_spectra_figure
-from jax_bioadv.figures.style import MODEL_NAMES, ModelStyle, display_name, model_styles, ordered_models, save_figure
+from jax_bioadv.figures.style import (
+    ATTACK_NAMES,
+    MEASURE_NAMES,
+    MODEL_NAMES,
+    THREAT_NAMES,
+    ModelStyle,
+    attack_name,
+    display_name,
+    measure_name,
+    model_styles,
+    ordered_attacks,
+    ordered_models,
+    save_figure,
+    threat_name,
+)
+from jax_bioadv.figures.threats import threat_figure
 from jax_bioadv.figures.training import ConvergenceHistory, TrainingHistory, training_curves_figure
 
 __all__ = [
+    "ATTACK_NAMES",
+    "MEASURE_NAMES",
     "MODEL_NAMES",
+    "THREAT_NAMES",
     "ConvergenceHistory",
     "ModelStyle",
     "SpectrumCurve",
     "TrainingHistory",
     "accuracy_robustness_figure",
+    "attack_name",
+    "bounds_figure",
+    "comparison_figure",
     "display_name",
     "landscape_figure",
     "layer_spectra_figure",
     "mean_interval",
+    "measure_name",
     "model_spectra_figure",
     "model_styles",
+    "ordered_attacks",
     "ordered_models",
     "pruning_figure",
     "robustness_figure",
     "save_figure",
+    "smoothness_figure",
+    "threat_figure",
+    "threat_name",
     "training_curves_figure",
 ]

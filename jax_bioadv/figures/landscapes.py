@@ -18,6 +18,7 @@ from matplotlib.patheffects import withStroke
 from jax_bioadv.analysis.boundaries import Landscape
 from jax_bioadv.figures.seeds import require
 from jax_bioadv.figures.style import (
+    CROWD,
     INK,
     display_name,
     in_shared_style,
@@ -108,7 +109,7 @@ def landscape_figure(landscapes: Mapping[str, Landscape | None], class_names: Se
 
     The white dot is the image. All models share one logarithmic colour scale of at most four decades; what lies below
     it, as where no unit is active, has the darkest colour. Black contours: the largest softmax output. White: no finite
-    logits.
+    logits. More than eight models stand in several bands.
 
     Args:
         landscapes: model -> its maps over the plane, None if missing.
@@ -125,8 +126,13 @@ def landscape_figure(landscapes: Mapping[str, Landscape | None], class_names: Se
     count = 1 + max(int(np.asarray(plane.predicted_class).max()) for plane in present.values())
     names = list(class_names) if class_names is not None else [str(index) for index in range(count)]
     scale = _norm_scale(list(present.values()))
-    figure = new_figure(1.8 + 3.0 * len(models), 7.0)
-    grid = figure.subplots(2, len(models), sharex=True, sharey=True, squeeze=False)
+    bands = -(-len(models) // CROWD)
+    columns = -(-len(models) // bands)
+    figure = new_figure(1.8 + 3.0 * columns, 0.6 + 6.4 * bands)
+    everything = figure.subplots(2 * bands, columns, sharex=True, sharey=True, squeeze=False)
+    for panel in everything.reshape(bands, 2, columns).swapaxes(1, 2).reshape(-1, 2)[len(models) :].ravel():
+        panel.set_axis_off()
+    grid = everything.reshape(bands, 2, columns).swapaxes(0, 1).reshape(2, -1)[:, : len(models)]
     for column, model in enumerate(models):
         plane = present[model]
         low, high = float(np.asarray(plane.coordinates).min()), float(np.asarray(plane.coordinates).max())
@@ -138,14 +144,16 @@ def landscape_figure(landscapes: Mapping[str, Landscape | None], class_names: Se
         _draw_decisions(grid[1, column], plane, names, extent)
         for panel in grid[:, column]:
             _mark_centre(panel)
-        grid[0, column].set_title(display_name(model))
+        grid[0, column].set_title(display_name(model), fontsize=14 if bands == 1 else 10.5)
         grid[1, column].set_xlabel("L₂ distance")
-    grid[0, 0].set_ylabel("Jacobian norm\nL₂ distance")
-    grid[1, 0].set_ylabel("decision\nL₂ distance")
+    for start in range(0, len(models), columns):
+        grid[0, start].set_ylabel("Jacobian norm\nL₂ distance")
+        grid[1, start].set_ylabel("decision\nL₂ distance")
     settle(grid.ravel(), grid=False)
     letter(list(grid.ravel()))
     how = "logarithmic" if isinstance(scale, LogNorm) else "linear"
-    bar = figure.colorbar(ScalarMappable(scale, "viridis"), ax=list(grid[0]), pad=0.01, aspect=18, shrink=0.85)
+    above = list(everything[0])
+    bar = figure.colorbar(ScalarMappable(scale, "viridis"), ax=above, pad=0.01, aspect=18, shrink=0.85)
     if isinstance(scale, LogNorm):
         plain_logarithmic_ticks(bar.ax.yaxis, float(scale.vmin or 1.0), float(scale.vmax or 1.0))
     bar.set_label(f"‖∂a/∂x‖ (Frobenius)\n{how}, same for all", fontsize=11.5)
@@ -153,5 +161,5 @@ def landscape_figure(landscapes: Mapping[str, Landscape | None], class_names: Se
     seen = {int(index) for plane in present.values() for index in np.unique(np.asarray(plane.predicted_class))}
     colors = _class_colors(len(names))
     patches = [Patch(facecolor=colors[index], alpha=0.8, label=names[index]) for index in sorted(seen) if index >= 0]
-    figure.legend(handles=patches, loc="outside lower center", ncols=min(10, max(2, 2 * len(models))), fontsize=11.5)
+    figure.legend(handles=patches, loc="outside lower center", ncols=min(10, max(2, 2 * columns)), fontsize=11.5)
     return figure

@@ -16,16 +16,18 @@ from matplotlib.patches import Rectangle
 
 from jax_bioadv.figures.seeds import Numbers, mean_interval, members, require, scalars
 from jax_bioadv.figures.style import (
-    ATTACK_NAMES,
+    CROWD,
     FAINT,
     GREY,
     INK,
     ModelStyle,
+    attack_name,
     display_name,
     in_shared_style,
     letter,
     model_styles,
     new_figure,
+    ordered_attacks,
     ordered_models,
     plain_logarithmic_ticks,
     settle,
@@ -76,7 +78,15 @@ def _draw_curves(panel: Axes, curves: Mapping[str, tuple[Numbers, Numbers]], sty
         epsilons, rows = strengths[shown], rows[:, shown]
         style = styles[model]
         mean, half = mean_interval(rows)
-        panel.plot(epsilons, mean, color=style.color, linestyle=style.dashes, label=display_name(model))
+        panel.plot(
+            epsilons,
+            mean,
+            color=style.color,
+            linestyle=style.dashes,
+            linewidth=style.width,
+            zorder=1 + style.width,
+            label=display_name(model),
+        )
         if len(rows) > 1:
             low, high = np.clip(mean - half, 0, None), np.clip(mean + half, None, 1)
             panel.fill_between(epsilons, low, high, color=style.color, alpha=0.18, linewidth=0)
@@ -154,6 +164,7 @@ def _draw_boxes(
     floor, ceiling = min(positive) / 1.6, max(positive) * 1.5
     # The strip takes a sixth of the logarithmic axis, whatever range the data have.
     top = ceiling * (ceiling / floor) ** 0.2
+    slope = 25 if len(models) <= CROWD else 50
     for column, (panel, attack) in enumerate(zip(panels, attacks, strict=True)):
         panel.set_yscale("log")
         panel.set_ylim(floor, top)
@@ -164,7 +175,8 @@ def _draw_boxes(
             box = boxes[attack][model]
             _draw_box(panel, place, box, floor, ceiling, styles[model])
             height = ceiling * (top / ceiling) ** 0.62
-            panel.text(place, height, _share(box.censored, box.images), ha="center", va="center", fontsize=11)
+            size = 11 if len(models) <= CROWD else 8.5
+            panel.text(place, height, _share(box.censored, box.images), ha="center", va="center", fontsize=size)
             medians = [_pooled([one]) for one in critical[attack][model] if one is not None]
             if len(medians) > 1:
                 dots = np.clip([censored_box(one).quantiles[2] for one in medians], floor, ceiling)
@@ -173,7 +185,7 @@ def _draw_boxes(
                     markerfacecolor="white", markeredgecolor=INK, zorder=6,
                 )  # fmt: skip
         panel.set_xlim(-0.6, len(models) - 0.4)
-        panel.set_xticks(range(len(models)), [display_name(model) for model in models], rotation=25, ha="right")
+        panel.set_xticks(range(len(models)), [display_name(model) for model in models], rotation=slope, ha="right")
         plain_logarithmic_ticks(panel.yaxis, floor, ceiling)
 
 
@@ -194,24 +206,26 @@ def robustness_figure(curves: Curves, critical: Distances) -> Figure:
     """
     require({**curves, **critical}, "attack")
     present = set(curves) | set(critical)
-    attacks = [attack for attack in ATTACK_NAMES if attack in present] + sorted(present - set(ATTACK_NAMES))
+    attacks = ordered_attacks(present)
     models = ordered_models(model for each in (*curves.values(), *critical.values()) for model in each)
     require(dict.fromkeys(models), "model")
     styles = model_styles(models)
-    figure = new_figure(1.6 + 4.0 * len(attacks), 8.4)
+    figure = new_figure(1.6 + max(4.0, 0.4 * len(models)) * len(attacks), 8.4)
     grid = figure.subplots(2, len(attacks), sharey="row", squeeze=False)
     for panel, attack in zip(grid[0], attacks, strict=True):
         _draw_curves(panel, curves.get(attack, {}), styles)
         panel.set_xlabel("perturbation ε (L∞)" if attack in ("fgsm", "pgd") else "perturbation ε (noise s.d.)")
-        panel.set_title(ATTACK_NAMES.get(attack, attack))
+        panel.set_title(attack_name(attack))
     _draw_boxes(list(grid[1]), attacks, critical, models, styles)
     grid[0, 0].set_ylabel("relative accuracy")
     grid[1, 0].set_ylabel("critical L₂ distance")
     settle(grid.ravel())
     letter(list(grid.ravel()))
     lines = [
-        Line2D([], [], color=styles[model].color, linestyle=styles[model].dashes, label=display_name(model))
-        for model in models
+        Line2D(
+            [], [], color=style.color, linestyle=style.dashes, linewidth=style.width + 0.4, label=display_name(model)
+        )
+        for model, style in styles.items()
     ]
     figure.legend(handles=lines, loc="outside upper center", ncols=min(len(lines), 7), fontsize=12.5, handlelength=3)
     return figure
@@ -234,8 +248,7 @@ def accuracy_robustness_figure(
         ValueError: nothing to draw, or a model with different numbers of seeds in the two mappings.
     """
     require(median_critical, "attack")
-    attacks = [attack for attack in ATTACK_NAMES if attack in median_critical]
-    attacks += sorted(set(median_critical) - set(ATTACK_NAMES))
+    attacks = ordered_attacks(median_critical)
     models = [model for model in ordered_models(test_accuracy) if any(model in median_critical[a] for a in attacks)]
     require(dict.fromkeys(models), "model with both accuracy and distance")
     styles = model_styles(models)
@@ -254,7 +267,7 @@ def accuracy_robustness_figure(
             if model in median_critical[attack]:
                 pairs = _pairs(model, test_accuracy[model], median_critical[attack][model])
                 _draw_pairs(panel, pairs, styles[model], np.sqrt(ceiling * top))
-        panel.set_title(ATTACK_NAMES.get(attack, attack))
+        panel.set_title(attack_name(attack))
         panel.set_xlabel("test accuracy")
         panel.margins(x=0.12)
         plain_logarithmic_ticks(panel.yaxis, floor, ceiling)

@@ -1,5 +1,6 @@
 """Numbers over seeds: what is missing is skipped, what is left is a mean with its 95 % interval."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,42 @@ def members(values: Numbers, what: str, length: int | None = None) -> Float[np.n
             raise ValueError(f"{what}: each seed needs {wanted} numbers, got an array of shape {row.shape}")
     rows = [row for row in rows if row.size and not np.isnan(row).all()]
     return np.stack(rows) if rows else np.empty((0, length or 0))
+
+
+def numbers_at(entry: Any, *path: str) -> Float[np.ndarray, " seeds"]:
+    """The numbers of all seeds at the end of a path in nested maps, NaN where one is missing; empty where the path is.
+
+    Args:
+        entry: maps within maps, as they stand in a results file.
+        path: the keys, from outside.
+    """
+    for key in path:
+        if not isinstance(entry, Mapping) or entry.get(key) is None:
+            return np.empty(0)
+        entry = entry[key]
+    return np.asarray([np.nan if value is None else value for value in entry], dtype=np.float64).reshape(-1)
+
+
+def over_seeds(entry: Any, *path: str) -> tuple[float, float, float] | None:
+    """Mean, lower and upper end: of the 95 % interval over seeds, or for one seed of ``…_interval`` over images.
+
+    None where no seed has a number, and infinite where half of them do not have a finite one.
+    """
+    numbers = numbers_at(entry, *path)
+    numbers = numbers[~np.isnan(numbers)]
+    if not numbers.size:
+        return None
+    finite = numbers[np.isfinite(numbers)]
+    if 2 * finite.size <= numbers.size:
+        return math.inf, math.inf, math.inf
+    mean, half = mean_interval(finite)
+    if finite.size > 1:
+        return float(mean), float(mean - half), float(mean + half)
+    intervals = entry
+    for key in (*path[:-1], f"{path[-1]}_interval"):
+        intervals = intervals.get(key) or {}
+    ends = next((pair for pair in intervals if pair is not None and None not in pair), (mean, mean))
+    return float(mean), float(ends[0]), float(ends[1])
 
 
 def scalars(values: Numbers) -> Float[np.ndarray, " seeds"]:

@@ -19,6 +19,7 @@ from matplotlib.patheffects import withStroke
 from jax_bioadv.analysis.spectra import PowerLawFit
 from jax_bioadv.figures.seeds import mean_interval, require
 from jax_bioadv.figures.style import (
+    CROWD,
     FAINT,
     INK,
     INPUT_NAMES,
@@ -117,13 +118,15 @@ def draw_spectra(panel: Axes, curves: Sequence[SpectrumCurve], style: ModelStyle
         return
     middle, lowest, highest = (curves[0], None, None) if len(curves) == 1 else _over_seeds(curves)
     index, values = _points(middle.eigenvalues)
-    panel.plot(index, values, color=style.color, linewidth=3.0, solid_capstyle="round", label=label)
+    width, above = 1.35 * style.width, 1 + style.width
+    panel.plot(index, values, color=style.color, linewidth=width, solid_capstyle="round", label=label, zorder=above)
     if lowest is not None and highest is not None:
         panel.fill_between(index, lowest, highest, color=style.color, alpha=0.25, linewidth=0)
     line = _fit_line(middle)
     if line is not None:
-        casing = [withStroke(linewidth=2.6, foreground="white")]
-        panel.plot(*line, color=INK, linewidth=1.3, linestyle=(0, (4, 2)), zorder=4, path_effects=casing)
+        casing = [withStroke(linewidth=1.2 * style.width, foreground="white")]
+        dashes = (0, (4, 2))
+        panel.plot(*line, color=INK, linewidth=0.6 * style.width, linestyle=dashes, zorder=4, path_effects=casing)
 
 
 def shade_windows(panel: Axes, curves: Sequence[SpectrumCurve]) -> None:
@@ -227,7 +230,8 @@ def model_spectra_figure(spectra: Mapping[str, Mapping[str, Members]]) -> Figure
     models = ordered_models(model for each in spectra.values() for model in each)
     require(dict.fromkeys(models), "model")
     styles = model_styles(models)
-    figure = new_figure(1.0 + 6.2 * len(kinds), 6.2)
+    crowded = len(models) > CROWD
+    figure = new_figure(1.0 + (7.6 if crowded else 6.2) * len(kinds), 6.2 + (0.14 * len(models) if crowded else 0.0))
     grid = figure.subplots(1, len(kinds), squeeze=False)[0]
     for panel, kind in zip(grid, kinds, strict=True):
         shown = [curve for model in models for curve in present_curves(spectra[kind].get(model))]
@@ -239,7 +243,10 @@ def model_spectra_figure(spectra: Mapping[str, Mapping[str, Members]]) -> Figure
             curves = present_curves(spectra[kind].get(model))
             draw_spectra(panel, curves, styles[model], f"{display_name(model)}: {exponent_label(curves)}")
         finish_spectra([panel], shown)
-        panel.legend(loc="lower left", fontsize=11.5, handlelength=1.2)
+        if crowded:
+            panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=10, handlelength=1.2)
+        else:
+            panel.legend(loc="lower left", fontsize=11.5, handlelength=1.2)
         panel.set_title(f"on {INPUT_NAMES.get(kind, kind)}")
         panel.set_xlabel("n")
         panel.set_ylabel("λₙ / λ₁")

@@ -2,6 +2,7 @@
 
 The five models of the paper always have the same style, whichever subset a figure shows. The colours are those of Okabe
 and Ito (2008), which stay apart for all common kinds of colour blindness; markers and dashes repeat what colour says.
+Controls are drawn thinner and greyer, each with a marker of its own.
 """
 
 import functools
@@ -9,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any, Literal, NamedTuple, ParamSpec
 
 import matplotlib
@@ -20,8 +22,62 @@ from matplotlib.ticker import NullLocator, ScalarFormatter
 from jax_bioadv.storage import atomic_file
 
 MODEL_NAMES = {"kh": "Krotov–Hopfield", "bp": "backprop", "l2": "L2", "jacobian": "Jacobian", "spectral": "spectral"}
-OTHER_NAMES = {"data": "data", "untrained": "untrained", "kh_start": "KH not trained"}
-ATTACK_NAMES = {"gaussian": "Gaussian noise", "fgsm": "FGSM", "pgd": "PGD"}
+OTHER_NAMES = {
+    "data": "data",
+    "untrained": "untrained",
+    "noise_start": "KH from noise",
+    "kh_start": "KH not trained",
+    "random": "random layer",
+    "kmeans": "k-means",
+    "pca": "PCA",
+    "whitened": "whitened PCA",
+    "bp_power": "backprop, n = 4.5",
+    "bp_first_decay": "decay on layer 1",
+    "bp_matched": "backprop, accuracy-matched",
+    "adversarial": "adversarially trained",
+}
+ATTACK_NAMES = {
+    "gaussian": "Gaussian noise",
+    "fgsm": "FGSM",
+    "pgd": "PGD",
+    "minimum_norm": "minimum norm",
+    "apgd_ce": "APGD-CE",
+    "apgd_dlr": "APGD-DLR",
+    "apgd_targeted": "APGD targeted",
+    "square": "Square",
+    "transfer": "transfer",
+    "gaussian_published": "published noise",
+}
+THREAT_NAMES = {
+    "unit_linf": "L∞, unit-norm images",
+    "unit_l2": "L₂, unit-norm images",
+    "raw_linf": "L∞, raw pixels",
+    "raw_l2": "L₂, raw pixels",
+}
+MEASURE_NAMES = {
+    "jacobian_frobenius": "‖∂a/∂x‖ (Frobenius)",
+    "jacobian_spectral": "‖∂a/∂x‖ (spectral)",
+    "relative_jacobian": "relative Jacobian (Frobenius)",
+    "relative_jacobian_spectral": "relative Jacobian (spectral)",
+    "logit_jacobian_spectral": "Jacobian of the logits",
+    "relative_logit_jacobian": "relative Jacobian of the logits",
+    "lipschitz_global": "global Lipschitz bound, logits",
+    "lipschitz_global_activation": "global Lipschitz bound, activation",
+    "lipschitz_local": "local Lipschitz constant, logits",
+    "lipschitz_local_activation": "local Lipschitz constant, activation",
+    "relative_lipschitz_local": "relative local Lipschitz constant",
+    "loss_curvature": "curvature of the loss",
+    "loss_hessian_spectral": "largest curvature of the loss",
+    "margin_over_gradient": "margin / gradient",
+    "margin_curvature": "curvature of the margin",
+    "alpha_images": "exponent α on images",
+    "alpha_noise": "exponent α on noise",
+    "boundary_length_radius_4": "boundary length, radius 4",
+    "boundary_length_radius_20": "boundary length, radius 20",
+    "boundary_curvature_radius_4": "boundary curvature, radius 4",
+    "boundary_curvature_radius_20": "boundary curvature, radius 20",
+    "test_accuracy": "test accuracy",
+}
 INPUT_NAMES = {"images": "images", "noise": "white noise"}
 
 P = ParamSpec("P")
@@ -32,6 +88,9 @@ GREY = "#7A7A7A"
 
 Dashes = Literal["-"] | tuple[float, tuple[float, ...]]
 SOLID: Dashes = "-"
+THIN = 1.3
+CROWD = 8
+"""More models than this need more room: wider panels, legends outside, small print."""
 
 
 class ModelStyle(NamedTuple):
@@ -40,6 +99,7 @@ class ModelStyle(NamedTuple):
     color: str
     marker: str
     dashes: Dashes
+    width: float = 2.2
 
 
 _KNOWN = {
@@ -50,7 +110,15 @@ _KNOWN = {
     "spectral": ModelStyle("#E69F00", "v", (0.0, (1.1, 1.1))),
     "data": ModelStyle("#222222", "*", SOLID),
     "untrained": ModelStyle("#7A7A7A", "X", SOLID),
-    "kh_start": ModelStyle("#56B4E9", "P", (0.0, (1.0, 2.0))),
+    "kh_start": ModelStyle("#6FA3C4", "P", (0.0, (1.0, 2.0)), THIN),
+    "random": ModelStyle("#A6A6A6", "d", SOLID, THIN),
+    "kmeans": ModelStyle("#7F9F7F", "p", (0.0, (6.0, 1.6)), THIN),
+    "pca": ModelStyle("#A38F6D", "h", (0.0, (3.5, 1.2, 1.0, 1.2)), THIN),
+    "whitened": ModelStyle("#8F83B3", "<", (0.0, (2.4, 1.2)), THIN),
+    "bp_power": ModelStyle("#B98672", ">", (0.0, (1.1, 1.1)), THIN),
+    "bp_first_decay": ModelStyle("#6E9696", "X", (0.0, (8.0, 2.0)), THIN),
+    "bp_matched": ModelStyle("#B07F8E", "*", (0.0, (4.5, 1.2, 1.0, 1.2, 1.0, 1.2)), THIN),
+    "adversarial": ModelStyle("#4D4D4D", "H", SOLID, THIN),
 }
 _FURTHER = (
     ModelStyle("#882255", "d", SOLID),
@@ -61,10 +129,15 @@ _FURTHER = (
 )
 
 
+def _ordered(present: Iterable[str], known: Iterable[str]) -> list[str]:
+    names = set(present)
+    first = [name for name in known if name in names]
+    return first + sorted(names - set(first))
+
+
 def ordered_models(models: Iterable[str]) -> list[str]:
     """The paper's models first, in the paper's order, then all others by name."""
-    present = set(models)
-    return [model for model in _KNOWN if model in present] + sorted(present - set(_KNOWN))
+    return _ordered(models, _KNOWN)
 
 
 def model_styles(models: Iterable[str]) -> dict[str, ModelStyle]:
@@ -81,6 +154,26 @@ def model_styles(models: Iterable[str]) -> dict[str, ModelStyle]:
         taken.add(place)
         styles[model] = _FURTHER[place]
     return styles
+
+
+def ordered_attacks(attacks: Iterable[str]) -> list[str]:
+    """The paper's attacks first, then the stronger ones, then all others by name."""
+    return _ordered(attacks, ATTACK_NAMES)
+
+
+def attack_name(attack: str) -> str:
+    """The name of an attack as it stands in a figure or a table."""
+    return ATTACK_NAMES.get(attack, attack.replace("_", " "))
+
+
+def threat_name(threat: str) -> str:
+    """The name of a threat model as it stands in a figure or a table."""
+    return THREAT_NAMES.get(threat, threat.replace("_", " "))
+
+
+def measure_name(measure: str) -> str:
+    """The name of a measure of smoothness as it stands in a figure or a table."""
+    return MEASURE_NAMES.get(measure, measure.replace("_", " "))
 
 
 def display_name(model: str) -> str:
@@ -149,9 +242,11 @@ def plain_logarithmic_ticks(axis: Axis, low: float, high: float) -> None:
 
 
 def letter(axes: Sequence[Axes]) -> None:
-    """Mark panels a, b, c, … above their upper left corner."""
+    """Mark panels a, b, c, … (after z come aa, ab, …) above their upper left corner."""
     for index, panel in enumerate(axes):
-        panel.set_title(chr(ord("a") + index), loc="left", fontsize=15, fontweight="bold")
+        rounds, place = divmod(index, len(ascii_lowercase))
+        name = ascii_lowercase[rounds - 1] * bool(rounds) + ascii_lowercase[place]
+        panel.set_title(name, loc="left", fontsize=15, fontweight="bold")
 
 
 def save_figure(figure: Figure, directory: Path, name: str, dpi: int = 160) -> list[Path]:

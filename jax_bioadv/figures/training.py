@@ -10,6 +10,7 @@ from matplotlib.ticker import PercentFormatter
 
 from jax_bioadv.figures.seeds import Numbers, mean_interval, members, require
 from jax_bioadv.figures.style import (
+    CROWD,
     GREY,
     ModelStyle,
     display_name,
@@ -44,7 +45,16 @@ def _draw_course(panel: Axes, values: Numbers, style: ModelStyle, name: str) -> 
     epochs = np.arange(1, rows.shape[1] + 1)
     mean, half = mean_interval(rows)
     marker = style.marker if epochs.size <= 3 else ""
-    panel.plot(epochs, mean, color=style.color, linestyle=style.dashes, label=name, marker=marker)
+    panel.plot(
+        epochs,
+        mean,
+        color=style.color,
+        linestyle=style.dashes,
+        linewidth=style.width,
+        zorder=1 + style.width,
+        label=name,
+        marker=marker,
+    )
     if len(rows) > 1:
         panel.fill_between(epochs, mean - half, mean + half, color=style.color, alpha=0.18, linewidth=0)
 
@@ -98,7 +108,9 @@ def training_curves_figure(
         for panel in (loss, accuracy):
             _logarithmic_epochs_if_wide(panel)
         accuracy.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        if loss.lines:
+        if loss.lines and len(loss.lines) > CROWD:
+            figure.legend(*loss.get_legend_handles_labels(), loc="outside upper center", ncols=5, handlelength=3)
+        elif loss.lines:
             loss.legend(loc="best", fontsize=12, handlelength=3)
     if rows_of_model:
         share, norm = grid[-1]

@@ -1,0 +1,128 @@
+"""Claims about the evidence itself: masked gradients, certified bounds, and whether learning did any of it."""
+
+import math
+
+from experiments.report.claims.comparing import Results, robuster
+from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
+from experiments.report.numbers import centre, dig, number_text, percent_text, present
+from experiments.settings import ATTACKS
+from jax_bioadv.figures import attack_name, display_name
+
+START = "kh_start"
+
+
+def no_masking(results: Results) -> Claim:
+    """Evidence: checks for masked gradients, model by model."""
+    title = "No model owes its robustness to masked gradients"
+    supporting, opposing, unknown = [], [], []
+    for model in dig(results, "models") or {}:
+        checks = dig(results, "models", model, "masking") or {}
+        verdicts = [verdict.replace("_", " ") for verdict in dig(checks, "verdict") or [] if verdict is not None]
+        flags = {
+            check: [flag for flag in dig(checks, check, "suspect") or [] if flag is not None]
+            for check in checks
+            if check != "verdict"
+        }
+        if not verdicts and not any(flags.values()):
+            unknown.append(model)
+            continue
+        struck = [check.replace("_", " ") for check, seeds in flags.items() if any(seeds)]
+        said = [verdict for verdict in verdicts if verdict.startswith("suspect")]
+        if struck or said:
+            opposing.append(f"{display_name(model)}: {said[0] if said else 'suspect: ' + ', '.join(struck)}")
+        else:
+            supporting.append(f"{display_name(model)}: {verdicts[0] if verdicts else 'no check is suspicious'}")
+    if opposing:
+        said_of = f"{len(opposing)} of {len(opposing) + len(supporting)} models are suspect: {'; '.join(opposing)}"
+        return Claim(title, Verdict.FAILS, f"{said_of}.", tuple(supporting), tuple(opposing))
+    if not supporting:
+        return undecided(title, "The checks for masked gradients are not available.")
+    if unknown:
+        missing = f"no check is suspicious for {len(supporting)} models; not checked: {names(unknown)}"
+        return undecided(title, f"{missing[0].upper()}{missing[1:]}.", supporting)
+    return Claim(
+        title, Verdict.HOLDS, f"No check is suspicious for any of {len(supporting)} models.", tuple(supporting)
+    )
+
+
+def gradient_attacks_beat_noise(results: Results) -> Claim:
+    """Check for gradient masking: PGD must flip within a shorter distance than noise, and no fewer images than FGSM."""
+    title = "Gradient attacks are stronger than random noise"
+    supporting: list[str] = []
+    opposing: list[str] = []
+    unreached: list[str] = []
+    for model in dig(results, "models") or {}:
+        entry = dig(results, "models", model, "critical_l2")
+        noise, pgd = centre(dig(entry, "gaussian", "median")), centre(dig(entry, "pgd", "median"))
+        spared, spared_once = centre(dig(entry, "pgd", "censored")), centre(dig(entry, "fgsm", "censored"))
+        if spared is not None and spared_once is not None and spared > spared_once + 0.02:
+            shares = f"PGD spares {percent_text(spared)}, FGSM {percent_text(spared_once)}"
+            opposing.append(f"{display_name(model)}: {shares}")
+        elif noise is None or pgd is None:
+            continue
+        elif math.isinf(pgd):
+            # PGD's range of ε ends at shorter perturbations than that of the noise: not reached is not masked.
+            unreached.append(model)
+        else:
+            line = f"{display_name(model)}: PGD {number_text(pgd)}, noise {number_text(noise)}"
+            (opposing if pgd >= noise else supporting).append(line)
+    if opposing:
+        said = f"A gradient attack does worse than a weaker one on {'; '.join(opposing)}"
+        return Claim(
+            title, Verdict.FAILS, f"{said}: robustness to it proves nothing there.", tuple(supporting), tuple(opposing)
+        )
+    if unreached:
+        said = f"PGD's range of ε ends before half of the images flip for {names(unreached)}"
+        return undecided(
+            title, f"{said}; for {len(supporting)} other models the median is shorter under PGD.", supporting
+        )
+    if not supporting:
+        return undecided(title, "No model has medians under both Gaussian noise and PGD.")
+    said = f"For all {len(supporting)} models the median critical L₂ distance is shorter under PGD than under noise"
+    return Claim(title, Verdict.HOLDS, f"{said}, and PGD spares no more images than FGSM.", tuple(supporting))
+
+
+def bounds_are_consistent(results: Results) -> Claim:
+    """Evidence: no image may have an adversarial perturbation shorter than its certified distance."""
+    title = "Certified distances lie below those that attacks find"
+    supporting: list[str] = []
+    opposing: list[str] = []
+    for model in dig(results, "models") or {}:
+        violations = present(dig(results, "models", model, "certified_l2", "violations"))
+        gap = centre(dig(results, "models", model, "certified_l2", "gap"))
+        if violations:
+            told = f"{display_name(model)}: {int(sum(violations))} images violate their bound"
+            told += f", attack / certificate {number_text(gap)}" if gap is not None else ""
+            (opposing if sum(violations) else supporting).append(told)
+    if opposing:
+        return Claim(title, Verdict.FAILS, f"{'; '.join(opposing)}.", tuple(supporting), tuple(opposing))
+    if not supporting:
+        return undecided(title, "Certified distances are not available.")
+    gaps = [
+        gap
+        for model in dig(results, "models") or {}
+        if (gap := centre(dig(results, "models", model, "certified_l2", "gap"))) is not None
+    ]
+    spread = f"; attacks reach {number_text(min(gaps))} to {number_text(max(gaps))} times as far" if gaps else ""
+    said = f"No image violates its bound in any of {len(supporting)} models{spread}."
+    return Claim(title, Verdict.HOLDS, said, tuple(supporting))
+
+
+def learning_beats_its_start(results: Results) -> Claim:
+    """Check: Krotov–Hopfield learning must give more robustness than the same layer before that learning."""
+    title = "Krotov–Hopfield learning makes the network more robust than the images that it started from"
+    found = {
+        attack_name(attack): one for attack in ATTACKS if (one := robuster(results, attack, "kh", START)) is not None
+    }
+    if not found:
+        return undecided(title, f"The critical distances of {names(['kh', START])} are needed.")
+    lines = {name: f"{name}: {one.text}" for name, one in found.items()}
+    better = [name for name, one in found.items() if one.outcome > 0 and not one.close]
+    supporting = tuple(lines[name] for name in better)
+    opposing = tuple(lines[name] for name in found if name not in better)
+    said = "; ".join(f"{name}: {one.short}" for name, one in found.items())
+    if not opposing:
+        return Claim(title, Verdict.HOLDS, f"{said}.", supporting)
+    if not better and all(one.close or one.outcome < 0 for one in found.values()):
+        return Claim(title, Verdict.FAILS, f"{said}: learning adds less than 10 %.", (), opposing)
+    return undecided(title, f"{said}.", supporting, opposing)

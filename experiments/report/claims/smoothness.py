@@ -1,0 +1,234 @@
+"""Claims about smoothness: of representations and decision boundaries, and what of it goes with robustness."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import scipy.stats
+
+from experiments.report.claims.comparing import (
+    Difference,
+    Measured,
+    Results,
+    compare,
+    controls_of,
+    measured,
+    standing,
+)
+from experiments.report.claims.judging import judge
+from experiments.report.claims.robustness import RIVALS
+from experiments.report.claims.spectra import is_power_law, spectrum_text
+from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
+from experiments.report.numbers import centre, dig, p_text, present, signed_text
+from experiments.settings import ATTACKS
+from jax_bioadv.figures import attack_name, display_name, measure_name, ordered_attacks
+
+LARGER_IS_SMOOTHER = ("margin_over_gradient",)
+NO_SMOOTHNESS = ("alpha_images", "alpha_noise", "test_accuracy")
+FEWEST_MODELS = 5
+"""A rank correlation over fewer models tells nothing."""
+
+
+def jacobian_norm(results: Results, model: str) -> Measured:
+    """The mean norm of the Jacobian of the hidden activation, per seed."""
+    return Measured(present(dig(results, "models", model, "jacobian_norm", "activation")))
+
+
+def smoother(results: Results) -> Claim:
+    """Paper: the Krotov–Hopfield representation is smoother, by the norm of its Jacobian."""
+    title = "The Krotov–Hopfield representation is smoother than every other"
+    ours = jacobian_norm(results, "kh")
+    if not ours.seeds:
+        return undecided(title, "The norm of the Krotov–Hopfield network's Jacobian is not available.")
+
+    def difference(other: str) -> Difference | None:
+        return compare(ours, jacobian_norm(results, other), smaller_is_better=True)
+
+    rivals, controls = standing(RIVALS, difference), standing(controls_of(results), difference, lenient=True)
+    claim = judge(title, rivals, controls, "mean ‖∂a/∂x‖ over test images")
+    supporting, opposing = list(claim.supporting), list(claim.opposing)
+    for measure in dig(results, "models", "kh", "smoothness") or {}:
+        one, other = (measured(dig(results, "models", m, "smoothness"), measure) for m in ("kh", "bp"))
+        found = compare(one, other, smaller_is_better=measure not in LARGER_IS_SMOOTHER)
+        if found is not None and measure != "jacobian_frobenius":
+            line = f"{measure_name(measure)}, against backprop: {found.text}"
+            (supporting if found.outcome > 0 else opposing).append(line)
+    return claim._replace(supporting=tuple(supporting), opposing=tuple(opposing))
+
+
+def regularizers_smooth_without_power_law(results: Results) -> Claim:
+    """Paper: weight decay and the Jacobian penalty give smoothness, but no power law."""
+    title = "Weight and Jacobian regularization make the layer smooth without giving it a power law"
+    supporting: list[str] = []
+    opposing: list[str] = []
+    missing: list[str] = []
+    unsettled: list[str] = []
+    for model in ("l2", "jacobian"):
+        found = compare(jacobian_norm(results, model), jacobian_norm(results, "bp"), smaller_is_better=True)
+        if found is None:
+            missing.append(f"the Jacobian norms of {names([model])} and backprop")
+        elif found.outcome == 0:
+            unsettled.append(f"{names([model])} is not told apart from backprop in smoothness")
+        else:
+            words = f"{names([model])}: mean ‖∂a/∂x‖ {found.text} without regularization"
+            (supporting if found.outcome > 0 else opposing).append(words)
+        for kind, inputs in (("images", "on images"), ("noise", "on noise")):
+            law = is_power_law(results, model, kind)
+            entry = dig(results, "models", model, "spectrum", kind)
+            if law is None:
+                missing.append(f"one verdict on the spectrum of {names([model])} {inputs}")
+            else:
+                (opposing if law else supporting).append(f"{names([model])} {inputs}: {spectrum_text(entry)}")
+    if opposing:
+        said = "; ".join(opposing)
+        return Claim(title, Verdict.CONTRADICTS, f"Against it: {said}.", tuple(supporting), tuple(opposing))
+    if missing or unsettled:
+        said = "; ".join([*unsettled, *([f"not available: {', '.join(missing)}"] if missing else [])])
+        return undecided(title, f"{said[0].upper()}{said[1:]}.", supporting)
+    return Claim(title, Verdict.AGREES, f"{'; '.join(supporting)}.", tuple(supporting))
+
+
+def smoother_boundaries(results: Results) -> Claim:
+    """Paper: the Krotov–Hopfield network's decision boundaries are smoother."""
+    title = "The Krotov–Hopfield network's decision boundaries are smoother than every other"
+    radii = sorted(dig(results, "models", "kh", "boundaries") or {}, key=_radius)
+    if not radii:
+        return undecided(title, "The boundaries' lengths on planes through test images are not available.")
+
+    def compared(other: str, radius: str, what: str) -> Difference | None:
+        ours, theirs = (measured(dig(results, "models", m, "boundaries", radius), what) for m in ("kh", other))
+        return compare(ours, theirs, smaller_is_better=True)
+
+    def nearest(other: str) -> Difference | None:
+        return compared(other, radii[0], "length")
+
+    rivals, controls = standing(RIVALS, nearest), standing(controls_of(results), nearest, lenient=True)
+    claim = judge(title, rivals, controls, f"boundary length per plane of {radii[0].replace('_', ' ')}")
+    supporting, opposing = list(claim.supporting), list(claim.opposing)
+    for radius in radii:
+        for what in ("length", "curvature"):
+            found = compared("bp", radius, what)
+            if found is not None and (radius, what) != (radii[0], "length"):
+                line = f"{what} at {radius.replace('_', ' ')}, against backprop: {found.text}"
+                (supporting if found.outcome > 0 else opposing).append(line)
+    return claim._replace(supporting=tuple(supporting), opposing=tuple(opposing))
+
+
+def _radius(name: str) -> tuple[int, str]:
+    """``radius_4`` before ``radius_20``."""
+    return len(name), name
+
+
+def _expected(measure: str) -> int:
+    return 1 if measure in LARGER_IS_SMOOTHER else -1
+
+
+def _told(one: Mapping[str, Any]) -> str:
+    text = f"ρ = {signed_text(one['spearman'])}"
+    ends = dig(one, "interval")
+    text += f" [{signed_text(ends[0])}, {signed_text(ends[1])}]" if ends and None not in ends else ""
+    return text + (f", p {p_text(dig(one, 'p_corrected'))}" if dig(one, "p_corrected") is not None else "")
+
+
+def smoothness_goes_with_robustness(results: Results) -> Claim:
+    """The paper's question: are smoother representations more robust, over all models and seeds?"""
+    title = "The smoother a representation, the more robust it is"
+    entries = [one for one in dig(results, "correlations") or [] if dig(one, "spearman") is not None]
+    entries = [one for one in entries if dig(one, "measure") not in NO_SMOOTHNESS]
+    if not entries:
+        return _over_models(results, title)
+    supporting: list[str] = []
+    opposing: list[str] = []
+    right: dict[str, dict[str, int]] = {}
+    for one in entries:
+        p = dig(one, "p_corrected")
+        sign = int(np.sign(one["spearman"])) * _expected(one["measure"]) * (p is not None and p < 0.05)
+        right.setdefault(one["measure"], {})[one["attack"]] = sign
+        line = f"{measure_name(one['measure'])}, {attack_name(one['attack'])}: {_told(one)}"
+        (supporting if sign > 0 else opposing).append(line)
+    best = max(entries, key=lambda one: one["spearman"] * _expected(one["measure"]))
+    said = f"The best predictor is {measure_name(best['measure'])} ({_told(best)}, {attack_name(best['attack'])})"
+    evidence = (tuple(supporting), tuple(opposing))
+    own = right.get("jacobian_frobenius", {})
+    if not own:
+        return undecided(title, f"{said}; the mean ‖∂a/∂x‖, the paper's own measure, is not available.", *evidence)
+    kept, total = sum(sign > 0 for sign in own.values()), len(own)
+    said += f"; the paper's own, mean ‖∂a/∂x‖, goes with robustness under {kept} of {total} attacks"
+    if min(own.values()) < 0:
+        return Claim(title, Verdict.FAILS, f"{said}, and against it under others.", *evidence)
+    if kept < total:
+        return undecided(title, f"{said}.", *evidence)
+    return Claim(title, Verdict.HOLDS, f"{said}.", *evidence)
+
+
+def _over_models(results: Results, title: str) -> Claim:
+    """Without correlations over members: the rank correlation over models, attack by attack."""
+    found = {}
+    for attack in ordered_attacks(ATTACKS):
+        pairs = [
+            (norm, distance)
+            for model in dig(results, "models") or {}
+            if (norm := centre(jacobian_norm(results, model).seeds)) is not None
+            and (distance := centre(dig(results, "models", model, "critical_l2", attack, "median"))) is not None
+        ]
+        rows = np.asarray(pairs, dtype=np.float64).reshape(-1, 2)
+        if len(rows) >= FEWEST_MODELS and all(len(set(column)) > 1 for column in rows.T):
+            found[attack_name(attack)] = float(scipy.stats.spearmanr(*rows.T).statistic)
+    if not found:
+        return undecided(title, f"It takes {FEWEST_MODELS} models with different Jacobian norms and distances.")
+    told = [f"{name}: ρ = {signed_text(value)} of mean ‖∂a/∂x‖ with the distance" for name, value in found.items()]
+    supporting = tuple(text for text, value in zip(told, found.values(), strict=True) if value <= -0.9)
+    opposing = tuple(text for text in told if text not in supporting)
+    said = "; ".join(told)
+    if not opposing:
+        return Claim(title, Verdict.HOLDS, f"{said}.", supporting)
+    if max(found.values()) >= 0:
+        return Claim(title, Verdict.FAILS, f"{said}.", supporting, opposing)
+    return undecided(title, f"{said}.", supporting, opposing)
+
+
+def exponents_and_boundaries(results: Results) -> Claim:
+    """Open question of the paper: does the geometry of the decision boundary follow the spectrum?"""
+    title = "The steeper the spectrum on images, the shorter the decision boundary"
+    models = dig(results, "models") or {}
+    radii = sorted({radius for model in models for radius in dig(models, model, "boundaries") or {}}, key=_radius)
+    told, correlations = [], []
+    for radius in radii:
+        rows = [
+            (alpha, length)
+            for model in models
+            if (alpha := centre(dig(models, model, "spectrum", "images", "alpha"))) is not None
+            and (length := centre(dig(models, model, "boundaries", radius, "length"))) is not None
+        ]
+        columns = np.asarray(rows, dtype=np.float64).reshape(-1, 2).T
+        if columns.shape[1] < FEWEST_MODELS or any(len(set(column)) < 2 for column in columns):
+            continue
+        rank = scipy.stats.spearmanr(*columns)
+        correlations.append((float(rank.statistic), float(rank.pvalue)))
+        text = f"{radius.replace('_', ' ')}: ρ = {signed_text(float(rank.statistic))}, p {p_text(float(rank.pvalue))}"
+        told.append(f"{text} over {columns.shape[1]} models")
+    if not told:
+        return undecided(title, f"It takes {FEWEST_MODELS} models with exponents and boundary lengths.")
+    said = "; ".join(told)
+    if all(rho < 0 and p < 0.05 for rho, p in correlations):
+        return Claim(title, Verdict.HOLDS, f"Rank correlation of α with the length, {said}.", tuple(told))
+    if any(rho > 0 and p < 0.05 for rho, p in correlations):
+        return Claim(title, Verdict.FAILS, f"Rank correlation of α with the length, {said}.", (), tuple(told))
+    return undecided(title, f"Rank correlation of α with the length, {said}.", (), told)
+
+
+def jacobian_regularizer_smooths(results: Results) -> Claim:
+    """Check: the Jacobian penalty must lower the Jacobian norm below that of plain backpropagation."""
+    title = "The Jacobian penalty makes the layer smoother than plain backprop"
+    found = compare(jacobian_norm(results, "jacobian"), jacobian_norm(results, "bp"), smaller_is_better=True)
+    if found is None:
+        return undecided(
+            title, f"The Jacobian norms of {display_name('jacobian')} and {display_name('bp')} are needed."
+        )
+    text = f"mean ‖∂a/∂x‖ over test images {found.text} without the penalty"
+    sentence = f"{text[0].upper()}{text[1:]}."
+    if found.outcome == 0:
+        return undecided(title, f"{sentence[:-1]}: not told apart.", (), (text,))
+    if found.outcome > 0:
+        return Claim(title, Verdict.HOLDS, sentence, (text,))
+    return Claim(title, Verdict.FAILS, sentence, (), (text,))

@@ -1,0 +1,68 @@
+"""How much of a power law each spectrum is: tables of the fit's diagnostics, on images and on white noise."""
+
+from typing import Any
+
+from experiments.report.claims import Results
+from experiments.report.claims.spectra import INPUTS
+from experiments.report.numbers import NOT_AVAILABLE, centre, dig, number_text, summary_text
+from experiments.report.page import Html, paragraph, table
+from experiments.report.tables import models_of, titled
+from jax_bioadv.figures import display_name
+
+WORDS = (
+    "Verdict of the diagnostics of log λ against log n in the fit's window; curvature is the second derivative, 0 for "
+    "a power law. ΔBIC: above 0 the data prefer the alternative, an exponential or a power law broken at n. Held out: "
+    "directions from training images, variances along them on test images. Weighted: regression with weights 1/n."
+)
+HEAD = [
+    "", "verdict", "α", "r²", "curvature", "α over windows", "largest deviation", "ΔBIC exponential", "ΔBIC broken",
+    "broken at n", "α held out", "verdict held out", "α weighted",
+]  # fmt: skip
+
+
+def _verdicts(entry: Any) -> str:
+    return " or ".join(sorted({str(v) for v in dig(entry, "verdict") or [] if v is not None})) or NOT_AVAILABLE
+
+
+def _range(pairs: Any) -> str:
+    ends = [pair for pair in pairs or [] if pair is not None and None not in pair]
+    if not ends:
+        return NOT_AVAILABLE
+    return f"{number_text(min(low for low, _ in ends))} to {number_text(max(high for _, high in ends))}"
+
+
+def _alpha(entry: Any) -> str:
+    return summary_text(dig(entry, "alpha"), 3, centre(dig(entry, "stderr")))
+
+
+def diagnostics_table(results: Results, kind: str) -> Html:
+    """One row per model and baseline whose spectrum on this kind of input was examined."""
+    title, rows = f"Is it a power law? Spectra on {INPUTS.get(kind, kind)}", []
+    for name, entry in {**(dig(results, "baselines") or {}), **models_of(results)}.items():
+        spectrum = dig(entry, "spectrum", kind)
+        if dig(spectrum, "verdict") is None:
+            continue
+        held_out, weighted = (dig(entry, "spectrum", f"{kind}_{what}") for what in ("held_out", "weighted"))
+        rows.append(
+            [
+                display_name(name),
+                _verdicts(spectrum),
+                _alpha(spectrum),
+                summary_text(dig(spectrum, "r2"), 4),
+                summary_text(dig(spectrum, "curvature"), 2, centre(dig(spectrum, "curvature_stderr"))),
+                _range(dig(spectrum, "alpha_range")),
+                summary_text(dig(spectrum, "max_deviation"), 2),
+                summary_text(dig(spectrum, "exponential_delta_bic")),
+                summary_text(dig(spectrum, "broken_delta_bic")),
+                summary_text(dig(spectrum, "break_at")),
+                _alpha(held_out),
+                _verdicts(held_out),
+                _alpha(weighted),
+            ]
+        )
+    return titled(title, table(HEAD, rows) if rows else paragraph("Not available in this run."))
+
+
+def diagnostics_tables(results: Results) -> list[Html]:
+    """On images and on white noise, with what the columns mean."""
+    return [*(diagnostics_table(results, kind) for kind in INPUTS), paragraph(WORDS)]

@@ -1,0 +1,211 @@
+"""The tables of evidence: comparisons, threat models, masked gradients, bounds, smoothness and boundaries."""
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from experiments.report.claims import Results
+from experiments.report.numbers import (
+    NOT_AVAILABLE,
+    centre,
+    dig,
+    interval_text,
+    number_text,
+    p_text,
+    percent_text,
+    signed_text,
+    summary_text,
+)
+from experiments.report.page import Html, paragraph, table
+from experiments.report.tables import models_of, titled
+from jax_bioadv.figures import (
+    MODEL_NAMES,
+    THREAT_NAMES,
+    attack_name,
+    display_name,
+    measure_name,
+    ordered_attacks,
+    threat_name,
+)
+
+BOUNDS = {"lipschitz": "certified: Lipschitz", "relaxation": "certified: relaxation", "upper": "found by an attack"}
+
+
+def _absent(title: str) -> Html:
+    return titled(title, paragraph("Not available in this run."))
+
+
+def _seen(models: Mapping[str, Any], *path: str) -> list[str]:
+    """The keys below a path that any of the models has, in the order in which they come."""
+    return list(dict.fromkeys(key for model in models.values() for key in dig(model, *path) or {}))
+
+
+def _compared(pair: Mapping[str, Any] | None, sign: float) -> list[str]:
+    if pair is None or dig(pair, "log_ratio") is None:
+        return [NOT_AVAILABLE, "", ""]
+    ratio, ends = number_text(math.exp(sign * pair["log_ratio"])), dig(pair, "log_ratio_interval")
+    if ends is not None and None not in ends:
+        low, high = sorted(math.exp(sign * end) for end in ends)
+        ratio += f" [{number_text(low)}, {number_text(high)}]"
+    share = dig(pair, "superiority")
+    farther = percent_text(None if share is None else share if sign > 0 else 1 - share)
+    return [ratio, farther, p_text(dig(pair, "p_corrected")).removeprefix("= ")]
+
+
+def comparisons_table(results: Results, title: str, pairs: Iterable[tuple[str, str]]) -> Html:
+    """Ratio of critical distances, share of images on which the first is farther, corrected p, for each attack."""
+    found = {
+        (dig(pair, "attack"), dig(pair, "first"), dig(pair, "second")): pair
+        for pair in dig(results, "comparisons") or []
+    }
+    attacks = ordered_attacks(str(attack) for attack, _, _ in found)
+    rows = []
+    for first, second in pairs:
+        row = [f"{display_name(first)} / {display_name(second)}"]
+        for attack in attacks:
+            forth, back = found.get((attack, first, second)), found.get((attack, second, first))
+            row += _compared(back, -1.0) if forth is None else _compared(forth, 1.0)
+        if any(cell not in (NOT_AVAILABLE, "") for cell in row[1:]):
+            rows.append(row)
+    if not rows:
+        return _absent(title)
+    groups = [("", 1), *((attack_name(attack), 3) for attack in attacks)]
+    return titled(title, table(["critical distances"] + ["ratio", "farther on", "p"] * len(attacks), rows, groups))
+
+
+def comparison_tables(results: Results) -> list[Html]:
+    """The five models with each other, and the Krotov–Hopfield network with the controls."""
+    controls = [model for model in models_of(results) if model not in MODEL_NAMES]
+    words = (
+        "Ratio of critical distances, paired over images, averaged over seeds, with its 95 % interval; the share of "
+        "images on which the first is farther than the second (50 %: no difference); p after Holm's correction for all "
+        "pairs of the attack."
+    )
+    return [
+        comparisons_table(results, "The five models compared", itertools.combinations(MODEL_NAMES, 2)),
+        comparisons_table(results, "Krotov–Hopfield compared with the controls", [("kh", model) for model in controls]),
+        paragraph(words),
+    ]
+
+
+def threat_table(results: Results, threat: str) -> Html:
+    """Robust accuracy of each model under one threat model, attack by attack and in the worst case."""
+    entries = {
+        model: entry for model, row in models_of(results).items() if (entry := dig(row, "robust_accuracy", threat))
+    }
+    attacks = ordered_attacks(_seen(entries, "attacks"))
+    rows = [
+        [
+            display_name(model),
+            interval_text(dig(entry, "worst_case"), dig(entry, "worst_case_interval")),
+            summary_text(dig(entry, "clean")),
+            *(summary_text(dig(entry, "attacks", attack)) for attack in attacks),
+        ]
+        for model, entry in entries.items()
+    ]
+    first: Mapping[str, Any] = next(iter(entries.values()), {})
+    images = number_text(centre(dig(first, "images")))
+    epsilon = dig(first, "epsilon")
+    strength = f"ε = {NOT_AVAILABLE if epsilon is None else f'{epsilon:.3g}'}, {images} images"
+    head = ["", "worst case", "no attack", *(attack_name(attack) for attack in attacks)]
+    return titled(f"Robust accuracy: {threat_name(threat)}, {strength}", table(head, rows))
+
+
+def threat_tables(results: Results) -> list[Html]:
+    """A table for each threat model."""
+    present = _seen(models_of(results), "robust_accuracy")
+    threats = [name for name in THREAT_NAMES if name in present] + sorted(set(present) - set(THREAT_NAMES))
+    return [threat_table(results, threat) for threat in threats] or [_absent("Robust accuracy")]
+
+
+def _flagged(entry: Any) -> str:
+    text = summary_text(dig(entry, "value"))
+    return f"{text} ⚠" if any(flag for flag in dig(entry, "suspect") or [] if flag is not None) else text
+
+
+def masking_table(results: Results) -> Html:
+    """The checks for masked gradients, with their numbers and the verdict."""
+    title, models = "Signs of masked gradients", models_of(results)
+    checks = [check for check in _seen(models, "masking") if check != "verdict"]
+    if not checks:
+        return _absent(title)
+    rows = [
+        [
+            display_name(name),
+            "; ".join(sorted({v.replace("_", " ") for v in dig(model, "masking", "verdict") or [] if v is not None}))
+            or NOT_AVAILABLE,
+            *(_flagged(dig(model, "masking", check)) for check in checks),
+        ]
+        for name, model in models.items()
+    ]
+    return titled(title, table(["", "verdict", *(check.replace("_", " ") for check in checks)], rows))
+
+
+def bounds_table(results: Results) -> Html:
+    """Median certified distances, the shortest that attacks found, their ratio, and violations."""
+    title, models = "Bounds on the L₂ distance to the nearest adversarial image (medians)", models_of(results)
+    bounds = [bound for bound in BOUNDS if bound in _seen(models, "certified_l2")]
+    if not bounds:
+        return _absent(title)
+    rows = []
+    for name, model in models.items():
+        entry = dig(model, "certified_l2")
+        medians = [interval_text(dig(entry, bound, "median"), dig(entry, bound, "median_interval")) for bound in bounds]
+        rows.append(
+            [display_name(name), *medians, summary_text(dig(entry, "gap")), summary_text(dig(entry, "violations"))]
+        )
+    head = ["", *(BOUNDS[bound] for bound in bounds), "attack / certificate", "images that violate it"]
+    return titled(title, table(head, rows))
+
+
+def smoothness_table(results: Results) -> Html:
+    """Every measure of smoothness."""
+    title, models = "Measures of smoothness", models_of(results)
+    measures = _seen(models, "smoothness")
+    if not measures:
+        return _absent(title)
+    rows = [
+        [display_name(name), *(summary_text(dig(model, "smoothness", measure)) for measure in measures)]
+        for name, model in models.items()
+    ]
+    return titled(title, table(["", *(measure_name(measure) for measure in measures)], rows))
+
+
+def correlations_table(results: Results) -> Html:
+    """Spearman's rank correlation of each measure with the critical distances, over models and seeds."""
+    title = "What goes with robustness: Spearman's ρ over models and seeds"
+    entries: Sequence[Mapping[str, Any]] = dig(results, "correlations") or []
+    found = {(str(dig(one, "measure")), str(dig(one, "attack"))): one for one in entries}
+    if not found:
+        return _absent(title)
+    attacks = ordered_attacks(attack for _, attack in found)
+    rows = []
+    for measure in dict.fromkeys(measure for measure, _ in found):
+        row = [measure_name(measure)]
+        for attack in attacks:
+            one = found.get((measure, attack), {})
+            rho, ends = dig(one, "spearman"), dig(one, "interval")
+            text = NOT_AVAILABLE if rho is None else signed_text(rho)
+            if ends is not None and None not in ends:
+                text += f" [{signed_text(ends[0])}, {signed_text(ends[1])}]"
+            row += [text, p_text(dig(one, "p_corrected")).removeprefix("= ")]
+        rows.append(row)
+    groups = [("", 1), *((attack_name(attack), 2) for attack in attacks)]
+    return titled(title, table([""] + ["ρ", "p"] * len(attacks), rows, groups))
+
+
+def boundaries_table(results: Results) -> Html:
+    """Length and curvature of decision boundaries on planes through test images."""
+    title, models = "Decision boundaries on random planes through test images", models_of(results)
+    radii = sorted(_seen(models, "boundaries"), key=lambda name: (len(name), name))
+    if not radii:
+        return _absent(title)
+    columns = ("length", "curvature", "regions", "flips")
+    rows = [
+        [display_name(name), *(summary_text(dig(model, "boundaries", r, column)) for r in radii for column in columns)]
+        for name, model in models.items()
+    ]
+    groups = [("", 1), *((radius.replace("_", " "), len(columns)) for radius in radii)]
+    head = [""] + ["length", "curvature", "regions", "planes with a boundary"] * len(radii)
+    return titled(title, table(head, rows, groups))

@@ -1,0 +1,92 @@
+"""The tables of measured numbers: accuracy and smoothness, spectra, critical distances."""
+
+from typing import Any
+
+from experiments.report.claims import Results
+from experiments.report.numbers import NOT_AVAILABLE, centre, dig, interval_text, percent_text, summary_text
+from experiments.report.page import Html, paragraph, safe, table
+from jax_bioadv.figures import attack_name, display_name, ordered_attacks, ordered_models
+
+NORMS = {"critical_l2": "L₂", "critical_linf": "L∞"}
+
+
+def models_of(results: Results) -> dict[str, Any]:
+    """The models of a run, in the paper's order."""
+    models = dig(results, "models") or {}
+    return {model: models[model] for model in ordered_models(models)}
+
+
+def titled(title: str, body: Html) -> Html:
+    """A table under its heading."""
+    return Html(f"<h3>{safe(title)}</h3>{body}")
+
+
+def _converged(flags: Any) -> str:
+    if flags is None:
+        return NOT_AVAILABLE
+    entries = [flag for flag in (flags if isinstance(flags, list) else [flags]) if flag is not None]
+    return f"{sum(map(bool, entries))} of {len(entries)}" if entries else NOT_AVAILABLE
+
+
+def accuracy_table(results: Results) -> Html:
+    """Accuracy, convergence, pruning and smoothness of each model."""
+    head = [
+        "model", "test accuracy", "images attacked", "converged seeds", "pruned units", "‖∂a/∂x‖ activation",
+        "‖∂h/∂x‖ pre-activation",
+    ]  # fmt: skip
+    rows = [
+        [
+            display_name(name),
+            interval_text(dig(model, "test_accuracy"), dig(model, "test_accuracy_interval")),
+            summary_text(dig(model, "n_attacked"), 4),
+            _converged(dig(model, "converged")),
+            summary_text(dig(model, "pruned_units")),
+            summary_text(dig(model, "jacobian_norm", "activation")),
+            summary_text(dig(model, "jacobian_norm", "preactivation")),
+        ]
+        for name, model in models_of(results).items()
+    ]
+    return titled("Accuracy and smoothness", table(head, rows))
+
+
+def windows_text(windows: Any) -> str:
+    """The windows of n that fits used."""
+    distinct = sorted({f"{pair[0]}–{pair[1]}" for pair in windows or [] if pair is not None})
+    return ", ".join(distinct) or NOT_AVAILABLE
+
+
+def spectra_table(results: Results) -> Html:
+    """Exponents, straightness and windows, on images and on noise, of models and baselines."""
+    kinds, rows = ("images", "noise"), []
+    for name, entry in {**(dig(results, "baselines") or {}), **models_of(results)}.items():
+        row = [display_name(name)]
+        for kind in kinds:
+            spectrum = dig(entry, "spectrum", kind)
+            row += [
+                summary_text(dig(spectrum, "alpha"), 3, centre(dig(spectrum, "stderr"))),
+                summary_text(dig(spectrum, "r2"), 4),
+                windows_text(dig(spectrum, "window")),
+            ]
+        rows.append(row)
+    groups = [("", 1), ("on test images", 3), ("on white noise", 3)]
+    return titled("Covariance spectra", table([""] + ["α", "r²", "window of n"] * 2, rows, groups))
+
+
+def critical_table(results: Results, norm: str) -> Html:
+    """Median critical distances in one norm and the share of images never flipped, per attack."""
+    models = models_of(results)
+    attacks = ordered_attacks(attack for model in models.values() for attack in dig(model, norm) or {})
+    title = f"Median critical distance, {NORMS.get(norm, norm)}"
+    if not attacks:
+        return titled(title, paragraph("Not available in this run."))
+    rows = []
+    for name, model in models.items():
+        row = [display_name(name)]
+        for attack in attacks:
+            entry = dig(model, norm, attack)
+            median = interval_text(dig(entry, "median"), dig(entry, "median_interval"))
+            row += [median, percent_text(centre(dig(entry, "censored")))]
+        rows.append(row)
+    groups = [("", 1), *((attack_name(attack), 2) for attack in attacks)]
+    head = [""] + ["median", "never flipped"] * len(attacks)
+    return titled(title, table(head, rows, groups))

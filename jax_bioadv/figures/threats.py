@@ -1,0 +1,130 @@
+"""Figure 6: robust accuracy under each threat model, attack by attack, and in the worst case of all attacks.
+
+An image counts as robust in the worst case if no attack of the battery changes its class within ε; the share is taken
+of all images, those misclassified from the start among them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import PercentFormatter
+
+from jax_bioadv.figures.seeds import over_seeds, require
+from jax_bioadv.figures.style import (
+    CROWD,
+    GREY,
+    INK,
+    THREAT_NAMES,
+    ModelStyle,
+    attack_name,
+    display_name,
+    in_shared_style,
+    letter,
+    model_styles,
+    new_figure,
+    ordered_attacks,
+    ordered_models,
+    settle,
+    threat_name,
+)
+
+ATTACK_MARKERS = "osD^v<>PX*"
+
+
+def _epsilon_text(entry: Mapping[str, Any]) -> str:
+    epsilon = entry.get("epsilon")
+    if epsilon is None:
+        return ""
+    in_levels = 255 * float(epsilon)
+    if entry.get("space") == "raw" and entry.get("norm") == "linf" and abs(in_levels - round(in_levels)) < 1e-6:
+        return f", ε = {round(in_levels)}/255"
+    return f", ε = {float(epsilon):.3g}"
+
+
+def _draw(
+    panel: Axes,
+    entries: Mapping[str, Mapping[str, Any]],
+    styles: Mapping[str, ModelStyle],
+    attacks: list[str],
+    markers: Mapping[str, str],
+) -> None:
+    for place, (model, style) in enumerate(styles.items()):
+        entry = entries.get(model, {})
+        worst, clean = over_seeds(entry, "worst_case"), over_seeds(entry, "clean")
+        if worst is not None:
+            mean, low, high = worst
+            panel.bar([place], [mean], width=0.72, color=style.color, alpha=0.55, linewidth=0)
+            below, above = [max(mean - max(low, 0.0), 0.0)], [max(min(high, 1.0) - mean, 0.0)]
+            panel.errorbar([place], [mean], yerr=[below, above], color=INK, capsize=4, linewidth=1.6)
+        if clean is not None:
+            panel.plot([place - 0.36, place + 0.36], [clean[0]] * 2, color=style.color, linewidth=2.4)
+        for number, attack in enumerate(attacks):
+            found = over_seeds(entry, "attacks", attack)
+            if found is not None:
+                shift = 0.5 * ((number + 0.5) / len(attacks) - 0.5)
+                panel.plot(
+                    [place + shift], [found[0]], marker=markers[attack], markersize=5, color="white",
+                    markeredgecolor=INK, markeredgewidth=0.9, linestyle="",
+                )  # fmt: skip
+    crowded = len(styles) > CROWD
+    names = [display_name(model) for model in styles]
+    panel.set_xticks(range(len(names)), names, rotation=45 if crowded else 25, ha="right")
+    panel.set_xlim(-0.6, len(names) - 0.4)
+
+
+@in_shared_style
+def threat_figure(models: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Figure 6: a panel for each threat model; bars are the worst case, points the single attacks.
+
+    Bars are means over seeds with their 95 % interval, or for one seed the interval over images. A short line marks
+    the accuracy on the same images before any attack.
+
+    Args:
+        models: the map ``models`` of results.json; what is read is ``robust_accuracy``.
+
+    Raises:
+        ValueError: no model has a robust accuracy.
+    """
+    found = {model: entry["robust_accuracy"] for model, entry in models.items() if entry.get("robust_accuracy")}
+    require(found, "robust accuracy")
+    present = {threat for entry in found.values() for threat in entry}
+    threats = [threat for threat in THREAT_NAMES if threat in present] + sorted(present - set(THREAT_NAMES))
+    attacks = ordered_attacks(
+        attack for entry in found.values() for threat in entry.values() for attack in threat.get("attacks") or {}
+    )
+    markers = {attack: ATTACK_MARKERS[place % len(ATTACK_MARKERS)] for place, attack in enumerate(attacks)}
+    names = ordered_models(found)
+    styles = {model: model_styles(names)[model] for model in names}
+    columns = min(len(threats), 2)
+    rows = -(-len(threats) // columns)
+    figure = new_figure(1.4 + max(4.4, 0.52 * len(names)) * columns, 0.8 + 4.2 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True, sharex=len(threats) == rows * columns)
+    for panel in grid.ravel()[len(threats) :]:
+        panel.set_axis_off()
+    panels = list(grid.ravel()[: len(threats)])
+    for panel, threat in zip(panels, threats, strict=True):
+        entries = {model: found[model][threat] for model in names if threat in found[model]}
+        _draw(panel, entries, styles, attacks, markers)
+        panel.set_title(threat_name(threat) + _epsilon_text(next(iter(entries.values()))), fontsize=13)
+        panel.set_ylim(0, None)
+        panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    for row in grid:
+        row[0].set_ylabel("robust accuracy")
+    settle(panels)
+    letter(panels)
+    handles: list[Any] = [
+        Patch(facecolor=GREY, alpha=0.55, label="worst case of all attacks"),
+        Line2D([], [], color=GREY, linewidth=2.4, label="no attack"),
+    ]
+    handles += [
+        Line2D(
+            [], [], linestyle="", marker=markers[attack], color="white", markeredgecolor=INK, label=attack_name(attack)
+        )
+        for attack in attacks
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 5), fontsize=11.5)
+    return figure

@@ -1,0 +1,163 @@
+"""The figures of evidence: comparisons, threat models, bounds, and smoothness against robustness."""
+
+import io
+import math
+
+import matplotlib
+import matplotlib.pyplot
+import numpy as np
+import pytest
+from evidence_cases import CONTROLS, PAPER, evidence
+
+from jax_bioadv import figures
+from jax_bioadv.analysis.boundaries import Landscape
+from jax_bioadv.figures.comparisons import ratios_to
+from jax_bioadv.figures.seeds import over_seeds
+from jax_bioadv.figures.smoothness import members, predictors
+
+
+def drawn(figure):
+    """Render as PNG (this is where Matplotlib would warn) and hand the figure back."""
+    figure.savefig(io.BytesIO(), format="png", dpi=20)
+    return figure
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+
+
+FIGURES = {
+    "comparisons": lambda results: figures.comparison_figure(results["comparisons"]),
+    "threats": lambda results: figures.threat_figure(results["models"]),
+    "bounds": lambda results: figures.bounds_figure(results["models"]),
+    "smoothness": lambda results: figures.smoothness_figure(results["models"], results["correlations"]),
+}
+
+
+@pytest.mark.parametrize(("seeds", "models"), [(1, ("kh", "bp")), (3, PAPER + CONTROLS)])
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_each_figure_names_every_model_and_leaves_no_trace(name, seeds, models):
+    before = dict(matplotlib.rcParams)
+    figure = drawn(FIGURES[name](evidence(seeds, models)))
+    assert dict(matplotlib.rcParams) == before
+    assert matplotlib.pyplot.get_fignums() == []
+    assert {figures.display_name(model) for model in models if model != "kh"} <= set(texts(figure))
+
+
+def emptied(entry):
+    if isinstance(entry, dict):
+        return {key: emptied(value) for key, value in entry.items()}
+    return [None] * len(entry) if isinstance(entry, list) else entry
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_a_model_whose_seeds_all_diverged_is_drawn_around(name):
+    results = evidence(2, ("kh", "bp", "l2"))
+    results["models"]["bp"] = emptied(results["models"]["bp"])
+    for pair in results["comparisons"]:
+        if "bp" in (pair["first"], pair["second"]):
+            pair |= {"log_ratio": None, "log_ratio_interval": None, "p": None, "p_corrected": None, "better": None}
+    drawn(FIGURES[name](results))
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+@pytest.mark.parametrize("empty", ["nothing", "no numbers"])
+def test_nothing_to_draw_is_refused(name, empty):
+    models = {} if empty == "nothing" else {"kh": {"test_accuracy": [0.5], "certified_l2": {}, "critical_l2": {}}}
+    with pytest.raises(ValueError, match=r"there is no .+ to draw"):
+        FIGURES[name]({"models": models, "comparisons": [], "correlations": []})
+
+
+def test_ratios_turn_with_the_pair():
+    pair = {"attack": "pgd", "first": "bp", "second": "kh", "log_ratio": -0.5, "log_ratio_interval": [-0.7, -0.2]}
+    ratio = ratios_to([pair], "kh")["pgd"]["bp"]
+    assert ratio.value == pytest.approx(math.exp(0.5))
+    assert ratio.interval == pytest.approx((math.exp(0.2), math.exp(0.7)))
+    assert not ratio.decided
+    assert ratios_to([pair], "l2") == {}
+
+
+def test_the_bar_is_the_worst_case():
+    results = evidence(1, ("kh",))
+    entry = results["models"]["kh"]["robust_accuracy"]
+    entry["raw_l2"] |= {"worst_case": [0.25], "worst_case_interval": [[0.2, 0.3]]}
+    figure = figures.threat_figure({"kh": {"robust_accuracy": {"raw_l2": entry["raw_l2"]}}})
+    assert [patch.get_height() for patch in figure.axes[0].patches] == [0.25]
+    assert "L₂, raw pixels, ε = 0.5" in texts(figure)
+
+
+def test_strengths_on_raw_pixels_are_told_in_levels():
+    assert "L∞, raw pixels, ε = 8/255" in texts(figures.threat_figure(evidence(1, ("kh",))["models"]))
+
+
+def test_what_is_not_known_lies_between_the_best_certificate_and_the_best_attack():
+    medians = {"lipschitz": 0.01, "relaxation": 0.03, "upper": 0.2}
+    entry = {bound: {"median": [value]} for bound, value in medians.items()}
+    figure = figures.bounds_figure({"kh": {"certified_l2": entry}})
+    spans = [line.get_xdata() for line in figure.axes[0].lines if line.get_linewidth() == 9]
+    np.testing.assert_array_equal(spans, [[0.03, 0.2]])
+
+
+def test_correlations_given_stand_in_the_panel():
+    results = evidence(2, PAPER)
+    told = texts(figures.smoothness_figure(results["models"], results["correlations"]))
+    assert "ρ = −0.80 [−0.92, −0.50], p = 0.002" in told
+
+
+def test_a_run_without_measures_of_smoothness_still_has_the_jacobian():
+    models = {m: {k: e[k] for k in ("jacobian_norm", "critical_l2")} for m, e in evidence(1)["models"].items()}
+    assert list(predictors(models)) == ["jacobian_frobenius"]
+    drawn(figures.smoothness_figure(models))
+
+
+def test_members_pair_seeds_and_skip_what_is_not_finite():
+    measure = {"kh": np.array([1.0, np.nan, 3.0]), "bp": np.array([np.nan])}
+    distance = {"kh": np.array([4.0, 5.0, np.inf]), "bp": np.array([1.0])}
+    pairs = members(measure, distance)
+    assert list(pairs) == ["kh"]
+    np.testing.assert_array_equal(pairs["kh"], [[1.0, 4.0]])
+
+
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [
+        ({"median": [2.0], "median_interval": [[1.0, 3.0]]}, (2.0, 1.0, 3.0)),
+        ({"median": [2.0]}, (2.0, 2.0, 2.0)),
+        ({"median": [None, 2.0]}, (2.0, 2.0, 2.0)),
+        ({"median": [np.inf, 2.0]}, (np.inf,) * 3),
+        ({"median": [None]}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_an_interval_is_over_images_for_one_seed(entry, found):
+    assert over_seeds(entry, "median") == found
+
+
+def test_an_interval_is_over_seeds_for_several():
+    # t(0.975, 2) · 0.1 / √3 = 0.2484
+    assert over_seeds({"median": [0.9, 1.0, 1.1]}, "median") == pytest.approx((1.0, 0.7516, 1.2484), abs=1e-4)
+
+
+def test_controls_are_thinner_than_the_papers_models_and_told_apart_by_marker():
+    styles = figures.model_styles(PAPER + CONTROLS)
+    assert min(styles[model].width for model in PAPER) > max(styles[model].width for model in CONTROLS)
+    assert len({style.marker for style in styles.values()}) == len(styles)
+    assert len({style.dashes for model, style in styles.items() if model in CONTROLS}) >= 7
+
+
+def test_fourteen_landscapes_stand_in_bands_and_keep_their_models():
+    coordinates = np.linspace(-4, 4, 5)
+    flat = Landscape(coordinates, np.ones((5, 5)), np.zeros((5, 5), int), np.full((5, 5), 0.5))
+    figure = drawn(figures.landscape_figure(dict.fromkeys(PAPER + CONTROLS, flat)))
+    titles = {text for text in texts(figure) if text in map(figures.display_name, PAPER + CONTROLS)}
+    assert len(titles) == 14
+    assert figure.get_size_inches()[0] < 26
+
+
+def test_every_name_of_a_control_is_spoken():
+    assert all("_" not in figures.display_name(model) for model in CONTROLS)
+    assert figures.display_name("bp_power") == "backprop, n = 4.5"
+    assert figures.attack_name("apgd_dlr") == "APGD-DLR"
+    assert figures.attack_name("new_attack") == "new attack"
+    assert figures.ordered_attacks(["zeta", "pgd", "square", "gaussian"]) == ["gaussian", "pgd", "square", "zeta"]
