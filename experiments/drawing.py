@@ -1,7 +1,7 @@
-"""The paper's figures from the outcomes of a run's tasks; a figure whose tasks are missing is left out and named."""
+"""The figures from the outcomes of a run's tasks; one whose tasks are missing is left out and named."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ def _curves(outcomes: Iterable[Outcome | None], kind: str) -> list[SpectrumCurve
     return [_curve(outcome, kind) if outcome is not None and outcome.arrays else None for outcome in outcomes]
 
 
-def draw_all(plan: Plan, ledger: Ledger, directory: Path) -> list[str]:
+def draw_all(plan: Plan, ledger: Ledger, results: Mapping[str, Any], directory: Path) -> list[str]:
     """Write every figure whose data are there as PNG and PDF, and return why others were left out."""
     drawing = Drawing(plan, ledger)
     makers = {
@@ -154,6 +154,10 @@ def draw_all(plan: Plan, ledger: Ledger, directory: Path) -> list[str]:
         "figure2": drawing.figure2,
         "figure3": drawing.figure3,
         "figure4": drawing.figure4,
+        "figure5": lambda: figures.comparison_figure(results["comparisons"]),
+        "figure6": lambda: figures.threat_figure(results["models"]),
+        "figure7": lambda: figures.bounds_figure(results["models"]),
+        "figure8": lambda: figures.smoothness_figure(results["models"], results["correlations"]),
         "figureA1": drawing.figure_a1,
         "figureA2": drawing.figure_a2,
         "training_curves": drawing.training_curves,

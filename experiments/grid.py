@@ -19,11 +19,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from experiments.settings import PRESETS, Settings
+from experiments.settings import PRESETS, SWEPT, Settings
 
 Grid = Mapping[str, Sequence[Any]]
 
 KEYS = ("preset", "seeds", "models", "settings", "grid")
+# The presets, with the models that sweeps train.
+SWEEP_PRESETS = {
+    name: dataclasses.replace(preset, models=",".join(model for model in preset.model_names if model in SWEPT))
+    for name, preset in PRESETS.items()
+}
 
 
 def setting(settings: Any, path: str) -> Any:
@@ -157,9 +162,9 @@ def read_file(path: Path) -> tuple[str, Settings, dict[str, tuple[Any, ...]]]:
         if not isinstance(content.get(name, {}), dict):
             raise ValueError(f"{path}: {name} is a table; write [{name}] and one setting a line below it")
     preset = content.get("preset", "quick")
-    if not isinstance(preset, str) or preset not in PRESETS:
-        raise ValueError(f"{path}: unknown preset {preset!r}; choose among {', '.join(PRESETS)}")
-    settings: Settings = PRESETS[preset]
+    if not isinstance(preset, str) or preset not in SWEEP_PRESETS:
+        raise ValueError(f"{path}: unknown preset {preset!r}; choose among {', '.join(SWEEP_PRESETS)}")
+    settings: Settings = SWEEP_PRESETS[preset]
     changes = _flat(content.get("settings", {})) | {
         name: content[name] for name in ("seeds", "models") if name in content
     }

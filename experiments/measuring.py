@@ -1,4 +1,4 @@
-"""The measuring tasks: covariance spectra, attacks, Jacobian norms, landscapes."""
+"""The measuring tasks besides the spectra: attacks over many strengths, Jacobian norms, landscapes."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -7,94 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.settings import PUBLISHED_NOISE, AttackSettings, SpectraSettings
+from experiments.groups import AttackSettings
+from experiments.settings import PUBLISHED_NOISE
 from experiments.study import Study, purpose_key
 from experiments.tasks import Outcome, Task, progress
-from experiments.training import cut_outcome, decide_cut
 from jax_bioadv import attacks
-from jax_bioadv.analysis import boundaries, critical, robustness, spectra
+from jax_bioadv.analysis import boundaries, critical, robustness
 from jax_bioadv.jacobian import activation_jacobian_norms, preactivation_jacobian_norm
-from jax_bioadv.learning import krotov_hopfield
 from jax_bioadv.models import logits_function
-
-
-def _preactivation_covariance(kernel: jax.Array, images: jax.Array) -> np.ndarray:
-    return spectra.covariance(np.asarray(jnp.matmul(images, kernel, precision="highest")))
-
-
-def _fit(settings: SpectraSettings, eigenvalues: np.ndarray, last: int) -> dict[str, Any]:
-    try:
-        fit = spectra.fit_power_law(eigenvalues, settings.first, last)
-    except spectra.FitImpossible as error:
-        return {"impossible": str(error)}
-    return {"alpha": fit.alpha, "stderr": fit.stderr, "r2": fit.r2, "window": list(fit.window)}
-
-
-def _spectra_outcome(study: Study, covariances: Mapping[str, np.ndarray], populations: bool) -> Outcome:
-    """Eigenvalues and fits of a layer's covariances, named ``images``, ``noise`` or those with a suffix."""
-    settings = study.settings.spectra
-    eigenvalues = {name: spectra.covariance_spectrum(covariance) for name, covariance in covariances.items()}
-    for name, covariance in covariances.items() if populations else ():
-        sizes = [size for size in settings.populations if size < len(covariance)]
-        for size, values in spectra.subpopulation_spectra(covariance, sizes).items():
-            eigenvalues[f"{name}_first_{size}"] = values
-    last = {"images": settings.last_on_images, "noise": settings.last_on_noise}
-    fits = {name: _fit(settings, values, last[name.split("_")[0]]) for name, values in eigenvalues.items()}
-    # A few units alone have too few eigenvalues for the window; that is no finding.
-    fits = {name: fit for name, fit in fits.items() if name in covariances or "impossible" not in fit}
-    return Outcome({"fits": fits}, eigenvalues)
-
-
-def _layer_covariances(study: Study, kernel: jax.Array, suffix: str = "") -> dict[str, np.ndarray]:
-    return {
-        "images" + suffix: _preactivation_covariance(kernel, study.test_images),
-        "noise" + suffix: _preactivation_covariance(kernel, jnp.asarray(study.noise)),
-    }
-
-
-def run_spectra(study: Study, model: str, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
-    """Spectra of the hidden pre-activation; a pruned unit is no unit any more. The ``kh`` layer also unpruned."""
-    kernel = study.trained_network(model, needed["model"]).encoder.kernel[...]
-    keep = needed["model"].arrays.get("keep", np.ones(kernel.shape[1], bool))
-    outcome = _spectra_outcome(study, _layer_covariances(study, kernel[:, keep]), populations=True)
-    if model != "kh":
-        return outcome
-    if keep.all():
-        raw = Outcome(
-            {"fits": {f"{kind}_raw": outcome.values["fits"][kind] for kind in ("images", "noise")}},
-            {f"{kind}_raw": outcome.arrays[kind] for kind in ("images", "noise")},
-        )
-    else:
-        synapses = jnp.asarray(needed["layer"].arrays["synapses"])
-        kernel = krotov_hopfield.effective_weights(synapses, study.settings.layer.p).T
-        raw = _spectra_outcome(study, _layer_covariances(study, kernel, "_raw"), populations=False)
-    return Outcome({"fits": {**outcome.values["fits"], **raw.values["fits"]}}, {**outcome.arrays, **raw.arrays})
-
-
-def run_noise_start_spectra(study: Study, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
-    """The layer that started from noise: its cut, and its spectra raw and pruned."""
-    synapses, layer = needed["layer"].arrays["synapses"], study.settings.noise_start
-    cut = cut_outcome(decide_cut(study, synapses, layer))
-    kernel = krotov_hopfield.effective_weights(jnp.asarray(synapses), layer.p).T
-    covariances = _layer_covariances(study, kernel, "_raw")
-    kept = np.ix_(cut.arrays["keep"], cut.arrays["keep"])
-    covariances |= {kind: covariances[f"{kind}_raw"][kept] for kind in ("images", "noise")}
-    measured = _spectra_outcome(study, covariances, populations=False)
-    return Outcome({**cut.values, **measured.values}, {**cut.arrays, **measured.arrays})
-
-
-def run_data_spectra(study: Study, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
-    settings = study.settings.spectra
-    inputs = {"images": np.asarray(study.test_images), "noise": study.noise}
-    eigenvalues = {kind: spectra.covariance_spectrum(spectra.covariance(images)) for kind, images in inputs.items()}
-    last = {"images": settings.last_on_data, "noise": settings.last_on_noise}
-    fits = {kind: _fit(settings, values, last[kind]) for kind, values in eigenvalues.items()}
-    return Outcome({"fits": fits}, eigenvalues)
-
-
-def run_untrained_spectra(study: Study, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
-    kernel = study.network(seed).encoder.kernel[...]
-    return _spectra_outcome(study, _layer_covariances(study, kernel), populations=True)
 
 
 # The published grid of the Gaussian attack; with new noise at every ε the result depends on it.

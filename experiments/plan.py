@@ -5,12 +5,16 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from experiments import measuring, training
-from experiments.settings import ATTACKS, PUBLISHED_NOISE, LayerSettings
+from experiments import measuring, smoothness, spectra, threats, training
+from experiments.groups import LayerSettings
+from experiments.settings import ATTACKS, CONTROLS, FROZEN, POWERED, PUBLISHED_NOISE
 from experiments.study import Study
 from experiments.tasks import Outcome, Task
 
-STAGES = ("layer", "train", "spectra", "jacobian", "attacks", "landscape")
+STAGES = (
+    *("layer", "train", "spectra", "jacobian", "attacks", "landscape"),
+    *("threats", "masking", "bounds", "smoothness", "boundaries"),
+)
 
 # Which of the settings of a group a task reads; all of them where nothing stands here.
 READ_BY_ATTACK = {
@@ -20,6 +24,15 @@ READ_BY_ATTACK = {
     PUBLISHED_NOISE: ("published_images", "published_epsilons"),
 }
 READ_BY_SPECTRAL = ("epochs", "batch_size")
+READ_BESIDES_BACKPROP = {
+    "l2": ("l2",),
+    "bp_first_decay": ("l2",),
+    "jacobian": ("jacobian",),
+    "spectral": ("spectral",),
+    "adversarial": ("adversarial",),
+}
+READ_BY_THREAT = ("images", "steps", "targets", "target_steps", "restarts", "queries", "minimum_norm_steps")
+READ_BY_TRANSFER = ("images", "steps", "restarts")
 READ_BY_LAYER_SPECTRA = ("noise_images", "first", "last_on_images", "last_on_noise", "populations")
 READ_BY_DATA_SPECTRA = ("noise_images", "first", "last_on_data", "last_on_noise")
 
@@ -72,39 +85,60 @@ class Plan:
         settings = {"layer": dataclasses.asdict(layer), "hidden": hidden, "seed": seed}
         return self._task(name, "layer", settings, partial(training.run_layer, self.study, layer, hidden, seed))
 
+    def fixed_layer(self, control: str, seed: int) -> Task:
+        """The first layer of a control that is not trained at all."""
+        settings: dict[str, Any] = {"hidden": self.settings.hidden, "seed": seed}
+        if control == "kmeans":
+            settings |= {**self._chosen("kmeans"), **self._read("layer", ("p", "radius"))}
+        run = partial(training.run_fixed_layer, self.study, control, seed)
+        return self._task(f"layer-{control}-{seed}", "layer", settings, run)
+
     def model(self, model: str, seed: int) -> Task:
-        hybrid = model in ("kh", "kh_start")
-        names = ["pruning", "decoder"] if hybrid else ["backprop"] if model == "bp" else ["backprop", model]
-        settings = {**self._chosen(*names), "hidden": self.settings.hidden, "seed": seed}
-        if model == "spectral":
-            settings |= self._read("backprop", READ_BY_SPECTRAL)
-        if hybrid:
-            layer = self.layer(seed) if model == "kh" else self.untrained_layer(seed)
-            needs, run = {"layer": layer}, partial(training.run_hybrid, self.study, seed)
+        settings = {"hidden": self.settings.hidden, "seed": seed}
+        if model in FROZEN:
+            layers = {"kh": self.layer, "kh_start": self.untrained_layer}
+            needs = {"layer": layers.get(model, partial(self.fixed_layer, model))(seed)}
+            read = self._chosen("pruning", "decoder") if model in layers else self._read_by_decoder(model)
+            run: Any = partial(training.run_hybrid, self.study, model, seed)
         else:
-            needs, run = {}, partial(training.run_backprop, self.study, model, seed)
-        return self._task(f"{model}-{seed}", "train", settings, run, needs, "models")
+            needs = {"hybrid": self.model("kh", seed)} if model == "bp_matched" else {}
+            read = self._chosen("backprop") if model != "spectral" else self._read("backprop", READ_BY_SPECTRAL)
+            read |= {group: self._chosen(group)[group] for group in READ_BESIDES_BACKPROP.get(model, ())}
+            read |= self._read("decoder", ("power",)) if model in POWERED else {}
+            run = partial(training.run_backprop, self.study, model, seed)
+        return self._task(f"{model}-{seed}", "train", {**read, **settings}, run, needs, "models")
+
+    def _read_by_decoder(self, model: str) -> dict[str, Any]:
+        fields = ("power",) if model in POWERED else ()
+        return self._read("decoder", ("epochs", "learning_rate", "batch_size", *fields))
 
     def spectra(self, model: str, seed: int) -> Task:
         needs = {"model": self.model(model, seed)}
         if model == "kh":
             needs["layer"] = self.layer(seed)
-        run = partial(measuring.run_spectra, self.study, model)
+        run = partial(spectra.run_spectra, self.study, model)
         return self._task(f"spectra-{model}-{seed}", "spectra", self._layer_spectra(), run, needs)
 
     def noise_start_spectra(self, seed: int) -> Task:
         needs = {"layer": self.noise_start_layer(seed)}
-        run = partial(measuring.run_noise_start_spectra, self.study)
+        run = partial(spectra.run_noise_start_spectra, self.study)
         settings = {**self._chosen("pruning"), **self._layer_spectra()}
         return self._task(f"spectra-noise-start-{seed}", "spectra", settings, run, needs)
 
+    def noise_start_decoder(self, pruned: bool, seed: int) -> Task:
+        """A decoder on the layer that started from noise, to see what pruning costs."""
+        settings = {**self._chosen("decoder"), **(self._chosen("pruning") if pruned else {}), "seed": seed}
+        run = partial(training.run_noise_start_decoder, self.study, pruned, seed)
+        name = f"noise-start-{'pruned' if pruned else 'whole'}-{seed}"
+        return self._task(name, "train", settings, run, {"layer": self.noise_start_layer(seed)})
+
     def data_spectra(self) -> Task:
-        run = partial(measuring.run_data_spectra, self.study)
+        run = partial(spectra.run_data_spectra, self.study)
         return self._task("spectra-data", "spectra", self._read("spectra", READ_BY_DATA_SPECTRA), run)
 
     def untrained_spectra(self, seed: int) -> Task:
         settings = {**self._layer_spectra(), "hidden": self.settings.hidden, "seed": seed}
-        run = partial(measuring.run_untrained_spectra, self.study, seed)
+        run = partial(spectra.run_untrained_spectra, self.study, seed)
         return self._task(f"spectra-untrained-{seed}", "spectra", settings, run)
 
     def attack(self, attack: str, model: str, seed: int) -> Task:
@@ -121,6 +155,58 @@ class Plan:
         needs = {"model": self.model(model, 0)}
         return self._task(f"landscape-{model}", "landscape", self._chosen("landscape"), run, needs)
 
+    def threat(self, threat: str, model: str, seed: int) -> Task:
+        """Attacks of one strength on one model."""
+        settings = {**self._read("threats", (*READ_BY_THREAT, threat)), "seed": seed}
+        run = partial(threats.run_threat, self.study, threat, model, seed)
+        return self._task(f"{threat}-{model}-{seed}", "threats", settings, run, {"model": self.model(model, seed)})
+
+    def transfer(self, threat: str, seed: int) -> Task:
+        """The same strength, with attacks made on other models."""
+        settings = {**self._read("threats", (*READ_BY_TRANSFER, threat)), "seed": seed}
+        needs = {model: self.model(model, seed) for model in self.settings.model_names}
+        run = partial(threats.run_transfer, self.study, threat, seed)
+        task = self._task(f"transfer-{threat}-{seed}", "threats", settings, run, needs)
+        return dataclasses.replace(task, optional=tuple(needs))
+
+    def minimum_norm(self, model: str, seed: int) -> Task:
+        settings = {
+            **self._read("attacks", ("images",)),
+            **self._read("threats", ("minimum_norm_steps", "targets")),
+            "seed": seed,
+        }
+        run = partial(threats.run_minimum_norm, self.study, model, seed)
+        return self._task(f"minimum_norm-{model}-{seed}", "threats", settings, run, {"model": self.model(model, seed)})
+
+    def _of_model(self, stage: str, run: Callable[..., Outcome], model: str, seed: int, **read: Any) -> Task:
+        settings = {**self._chosen(stage), **read, "seed": seed}
+        needs = {"model": self.model(model, seed)}
+        return self._task(f"{stage}-{model}-{seed}", stage, settings, partial(run, self.study, model, seed), needs)
+
+    def masking(self, model: str, seed: int) -> Task:
+        """With one other model to transfer from."""
+        task = self._of_model("masking", threats.run_masking, model, seed, **self._read("threats", ("unit_linf",)))
+        source = "kh" if model == "bp" else "bp"
+        if source not in self.settings.model_names:
+            return task
+        needs = {**task.needs, source: self.model(source, seed)}
+        return dataclasses.replace(task, needs=needs, optional=(source,))
+
+    def bounds(self, model: str, seed: int) -> Task:
+        return self._of_model("bounds", smoothness.run_bounds, model, seed)
+
+    def smoothness(self, model: str, seed: int) -> Task:
+        return self._of_model("smoothness", smoothness.run_smoothness, model, seed)
+
+    def boundaries(self, model: str, seed: int) -> Task:
+        return self._of_model("boundaries", smoothness.run_boundaries, model, seed)
+
+    def evidence(self, model: str, seed: int) -> list[Task]:
+        """What is measured on a model beyond the paper."""
+        strengths = [self.threat(threat, model, seed) for threat in self.settings.threats.names]
+        kinds = (self.minimum_norm, self.masking, self.bounds, self.smoothness, self.boundaries)
+        return [*strengths, *(kind(model, seed) for kind in kinds)]
+
     def all_tasks(self) -> list[Task]:
         """Every task of the experiment, in the order in which they are best run."""
         models = self.settings.model_names
@@ -128,9 +214,13 @@ class Plan:
         for seed in range(self.settings.seeds):
             tasks += [self.layer(seed)] if "kh" in models else []
             tasks += [self.noise_start_layer(seed), self.noise_start_spectra(seed), self.untrained_spectra(seed)]
+            tasks += [self.noise_start_decoder(pruned, seed) for pruned in (False, True)]
             tasks += [self.model(model, seed) for model in models]
             tasks += [self.spectra(model, seed) for model in models]
             tasks += [self.jacobian(model, seed) for model in models]
-            tasks += [self.attack(attack, model, seed) for attack in (*ATTACKS, PUBLISHED_NOISE) for model in models]
+            tasks += [self.attack(attack, model, seed) for attack in ATTACKS for model in models]
+            tasks += [self.attack(PUBLISHED_NOISE, model, seed) for model in models if model not in CONTROLS]
+            tasks += [task for model in models for task in self.evidence(model, seed)]
+            tasks += [self.transfer(threat, seed) for threat in self.settings.threats.names] if len(models) > 1 else []
         tasks += [self.landscape(model) for model in models]
         return list({task.name: task for task in tasks}.values())

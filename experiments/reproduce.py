@@ -92,9 +92,8 @@ def _run_stages(study: Study, stages: list[str]) -> None:
             advance(1)
     if all(ledger.find(task) is not None for task in plan.all_tasks()):
         shutil.rmtree(directory / "checkpoints", ignore_errors=True)
-    missing = drawing.draw_all(plan, ledger, directory / "figures")
     results = collect(plan, ledger)
-    results["notes"] += missing
+    results["notes"] += drawing.draw_all(plan, ledger, results, directory / "figures")
     write_json(directory / "results.json", results)
     logger.info("done: %s", write_report(directory))
 

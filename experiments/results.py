@@ -4,7 +4,6 @@ Lists have one entry per seed, null where a training diverged or a fit is imposs
 """
 
 import dataclasses
-import math
 import platform
 from collections import defaultdict
 from importlib.metadata import version
@@ -12,11 +11,12 @@ from typing import Any
 
 import jax
 
+from experiments.evidence import Evidence, correlations, critical_summary, finite
 from experiments.plan import Plan
 from experiments.settings import ATTACKS, CONTROLS, PRESETS, PUBLISHED_NOISE, SCHEMA
 from experiments.tasks import Ledger, Outcome, Task
-from jax_bioadv.analysis import robustness
 
+NOISE_START_ACCURACIES = ("test_accuracy", "test_accuracy_unpruned")
 FIT_KEYS = ("alpha", "stderr", "r2", "window")
 
 
@@ -39,6 +39,7 @@ class Collector:
         self.plan, self.ledger = plan, ledger
         self.seeds = list(range(plan.settings.seeds))
         self.notes: list[str] = []
+        self.evidence = Evidence(plan, self.outcome)
 
     def outcome(self, task: Task) -> Outcome | None:
         """The outcome of a task that was done and did not diverge."""
@@ -62,8 +63,13 @@ class Collector:
             for seed, fit in zip(self.seeds, fits, strict=True):
                 if fit is not None and "impossible" in fit:
                     self.note(f"spectrum of {name} on {kind.replace('_', ' ')}, seed {seed}: {fit['impossible']}")
-            found[kind] = {key: [fit.get(key) if fit else None for fit in fits] for key in FIT_KEYS}
+            keys = dict.fromkeys([*FIT_KEYS, *(key for fit in fits if fit for key in fit if key != "impossible")])
+            found[kind] = {key: [fit.get(key) if fit else None for fit in fits] for key in keys}
         return found
+
+    def noise_start_accuracy(self, pruned: bool) -> list[float | None]:
+        found = [self.outcome(self.plan.noise_start_decoder(pruned, seed)) for seed in self.seeds]
+        return [None if one is None else one.values["test_accuracy"] for one in found]
 
     def model(self, model: str) -> dict[str, Any]:
         plan, seeds = self.plan, self.seeds
@@ -75,23 +81,28 @@ class Collector:
         if model in CONTROLS:
             found["control"] = True
         for seed, outcome in zip(seeds, trained, strict=True):
-            if outcome is not None and not outcome.values.get("decoder_converged", True):
+            values = {} if outcome is None else outcome.values
+            if not values.get("decoder_converged", True):
                 self.note(f"{model}-{seed}: the decoder's loss still changes by more than 1 % in its last quarter")
+            if "epochs" in values:
+                reached = "" if values["converged"] else ", which did not reach that accuracy"
+                self.note(f"{model}-{seed}: stopped at the hybrid's accuracy after {values['epochs']} epochs{reached}")
         found["spectrum"] = self.spectrum([self.outcome(plan.spectra(model, seed)) for seed in seeds], model)
         found |= self._robustness(model)
+        found["critical_l2"]["minimum_norm"] = self.evidence.minimum_norm(model)
         norms = [self.outcome(plan.jacobian(model, seed)) for seed in seeds]
         found["jacobian_norm"] = {
-            "activation": [None if one is None else _finite(float(one.arrays["activation"].mean())) for one in norms],
+            "activation": [None if one is None else finite(float(one.arrays["activation"].mean())) for one in norms],
             "preactivation": [None if one is None else one.values["preactivation"] for one in norms],
         }
-        return found
+        return found | self.evidence.of_model(model)
 
     def _robustness(self, model: str) -> dict[str, Any]:
         attacked: list[int | None] = [None for _ in self.seeds]
         critical: dict[str, dict[str, Any]] = {"critical_l2": {}, "critical_linf": {}}
         curves: dict[str, Any] = {}
         not_monotone: dict[str, list[int | None]] = {}
-        for attack in (*ATTACKS, PUBLISHED_NOISE):
+        for attack in ATTACKS if model in CONTROLS else (*ATTACKS, PUBLISHED_NOISE):
             outcomes = [self.outcome(self.plan.attack(attack, model, seed)) for seed in self.seeds]
             for seed, outcome in zip(self.seeds, outcomes, strict=True):
                 if outcome is not None and attack != PUBLISHED_NOISE:
@@ -101,7 +112,7 @@ class Collector:
             not_monotone[attack] = [one.values.get("not_monotone") if one is not None else None for one in outcomes]
             arrays = [outcome.arrays if outcome is not None and outcome.arrays else None for outcome in outcomes]
             for key, by_attack in critical.items():
-                by_attack[attack] = _critical([None if one is None else one[key] for one in arrays])
+                by_attack[attack] = critical_summary([None if one is None else one[key] for one in arrays])
             for seed, share in zip(self.seeds, critical["critical_l2"][attack]["censored"], strict=True):
                 if share is not None and share > 0.5:
                     self.note(f"{model}, {attack}, seed {seed}: the median is infinite, {share:.1%} were never flipped")
@@ -110,24 +121,6 @@ class Collector:
                 "accuracy": [None if one is None else one["relative_accuracy"].tolist() for one in arrays],
             }
         return {"n_attacked": attacked, **critical, "not_monotone": not_monotone, "relative_accuracy": curves}
-
-
-def _critical(members: list[Any]) -> dict[str, Any]:
-    """Median (null when more than half of the images were never flipped), its 95 % interval, share of censored."""
-    found: dict[str, list[Any]] = defaultdict(list)
-    for lengths in members:
-        if lengths is None:
-            for key in ("median", "median_interval", "censored"):
-                found[key].append(None)
-            continue
-        found["median"].append(_finite(robustness.median_with_censoring(lengths)))
-        found["median_interval"].append([_finite(end) for end in robustness.median_interval(lengths)])
-        found["censored"].append(robustness.censored_share(lengths))
-    return dict(found)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
@@ -142,6 +135,7 @@ def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
         "untrained": {"spectrum": collector.spectrum(untrained, "untrained")},
         "noise_start": {
             "spectrum": collector.spectrum(noise_starts, "noise-start layer"),
+            **{key: collector.noise_start_accuracy(key == "test_accuracy") for key in NOISE_START_ACCURACIES},
             "pruned_units": [None if one is None else one.values["pruned_units"] for one in noise_starts],
             "cut_reason": [None if one is None else one.values["cut_reason"] for one in noise_starts],
         },
@@ -171,6 +165,8 @@ def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
         "stages": {stage: {"seconds": spent} for stage, spent in seconds.items()},
         "models": models,
         "baselines": baselines,
+        "comparisons": collector.evidence.comparisons(),
+        "correlations": correlations(models),
     }
 
 

@@ -9,179 +9,43 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from jax_bioadv.learning.krotov_hopfield import KrotovHopfield
+from experiments.groups import (
+    THREATS,
+    AdversarialSettings,
+    AttackSettings,
+    BackpropSettings,
+    BoundarySettings,
+    BoundsSettings,
+    DecoderSettings,
+    JacobianSettings,
+    KMeansSettings,
+    L2Settings,
+    LandscapeSettings,
+    LayerSettings,
+    MaskingSettings,
+    PruningSettings,
+    SmoothnessSettings,
+    SpectraSettings,
+    SpectralSettings,
+    ThreatSettings,
+)
+
 
 MODELS = ("kh", "bp", "l2", "jacobian", "spectral")
-# The rows that the layer of kh started from, never trained, under the same decoder: learning must beat them.
-CONTROLS = ("kh_start",)
+# Frozen first layers under a decoder: Krotov–Hopfield rows; the training images that they started from; centroids of
+# k-means; the untrained layer of bp; principal directions of the images, as they are and whitened.
+FROZEN = ("kh", "kh_start", "kmeans", "random", "pca", "whitened")
+# Those whose rows respond to images as those of kh do, and bp with the same activation, all with decoder.power.
+POWERED = ("kh", "kh_start", "kmeans", "bp_power")
+# What every claim about the models of the paper must beat.
+CONTROLS = (*FROZEN[1:], "bp_power", "bp_first_decay", "bp_matched", "adversarial")
+# The models that sweeps train, side by side.
+SWEPT = (*MODELS, "kh_start")
 ATTACKS = ("gaussian", "fgsm", "pgd")
 PUBLISHED_NOISE = "gaussian_published"
 # Of results.json.
 SCHEMA = 1
 Preset = Literal["smoke", "quick", "paper"]
-
-
-@dataclass(frozen=True)
-class LayerSettings:
-    """A Krotov–Hopfield layer."""
-
-    epochs: int = 1000
-    """Passes over the training images."""
-    start: Literal["normal", "samples"] = "normal"
-    """First synapses: N(0, scale²) as published, or random training images, which converges within some ten epochs."""
-    scale: float = 1.0
-    """Standard deviation of the normal start."""
-    learning_rate: float = 0.02
-    """Largest change of a weight per batch; falls linearly to 0."""
-    batch_size: int = 1000
-    """Images per step."""
-    p: float = 3.0
-    """Exponent of the norm that the rule controls."""
-    k: int = 2
-    """Rank of the unit that is pushed away."""
-    delta: float = 0.4
-    """Strength of that push."""
-    radius: float = 1.0
-    """L_p norm of a converged row."""
-
-    @property
-    def rule(self) -> KrotovHopfield:
-        return KrotovHopfield(self.p, self.k, self.delta, self.radius)
-
-
-@dataclass(frozen=True)
-class PruningSettings:
-    """Which hidden units of the Krotov–Hopfield layer are set to zero because they stayed noise."""
-
-    method: Literal["mixture", "threshold", "none"] = "mixture"
-    """A cut between the modes of a mixture on the rows' log-variances, a fixed variance, or no pruning."""
-    threshold: float = 0.0015
-    """The variance of the fixed cut; the paper's first."""
-
-
-@dataclass(frozen=True)
-class DecoderSettings:
-    """The decoder on the frozen layer."""
-
-    power: float = 4.5
-    """Exponent n of the hidden activation ReLU(h)^n."""
-    epochs: int = 1000
-    """Passes over the layer's activations, which are computed once."""
-    learning_rate: float = 1e-3
-    """Of Adam."""
-    batch_size: int = 1000
-    """Images per step."""
-
-
-@dataclass(frozen=True)
-class BackpropSettings:
-    """What the four networks trained by backpropagation share."""
-
-    epochs: int = 1000
-    """Passes over the training images."""
-    batch_size: int = 1000
-    """Images per step."""
-    learning_rates: tuple[float, ...] = (1e-3, 5e-4, 2e-4, 1e-4, 1e-5)
-    """Of Adam, one after another (bp, l2, jacobian)."""
-    boundaries: tuple[int, ...] = (31, 91, 121, 161)
-    """Epochs at which the learning rate changes."""
-
-
-@dataclass(frozen=True)
-class L2Settings:
-    """Weight decay."""
-
-    weight: float = 5e-4
-    """Factor of the sum of all squared parameters."""
-
-
-@dataclass(frozen=True)
-class JacobianSettings:
-    """Jacobian regularization."""
-
-    weight: float = 1e-3
-    """Factor of the mean squared Frobenius norm."""
-    target: Literal["preactivation", "activation"] = "preactivation"
-    """Whose Jacobian: of the hidden pre-activation, as published, or of the activation."""
-
-
-@dataclass(frozen=True)
-class SpectralSettings:
-    """Spectral regularization, with its own learning rate."""
-
-    weight: float = 1.0
-    """Factor of the distance between the spectrum and its target."""
-    exponent: float = 1.0
-    """Exponent of the target."""
-    first: int = 1
-    """First eigenvalue, counted from 1, that is pulled."""
-    anchored: bool = True
-    """Target λ_τ (τ/n)^α, with λ_τ of the untrained network at τ = first; else n^-α as in the published code."""
-    refresh_every: int = 5
-    """Batches between two renewals of the eigenvectors (published: an epoch's 50)."""
-    learning_rate: float = 1e-3
-    """Of Adam."""
-    constant_epochs: int = 90
-    """Epochs before the learning rate decays."""
-    decay_epochs: float = 30.0
-    """Epochs in which it then falls e-fold."""
-
-
-@dataclass(frozen=True)
-class SpectraSettings:
-    """Covariance spectra of the hidden pre-activation, on test images and on white noise."""
-
-    noise_images: int = 10_000
-    """White-noise inputs, N(0, 1), the same for every model."""
-    first: int = 11
-    """First eigenvalue of the fits' windows."""
-    last_on_images: int = 500
-    """Last eigenvalue of the window on images: a quarter of the published layer, as it is of the quick preset's."""
-    last_on_data: int = 500
-    """Last eigenvalue of the window for the images themselves."""
-    last_on_noise: int = 100
-    """Last eigenvalue of the window on noise."""
-    populations: tuple[int, ...] = (10, 50, 100, 500, 1000, 1500, 2000)
-    """Also the spectra of the first so many hidden units."""
-
-
-@dataclass(frozen=True)
-class AttackSettings:
-    """Attacks on the test images that a model classifies correctly."""
-
-    images: int = 10_000
-    """At most so many images are attacked."""
-    epsilons: int = 400
-    """Sizes of the perturbation on a logarithmic grid."""
-    method: Literal["grid", "search"] = "grid"
-    """Every ε of the grid on every image, as published, or a bracketing search on the grid, image by image."""
-    gaussian_low: float = 1e-6
-    """Smallest ε of the Gaussian attack."""
-    gaussian_high: float = 8.25
-    """Largest ε of the Gaussian attack."""
-    gradient_low: float = 1e-6
-    """Smallest ε of FGSM and PGD."""
-    gradient_high: float = 10**-1.5
-    """Largest ε of FGSM and PGD."""
-    published_images: int = 10_000
-    """At most so many images for Gaussian noise by the published protocol: new noise at every ε, so that the first flip
-    is a minimum over draws and depends on the grid."""
-    published_epsilons: int = 400
-    """Its grid, over the published 1e-6 to 8.25."""
-    pgd_steps: int = 20
-    """Steps of PGD."""
-
-
-@dataclass(frozen=True)
-class LandscapeSettings:
-    """Jacobian landscape and decision boundaries on a random plane through a test image."""
-
-    radius: float = 20.0
-    """Half the side of the plane, in L2 distance."""
-    resolution: int = 100
-    """Points along a side."""
-    image: int = 0
-    """Index of the test image."""
 
 
 @dataclass(frozen=True)
@@ -192,8 +56,10 @@ class Settings:
     """cifar10, digits, or any image-classification set of TensorFlow Datasets."""
     seeds: int = 1
     """Number of seeds, 0 to N-1: initialization, order of the images, noise."""
-    models: str = ",".join(MODELS)
-    """Models to train and measure, separated by commas; kh_start, a control, is kh without the layer's training."""
+    models: str = ",".join(MODELS + CONTROLS)
+    """Models to train and measure, separated by commas: those of the paper, kh, bp, l2, jacobian and spectral, and
+    controls: kh_start (training images as synapses), kmeans, random, pca, whitened, bp_power (bp with the power of kh),
+    bp_first_decay (the first layer's alone), bp_matched (stopped at the accuracy of kh), adversarial."""
     hidden: int = 2000
     """Hidden units."""
     norm: float = 3.0
@@ -214,6 +80,13 @@ class Settings:
     spectra: SpectraSettings = field(default_factory=SpectraSettings)
     attacks: AttackSettings = field(default_factory=AttackSettings)
     landscape: LandscapeSettings = field(default_factory=LandscapeSettings)
+    kmeans: KMeansSettings = field(default_factory=KMeansSettings)
+    adversarial: AdversarialSettings = field(default_factory=AdversarialSettings)
+    threats: ThreatSettings = field(default_factory=ThreatSettings)
+    masking: MaskingSettings = field(default_factory=MaskingSettings)
+    bounds: BoundsSettings = field(default_factory=BoundsSettings)
+    smoothness: SmoothnessSettings = field(default_factory=SmoothnessSettings)
+    boundaries: BoundarySettings = field(default_factory=BoundarySettings)
 
     @property
     def model_names(self) -> tuple[str, ...]:
@@ -241,6 +114,9 @@ class Settings:
         _require(len(rates) == len(boundaries) + 1, "backprop.learning-rates must be one more than backprop.boundaries")
         _require(list(boundaries) == sorted(set(boundaries)), f"backprop.boundaries must increase, got {boundaries}")
         _require(self.spectral.first <= self.hidden, "spectral.first lies beyond the number of hidden units")
+        for threat in self.threats.names:
+            _require(threat in THREATS, f"threats.names: unknown {threat!r}; choose among {', '.join(THREATS)}")
+        _require(0 < len(set(self.threats.names)) == len(self.threats.names), "threats.names: none, or one twice")
         _require(self.spectra.noise_images >= 2, "spectra.noise-images must be at least 2")
         _require(
             self.spectra.first
@@ -252,7 +128,10 @@ class Settings:
             _require(count >= 2, f"attacks.{name.replace('_', '-')} must be at least 2, got {count}")
         _require(self.attacks.gaussian_low < self.attacks.gaussian_high, "attacks.gaussian-low must be below its high")
         _require(self.attacks.gradient_low < self.attacks.gradient_high, "attacks.gradient-low must be below its high")
-        _require(self.landscape.resolution >= 2, "landscape.resolution must be at least 2")
+        for name in ("landscape", "boundaries"):
+            _require(getattr(self, name).resolution >= 2, f"{name}.resolution must be at least 2")
+        _require(len(set(self.boundaries.radii)) == len(self.boundaries.radii), "boundaries.radii has one twice")
+        _require(bool(self.boundaries.radii), "boundaries.radii needs at least one radius")
 
     def check(self, training_images: int, test_images: int, inputs: int) -> None:
         """Raise ValueError for a value that cannot work, by itself or with so many images and pixels."""
@@ -276,6 +155,13 @@ class Settings:
             )
         _require(self.landscape.image < test_images, f"landscape.image: there are {test_images} test images")
         _require(inputs >= 2, "images need at least two pixels")
+        if {"pca", "whitened"} & set(self.model_names):
+            _require(
+                self.hidden <= 2 * inputs,
+                f"hidden: pca and whitened have at most {2 * inputs} units, two for each direction; leave them out",
+            )
+        if "kmeans" in self.model_names:
+            _require(self.hidden <= training_images, "hidden: k-means cannot have more centroids than training images")
 
 
 # Numbers that may be 0; every other one must be positive.
@@ -309,7 +195,6 @@ def _check_numbers(prefix: str, values: dict[str, Any]) -> None:
 PAPER = Settings()
 
 QUICK = Settings(
-    models=",".join(MODELS + CONTROLS),
     hidden=500,
     layer=LayerSettings(epochs=15, start="samples"),
     noise_start=LayerSettings(epochs=40, batch_size=500),
@@ -318,11 +203,19 @@ QUICK = Settings(
     backprop=BackpropSettings(epochs=15, learning_rates=(1e-3, 3e-4), boundaries=(12,)),
     spectral=SpectralSettings(constant_epochs=12, decay_epochs=2.0),
     spectra=SpectraSettings(last_on_images=125, populations=(10, 50, 100)),
-    attacks=AttackSettings(images=1000, method="search", published_images=200),
+    attacks=AttackSettings(images=300, method="search", published_images=200),
+    kmeans=KMeansSettings(passes=2),
+    adversarial=AdversarialSettings(epochs=8, steps=1),
+    threats=ThreatSettings(images=256, steps=20, targets=3, target_steps=10, queries=100, minimum_norm_steps=10),
+    masking=MaskingSettings(images=64, steps=20, queries=100),
+    bounds=BoundsSettings(images=200),
+    smoothness=SmoothnessSettings(images=200),
+    boundaries=BoundarySettings(planes=20, resolution=64),
 )
 
 SMOKE = Settings(
     dataset="digits",
+    models=",".join(MODELS),
     hidden=48,
     layer=LayerSettings(epochs=6, start="samples", batch_size=100),
     noise_start=LayerSettings(epochs=6, learning_rate=0.05, batch_size=100),
@@ -341,6 +234,25 @@ SMOKE = Settings(
         published_epsilons=20,
     ),
     landscape=LandscapeSettings(resolution=20),
+    kmeans=KMeansSettings(passes=1, batch_size=500),
+    adversarial=AdversarialSettings(epochs=4, epsilon=0.02, steps=1),
+    threats=ThreatSettings(
+        names=("unit_linf", "raw_l2"),
+        images=40,
+        unit_linf=0.05,
+        unit_l2=0.3,
+        raw_linf=0.2,
+        raw_l2=1.0,
+        steps=4,
+        targets=2,
+        target_steps=3,
+        queries=10,
+        minimum_norm_steps=4,
+    ),
+    masking=MaskingSettings(images=20, steps=4, queries=10),
+    bounds=BoundsSettings(images=20),
+    smoothness=SmoothnessSettings(images=20),
+    boundaries=BoundarySettings(planes=3, resolution=12),
 )
 
 PRESETS: dict[Preset, Settings] = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from experiments.settings import Settings
+from experiments.settings import POWERED, Settings
 from experiments.tasks import Outcome
+from jax_bioadv.analysis.spectra import covariance
 from jax_bioadv.data import Dataset, unit_norm, white_noise
 from jax_bioadv.data.dataset import sha256_of_array
 from jax_bioadv.learning import regularizers
@@ -64,6 +65,11 @@ class Study:
         return regularizers.image_covariance(self.train_images)
 
     @cached_property
+    def train_covariance(self) -> np.ndarray:
+        """Of the training images in float64, as spectra need it."""
+        return covariance(np.asarray(self.train_images))
+
+    @cached_property
     def data_digests(self) -> list[str]:
         """SHA-256 of the raw images and labels."""
         dataset = self.dataset
@@ -96,8 +102,11 @@ class Study:
 
     def untrained_network(self, model: str) -> Network:
         """A network of the model's kind."""
-        power = self.settings.decoder.power if model in ("kh", "kh_start") else 1.0
-        return self.network(0, power=power, batch_norm=model == "spectral")
+        return self.network(0, power=self.power(model), batch_norm=model == "spectral")
+
+    def power(self, model: str) -> float:
+        """The exponent n of the model's hidden activation."""
+        return self.settings.decoder.power if model in POWERED else 1.0
 
     def trained_network(self, model: str, outcome: Outcome) -> Network:
         """The model as its task stored it."""

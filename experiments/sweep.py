@@ -18,11 +18,11 @@ import jax
 import tyro
 
 from experiments.command import exit_code, logging_to, option
-from experiments.grid import Grid, parse_grid, points, read_file, with_settings
+from experiments.grid import SWEEP_PRESETS, Grid, parse_grid, points, read_file, with_settings
 from experiments.hosts import is_first
 from experiments.members import MEASUREMENTS, describe
 from experiments.results import environment
-from experiments.settings import PRESETS, Preset, Settings
+from experiments.settings import CONTROLS, SWEPT, Preset, Settings
 from experiments.study import Study
 from experiments.sweep_figure import draw_sweep
 from experiments.sweeping import TRAINED, Sweep
@@ -69,7 +69,9 @@ class Command:
     """Number of processes."""
     process: int | None = None
     """Number of this process, from 0."""
-    settings: Annotated[Settings, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: PRESETS["quick"])
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=lambda: SWEEP_PRESETS["quick"]
+    )
 
 
 def parse(arguments: Sequence[str]) -> tuple[Command, Grid]:
@@ -86,8 +88,8 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Grid]:
     if file is not None:
         named, settings, grid = read_file(Path(file))
         default = Command(preset=named, settings=settings)  # type: ignore[arg-type]
-    elif preset in PRESETS:
-        default = Command(preset=preset, settings=PRESETS[preset])
+    elif preset in SWEEP_PRESETS:
+        default = Command(preset=preset, settings=SWEEP_PRESETS[preset])
     command = tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.sweep")
     if file is not None and preset is not None and preset != default.preset:
         raise ValueError(f"{file} is a sweep of the preset {default.preset}; leave --preset out")
@@ -133,6 +135,11 @@ def run(command: Command, grid: Grid) -> Path:
         OSError: the folder cannot be written.
     """
     measurements = _measurements(command.measure)
+    for model in command.settings.model_names:
+        if model in CONTROLS and model not in SWEPT:
+            raise ValueError(
+                f"no sweep trains {model!r}, only experiments.reproduce does; choose among {', '.join(SWEPT)}"
+            )
     for point in points(grid):
         try:
             with_settings(command.settings, point).check_values()

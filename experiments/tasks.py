@@ -53,6 +53,7 @@ class Task:
         needs: tasks whose outcomes ``run`` is given, by a short name each.
         run: computes the outcome, given the task itself and the outcomes of ``needs``.
         folder: where its arrays go, below the run's directory.
+        optional: those of ``needs`` that it does without where they diverged.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Task:
     needs: Mapping[str, "Task"]
     run: Callable[["Task", Mapping[str, Outcome]], Outcome]
     folder: str = "arrays"
+    optional: tuple[str, ...] = ()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -175,7 +177,8 @@ class Ledger:
 
     def compute(self, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
         """The task's outcome from those of the tasks that it needs."""
-        diverged = next((outcome.diverged for outcome in needed.values() if outcome.diverged), None)
+        required = (outcome for short, outcome in needed.items() if short not in task.optional)
+        diverged = next((outcome.diverged for outcome in required if outcome.diverged), None)
         try:
             return Outcome({"diverged": diverged}) if diverged else task.run(task, needed)
         except DivergenceError as error:

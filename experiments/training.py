@@ -1,6 +1,7 @@
 """The training tasks: Krotov–Hopfield layers, the hybrid's decoder, the four networks trained by backpropagation."""
 
 import contextlib
+import dataclasses
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,10 +14,12 @@ import numpy as np
 import optax
 from flax import nnx
 
-from experiments.settings import DecoderSettings, LayerSettings, Settings
+from experiments.groups import AdversarialSettings, DecoderSettings, LayerSettings
+from experiments.settings import Settings
 from experiments.study import Study, purpose_key, weights
 from experiments.tasks import Outcome, Task, progress
-from jax_bioadv.learning import krotov_hopfield, pruning, regularizers, supervised
+from jax_bioadv.attacks import pgd
+from jax_bioadv.learning import fixed_layers, krotov_hopfield, pruning, regularizers, supervised
 from jax_bioadv.learning.training import Diagnosis, train, watch_finite
 from jax_bioadv.models import Network, logits_function
 from jax_bioadv.storage import Checkpoints
@@ -111,6 +114,29 @@ def run_layer(
     return layer_outcome(layer, np.asarray(state.synapses), history)
 
 
+def run_fixed_layer(study: Study, control: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+    """The first layer of a control, which nothing has trained, as the encoder's kernel."""
+    settings = study.settings
+    if control == "random":
+        kernel = study.network(seed).encoder.kernel[...]
+    elif control == "kmeans":
+        layer, chosen = settings.layer, settings.kmeans
+        centroids = fixed_layers.centroid_rows(
+            seed,
+            study.train_images,
+            settings.hidden,
+            p=layer.p,
+            radius=layer.radius,
+            batch_size=chosen.batch_size,
+            passes=chosen.passes,
+        )
+        kernel = krotov_hopfield.effective_weights(jnp.asarray(centroids), layer.p).T
+    else:
+        rows = fixed_layers.principal_rows(study.image_covariance, settings.hidden, whiten=control == "whitened")
+        kernel = jnp.asarray(rows.T)
+    return Outcome({"converged": True}, {"kernel": np.asarray(kernel)})
+
+
 def decide_cut(study: Study, synapses: np.ndarray, layer: LayerSettings) -> pruning.Cut:
     """Which rows pruning keeps; ValueError where it would keep none."""
     chosen = study.settings.pruning
@@ -196,19 +222,43 @@ def hybrid_outcome(
     return Outcome(values, {**weights(network), **_history(history), **decided.arrays})
 
 
-def run_hybrid(study: Study, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
-    """The ``kh`` model: the layer, pruned and frozen, and a decoder trained on its activations."""
-    layer, decoder, labels = needed["layer"], study.settings.decoder, study.train_labels
-    cut = decide_cut(study, layer.arrays["synapses"], study.settings.layer)
-    kernel = layer_kernel(study, layer.arrays["synapses"], cut.keep)
-    start = hybrid_start(study, decoder, seed, kernel, study.train_images)
+def run_hybrid(study: Study, model: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+    """A frozen layer, for ``kh`` the trained and pruned one, and a decoder trained on its activations."""
+    layer = needed["layer"]
+    decoder = dataclasses.replace(study.settings.decoder, power=study.power(model))
+    if "kernel" in layer.arrays:
+        kernel = jnp.asarray(layer.arrays["kernel"])
+        cut = pruning.Cut(None, np.ones(kernel.shape[1], bool), None, {}, "a layer that never learned is not pruned")
+    else:
+        cut = decide_cut(study, layer.arrays["synapses"], study.settings.layer)
+        kernel = layer_kernel(study, layer.arrays["synapses"], cut.keep)
+    network, history = _decoded(study, decoder, seed, task, kernel)
+    return hybrid_outcome(study, network, layer, cut, history)
+
+
+def _decoded(
+    study: Study, decoder: DecoderSettings, seed: int, task: Task, kernel: jax.Array
+) -> tuple[Network, Mapping[str, np.ndarray]]:
+    """A frozen layer under a decoder trained on it."""
+    start, labels = hybrid_start(study, decoder, seed, kernel, study.train_images), study.train_labels
     epoch = jax.jit(partial(hybrid_epoch, decoder, start.graphdef))
     state, history = _train(
         study, task, lambda state, index: epoch(state, start.constant, labels), start.state, decoder.epochs
     )
     network = hybrid_network(study, decoder.power, seed, kernel)
     network.decoder = supervised.trained_model(start.graphdef, state).decoder
-    return hybrid_outcome(study, network, layer, cut, history)
+    return network, history
+
+
+def run_noise_start_decoder(
+    study: Study, pruned: bool, seed: int, task: Task, needed: Mapping[str, Outcome]
+) -> Outcome:
+    """How well classes can be read from the layer that started from noise, whole or pruned."""
+    settings, synapses = study.settings, needed["layer"].arrays["synapses"]
+    small = study.variant(dataclasses.replace(settings, hidden=settings.noise_start_hidden, layer=settings.noise_start))
+    keep = decide_cut(small, synapses, settings.noise_start).keep if pruned else np.ones(len(synapses), bool)
+    network, history = _decoded(small, settings.decoder, seed, task, layer_kernel(small, synapses, keep))
+    return Outcome({"test_accuracy": _test_accuracy(small, network)}, _history(history))
 
 
 def _optimizer_and_regularizer(
@@ -218,6 +268,9 @@ def _optimizer_and_regularizer(
     optimizer = supervised.stepwise_adam(backprop.learning_rates, backprop.boundaries, steps)
     if model == "l2":
         return optimizer, regularizers.weight_decay(settings.l2.weight)
+    if model == "bp_first_decay":
+        # On the pre-activation, which is linear in the image, a Jacobian penalty is decay of the first layer.
+        return optimizer, regularizers.jacobian(settings.l2.weight, "preactivation")
     if model == "jacobian":
         return optimizer, regularizers.jacobian(settings.jacobian.weight, settings.jacobian.target)
     if model == "spectral":
@@ -232,7 +285,7 @@ def backprop_start(
     study: Study, settings: Settings, model: str, seed: int | jax.Array, data: regularizers.TrainingData
 ) -> Start:
     """A network trained by backpropagation."""
-    network, anchor = study.network(seed, batch_norm=model == "spectral"), jnp.ones(())
+    network, anchor = study.network(seed, power=study.power(model), batch_norm=model == "spectral"), jnp.ones(())
     if data.covariance is not None:
         eigenvalues, _ = regularizers.hidden_spectrum(network, data.covariance)
         anchor = eigenvalues[settings.spectral.first - 1]
@@ -252,8 +305,24 @@ def backprop_epoch(
     optimizer, regularizer = _optimizer_and_regularizer(settings, model, anchor, len(data.images))
     refresh_every = settings.spectral.refresh_every if model == "spectral" else None
     batch_size = settings.backprop.batch_size
-    epoch = supervised.make_epoch(graphdef, optimizer, regularizer, batch_size=batch_size, refresh_every=refresh_every)
+    epoch = supervised.make_epoch(
+        graphdef,
+        optimizer,
+        regularizer,
+        batch_size=batch_size,
+        refresh_every=refresh_every,
+        adversary=_adversary(settings.adversarial) if model == "adversarial" else None,
+    )
     return epoch(state, data)
+
+
+def _adversary(chosen: AdversarialSettings) -> supervised.Adversary:
+    attack = pgd(steps=chosen.steps, step_size=min(2.5 / chosen.steps, 1.0) * chosen.epsilon)
+
+    def perturbed(model: Any, images: jax.Array, labels: jax.Array, key: jax.Array) -> jax.Array:
+        return attack(key, model, images, labels, chosen.epsilon).images
+
+    return perturbed
 
 
 def backprop_data(study: Study, model: str) -> regularizers.TrainingData:
@@ -271,13 +340,38 @@ def backprop_outcome(study: Study, network: Network, history: Mapping[str, np.nd
 
 
 def run_backprop(study: Study, model: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+    """A network trained by backpropagation; ``bp_matched`` stops when it is as accurate as ``needed["hybrid"]``."""
     settings, data = study.settings, backprop_data(study, model)
     start = backprop_start(study, settings, model, seed, data)
     epoch = jax.jit(partial(backprop_epoch, settings, model, start.graphdef))
-    state, history = _train(
-        study, task, lambda state, index: epoch(state, start.constant, data), start.state, settings.backprop.epochs
-    )
+    if model == "bp_matched":
+        return _matched_outcome(study, start, lambda state: epoch(state, start.constant, data), needed["hybrid"])
+    epochs = settings.adversarial.epochs if model == "adversarial" else settings.backprop.epochs
+    state, history = _train(study, task, lambda state, index: epoch(state, start.constant, data), start.state, epochs)
     return backprop_outcome(study, supervised.trained_model(start.graphdef, state), history)
+
+
+def _matched_outcome(study: Study, start: Start, epoch: Callable[[Any], Any], hybrid: Outcome) -> Outcome:
+    """Training up to the hybrid's test accuracy, to the nearer of the two epochs between which it is passed.
+
+    It takes a few epochs where backpropagation is the better learner, and so goes without checkpoints; "converged" says
+    that it got there.
+    """
+    wanted, epochs, state = hybrid.values["test_accuracy"], study.settings.backprop.epochs, start.state
+    found, infos = (-float("inf"), supervised.trained_model(start.graphdef, state)), []
+    with progress("train bp_matched", epochs, "epoch") as advance:
+        while found[0] < wanted and len(infos) < epochs:
+            before, (state, info) = found, epoch(state)
+            network = supervised.trained_model(start.graphdef, state)
+            found = _test_accuracy(study, network), network
+            infos.append(info)
+            advance(1)
+    reached = found[0] >= wanted
+    accuracy, network = min(before, found, key=lambda one: abs(one[0] - wanted))
+    used = infos[: len(infos) - (accuracy == before[0])]
+    history = {name: np.array([getattr(info, name) for info in used]) for name in supervised.EpochInfo._fields}
+    outcome = backprop_outcome(study, network, history)
+    return Outcome({**outcome.values, "converged": reached, "epochs": len(used)}, outcome.arrays)
 
 
 @jax.jit

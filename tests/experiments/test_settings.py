@@ -10,7 +10,7 @@ import pytest
 
 from experiments import reproduce
 from experiments.plan import STAGES
-from experiments.settings import MAY_BE_ZERO, MODELS, PRESETS, Settings
+from experiments.settings import CONTROLS, MAY_BE_ZERO, MODELS, PRESETS, Settings
 from experiments.tasks import exclusive
 
 CIFAR10 = (50_000, 10_000, 3072)
@@ -55,7 +55,8 @@ def test_the_paper_preset_has_the_published_sizes():
     assert (settings.spectra.first, settings.spectra.last_on_images, settings.spectra.last_on_noise) == (11, 500, 100)
     assert (settings.attacks.epsilons, settings.attacks.images, settings.attacks.pgd_steps) == (400, 10_000, 20)
     assert settings.attacks.gradient_high == pytest.approx(0.0316, abs=1e-4)
-    assert settings.model_names == MODELS
+    assert settings.model_names == MODELS + CONTROLS
+    assert (settings.threats.raw_linf, settings.threats.raw_l2) == (8 / 255, 0.5)
 
 
 def test_the_numbers_are_found():
@@ -101,6 +102,15 @@ def test_no_number_may_be_negative_or_not_finite(path, number, changed):
         ("attacks.gaussian_low", 9.0, "attacks.gaussian-low must be below"),
         ("attacks.gradient_high", 1e-3, "attacks.gradient-low must be below"),
         ("landscape.resolution", 1, "landscape.resolution must be at least 2"),
+        (
+            "threats.names",
+            ("raw_l3",),
+            "threats.names: unknown 'raw_l3'; choose among unit_linf, unit_l2, raw_linf, raw_l2",
+        ),
+        ("threats.names", (), "threats.names: none, or one twice"),
+        ("boundaries.resolution", 1, "boundaries.resolution must be at least 2"),
+        ("boundaries.radii", (), "boundaries.radii needs at least one radius"),
+        ("boundaries.radii", (4.0, 4.0), "boundaries.radii has one twice"),
     ],
 )
 def test_a_value_that_cannot_work_whatever_the_data_is_refused_before_they_are_fetched(path, value, message, changed):

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments import tasks
+from experiments.groups import THREATS
 from experiments.plan import STAGES, Plan
-from experiments.settings import ATTACKS, MODELS, PRESETS, PUBLISHED_NOISE
+from experiments.settings import ATTACKS, CONTROLS, MODELS, PRESETS, PUBLISHED_NOISE
 from experiments.study import Study
 from experiments.tasks import Ledger, Outcome, Task, exclusive, progress
 from jax_bioadv.learning.training import DivergenceError
@@ -219,11 +220,16 @@ def fingerprints(settings, dataset) -> dict[str, str]:
     return {task.name: task.fingerprint for task in tasks}
 
 
+STRENGTHS = PRESETS["smoke"].threats.names
+EVIDENCE = ("minimum_norm", "masking", "bounds", "smoothness", "boundaries")
+TRANSFER = {f"transfer-{threat}-0" for threat in STRENGTHS}
+
+
 def measured(*models: str) -> set[str]:
     """A model's training and all that is measured on it."""
     found = set()
     for model in models:
-        kinds = ("spectra", "jacobian", *ATTACKS, PUBLISHED_NOISE)
+        kinds = ("spectra", "jacobian", *ATTACKS, PUBLISHED_NOISE, *STRENGTHS, *EVIDENCE)
         found |= {f"{model}-0", f"landscape-{model}", *(f"{kind}-{model}-0" for kind in kinds)}
     return found
 
@@ -236,7 +242,10 @@ LANDSCAPES = {f"landscape-{model}" for model in MODELS}
 NOISE_START = {"noise-start-layer-0", "spectra-noise-start-0"}
 BASELINE_SPECTRA = {"spectra-data", "spectra-untrained-0", "spectra-noise-start-0"}
 SPECTRA = BASELINE_SPECTRA | {f"spectra-{model}-0" for model in MODELS}
-EVERYTHING = measured(*MODELS) | BASELINE_SPECTRA | NOISE_START | {"layer-0"}
+EVERYTHING = measured(*MODELS) | BASELINE_SPECTRA | NOISE_START | TRANSFER | {"layer-0"}
+# What follows from any change of a model: transfer to all others, and masking where it is the one to transfer from.
+FROM_BP = TRANSFER | attacking("masking")
+FROM_KH = TRANSFER | {"masking-bp-0"}
 BACKPROP = ("bp", "l2", "jacobian", "spectral")
 
 
@@ -252,22 +261,32 @@ BACKPROP = ("bp", "l2", "jacobian", "spectral")
         ("spectra.last_on_images", 40, SPECTRA - {"spectra-data"}),
         ("spectra.last_on_data", 40, {"spectra-data"}),
         ("spectra.noise_images", 40, SPECTRA),
-        ("decoder.epochs", 31, measured("kh")),
-        ("decoder.power", 4.0, measured("kh")),
-        ("layer.epochs", 7, measured("kh") | {"layer-0"}),
+        ("decoder.epochs", 31, measured("kh") | FROM_KH),
+        ("decoder.power", 4.0, measured("kh") | FROM_KH),
+        ("layer.epochs", 7, measured("kh") | {"layer-0"} | FROM_KH),
         ("noise_start.epochs", 7, NOISE_START),
         ("noise_start_hidden", 40, NOISE_START),
-        ("pruning.method", "threshold", measured("kh") | {"spectra-noise-start-0"}),
-        ("backprop.epochs", 7, measured(*BACKPROP)),
-        ("backprop.learning_rates", (1e-3,), measured("bp", "l2", "jacobian")),
-        ("l2.weight", 1.0, measured("l2")),
-        ("jacobian.target", "activation", measured("jacobian")),
-        ("spectral.weight", 2.0, measured("spectral")),
+        ("pruning.method", "threshold", measured("kh") | {"spectra-noise-start-0"} | FROM_KH),
+        ("backprop.epochs", 7, measured(*BACKPROP) | FROM_BP),
+        ("backprop.learning_rates", (1e-3,), measured("bp", "l2", "jacobian") | FROM_BP),
+        ("l2.weight", 1.0, measured("l2") | TRANSFER),
+        ("jacobian.target", "activation", measured("jacobian") | TRANSFER),
+        ("spectral.weight", 2.0, measured("spectral") | TRANSFER),
         ("hidden", 40, EVERYTHING - NOISE_START - {"spectra-data"}),
         ("norm", 2.0, EVERYTHING),
         ("precision", "high", EVERYTHING),
         ("seeds", 2, set()),
-        ("models", "bp,kh", set()),
+        ("models", "bp,kh", TRANSFER),
+        ("attacks.images", 39, attacking(*ATTACKS, "minimum_norm")),
+        ("threats.images", 39, attacking(*STRENGTHS) | TRANSFER),
+        ("threats.raw_l2", 0.9, attacking("raw_l2") | {"transfer-raw_l2-0"}),
+        ("threats.unit_linf", 0.06, attacking("unit_linf", "masking") | {"transfer-unit_linf-0"}),
+        ("threats.queries", 11, attacking(*STRENGTHS)),
+        ("threats.minimum_norm_steps", 5, attacking(*STRENGTHS, "minimum_norm")),
+        ("masking.steps", 5, attacking("masking")),
+        ("bounds.images", 19, attacking("bounds")),
+        ("smoothness.radius", 0.2, attacking("smoothness")),
+        ("boundaries.planes", 4, attacking("boundaries")),
     ],
 )
 def test_a_setting_of_the_experiment_reaches_the_tasks_that_depend_on_it(path, value, affected, digits, changed):
@@ -382,4 +401,10 @@ def read_settings(settings, digits):
 @pytest.mark.parametrize("group", GROUPS)
 def test_no_setting_of_a_group_is_forgotten(group, digits):
     fields = {(group, field.name) for field in dataclasses.fields(getattr(PRESETS["smoke"], group))}
-    assert fields <= read_settings(PRESETS["smoke"], digits)
+    # Which strengths there are decides which tasks there are, and no task's outcome.
+    settings = dataclasses.replace(
+        PRESETS["smoke"],
+        models=",".join(MODELS + CONTROLS),
+        threats=dataclasses.replace(PRESETS["smoke"].threats, names=THREATS),
+    )
+    assert fields - {("threats", "names")} <= read_settings(settings, digits)

@@ -1,0 +1,284 @@
+"""What results.json holds beyond the paper's own measurements: intervals, comparisons, robust accuracy, bounds.
+
+Everything here reads the outcomes of finished tasks; it computes nothing that a model is needed for.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.plan import Plan
+from experiments.settings import ATTACKS, CONTROLS, MODELS
+from experiments.tasks import Outcome, Task
+from experiments.threats import threat_of, transferred
+from jax_bioadv.analysis import robustness, statistics
+
+FindOutcome = Callable[[Task], Outcome | None]
+# Attacks whose critical L2 perturbations models are compared by.
+COMPARED = (*ATTACKS, "minimum_norm")
+
+
+def finite(value: float) -> float | None:
+    """A number as JSON takes it."""
+    return float(value) if math.isfinite(value) else None
+
+
+def interval(ends: tuple[float, float]) -> list[float | None]:
+    return [finite(end) for end in ends]
+
+
+def critical_summary(members: Sequence[np.ndarray | None]) -> dict[str, list[Any]]:
+    """Median (null when more than half of the images were never flipped), its 95 % interval, share of censored."""
+    found: dict[str, list[Any]] = {"median": [], "median_interval": [], "censored": []}
+    for lengths in members:
+        known = lengths is not None and len(lengths) > 0
+        found["median"].append(finite(robustness.median_with_censoring(lengths)) if known else None)
+        found["median_interval"].append(interval(robustness.median_interval(lengths)) if known else None)
+        found["censored"].append(robustness.censored_share(lengths) if known else None)
+    return found
+
+
+def share_interval(share: float, images: int) -> list[float | None]:
+    """95 % interval of a share of so many images, by bootstrap over them."""
+    counted = round(share * images)
+    return interval(statistics.bootstrap_interval(np.repeat([1.0, 0.0], [counted, images - counted])))
+
+
+class Evidence:
+    """Reads the tasks of a plan, model by model.
+
+    Args:
+        plan: of the run.
+        outcome: gives the outcome of a task that was done and did not diverge.
+    """
+
+    def __init__(self, plan: Plan, outcome: FindOutcome):
+        self.plan, self.outcome, self.seeds = plan, outcome, range(plan.settings.seeds)
+
+    def _over_seeds(self, task: Callable[[str, int], Task], model: str) -> list[Outcome | None]:
+        return [self.outcome(task(model, seed)) for seed in self.seeds]
+
+    def of_model(self, model: str) -> dict[str, Any]:
+        """The maps that a model's entry holds besides those of the paper."""
+        plan = self.plan
+        trained = self._over_seeds(plan.model, model)
+        test_images = len(plan.study.dataset.test_images)
+        return {
+            "test_accuracy_interval": [
+                None if one is None else share_interval(one.values["test_accuracy"], test_images) for one in trained
+            ],
+            "robust_accuracy": {threat: self._threat(threat, model) for threat in plan.settings.threats.names},
+            "masking": self._masking(model),
+            "certified_l2": self._bounds(model),
+            "smoothness": _by_name([_medians(one) for one in self._over_seeds(plan.smoothness, model)]),
+            "boundaries": self._boundaries(model),
+        }
+
+    def critical(self, attack: str, model: str, seed: int) -> Outcome | None:
+        """An outcome with the arrays ``images`` and ``critical_l2``."""
+        plan = self.plan
+        task = plan.minimum_norm(model, seed) if attack == "minimum_norm" else plan.attack(attack, model, seed)
+        found = self.outcome(task)
+        return found if found is not None and found.arrays else None
+
+    def minimum_norm(self, model: str) -> dict[str, list[Any]]:
+        found = [self.critical("minimum_norm", model, seed) for seed in self.seeds]
+        return critical_summary([None if one is None else one.arrays["critical_l2"] for one in found])
+
+    def _threat(self, name: str, model: str) -> dict[str, Any]:
+        threat = threat_of(self.plan.study, name)
+        entry: dict[str, Any] = {
+            "norm": "linf" if math.isinf(threat.norm) else "l2",
+            "epsilon": threat.epsilon,
+            "space": "raw" if threat.raw else "unit",
+            **{key: [] for key in ("images", "clean", "attacks", "worst_case", "worst_case_interval")},
+        }
+        by_attack = []
+        for seed in self.seeds:
+            outcome = self.outcome(self.plan.threat(name, model, seed))
+            if outcome is None:
+                by_attack.append({})
+                for key in ("images", "clean", "worst_case", "worst_case_interval"):
+                    entry[key].append(None)
+                continue
+            right = self._right_after(name, model, seed, outcome)
+            by_attack.append({attack: float(survived.mean()) for attack, survived in right.items()})
+            worst = np.all(list(right.values()), axis=0)
+            entry["images"].append(outcome.values["images"])
+            entry["clean"].append(outcome.values["clean"])
+            entry["worst_case"].append(float(worst.mean()))
+            entry["worst_case_interval"].append(interval(statistics.bootstrap_interval(worst.astype(float))))
+        return {**entry, "attacks": _by_name(by_attack)}
+
+    def _right_after(self, name: str, model: str, seed: int, outcome: Outcome) -> dict[str, np.ndarray]:
+        """By attack, which of all the images are still classified correctly."""
+        correct, images = outcome.arrays["correct"], outcome.values["images"]
+        failures = {
+            attack.removeprefix("success/"): ~array
+            for attack, array in outcome.arrays.items()
+            if attack.startswith("success/")
+        }
+        moved = self.outcome(self.plan.transfer(name, seed)) if len(self.plan.settings.model_names) > 1 else None
+        fooled = None if moved is None else transferred(moved, model, correct)
+        if fooled is not None:
+            failures["transfer"] = ~fooled
+        if not failures:
+            return {"none": np.zeros(images, bool)}
+        return {attack: np.isin(np.arange(images), correct[held]) for attack, held in failures.items()}
+
+    def _masking(self, model: str) -> dict[str, Any]:
+        found = self._over_seeds(self.plan.masking, model)
+        known = [one if one is not None and one.values.get("checks") else None for one in found]
+        checks = dict.fromkeys(name for one in known if one is not None for name in one.values["checks"])
+        entry: dict[str, Any] = {
+            name: {
+                key: [None if one is None else one.values["checks"][name][key] for one in known]
+                for key in ("value", "suspect")
+            }
+            for name in checks
+        }
+        return {**entry, "verdict": [None if one is None else one.values["verdict"] for one in known]}
+
+    def _bounds(self, model: str) -> dict[str, Any]:
+        """Certified lower bounds beside the shortest perturbation that any attack has found, image by image."""
+        columns: dict[str, list[np.ndarray | None]] = {"lipschitz": [], "relaxation": [], "upper": []}
+        gaps: list[float | None] = []
+        violations: list[int | None] = []
+        for seed in self.seeds:
+            outcome = self.outcome(self.plan.bounds(model, seed))
+            if outcome is None or not outcome.arrays:
+                for column in (*columns.values(), gaps, violations):
+                    column.append(None)
+                continue
+            upper = self._shortest(model, seed, outcome.arrays["images"])
+            lower = np.maximum(outcome.arrays["lipschitz"], outcome.arrays["relaxation"])
+            for name in ("lipschitz", "relaxation"):
+                columns[name].append(outcome.arrays[name])
+            columns["upper"].append(upper)
+            positive = lower > 0
+            gaps.append(finite(float(np.median(upper[positive] / lower[positive]))) if positive.any() else None)
+            violations.append(int((lower > upper).sum()))
+        summaries = {name: critical_summary(column) for name, column in columns.items()}
+        return {**summaries, "gap": gaps, "violations": violations}
+
+    def _shortest(self, model: str, seed: int, images: np.ndarray) -> np.ndarray:
+        """Length of the shortest adversarial perturbation of each image, infinity where there is none."""
+        shortest = np.full(len(images), np.inf)
+        for attack in COMPARED:
+            found = self.critical(attack, model, seed)
+            if found is not None:
+                known, ours, theirs = np.intersect1d(images, found.arrays["images"], return_indices=True)
+                shortest[ours] = np.minimum(shortest[ours], found.arrays["critical_l2"][theirs])
+        return shortest
+
+    def _boundaries(self, model: str) -> dict[str, Any]:
+        found = self._over_seeds(self.plan.boundaries, model)
+        radii = dict.fromkeys(radius for one in found if one is not None for radius in one.values)
+        return {radius: _by_name([None if one is None else one.values[radius] for one in found]) for radius in radii}
+
+    def comparisons(self) -> list[dict[str, Any]]:
+        """The paper's models pairwise, and kh with every control, on the images that both classify correctly."""
+        names = self.plan.settings.model_names
+        pairs = list(itertools.combinations([model for model in MODELS if model in names], 2))
+        pairs += [("kh", control) for control in CONTROLS if {"kh", control} <= set(names)]
+        compared = []
+        for attack in COMPARED:
+            family = [one for pair in pairs if (one := self._comparison(attack, *pair)) is not None]
+            corrected = statistics.holm([one["p"] for one in family])
+            for one, p in zip(family, corrected, strict=True):
+                decided = p is not None and p < 0.05 and one["superiority"] != 0.5
+                better = one["first"] if one["superiority"] > 0.5 else one["second"]
+                compared.append({**one, "p_corrected": p, "better": better if decided else None})
+        return compared
+
+    def _comparison(self, attack: str, first: str, second: str) -> dict[str, Any] | None:
+        ours, theirs = [], []
+        for seed in self.seeds:
+            one, other = self.critical(attack, first, seed), self.critical(attack, second, seed)
+            if one is None or other is None:
+                continue
+            _, in_one, in_other = np.intersect1d(one.arrays["images"], other.arrays["images"], return_indices=True)
+            if len(in_one):
+                ours.append(one.arrays["critical_l2"][in_one])
+                theirs.append(other.arrays["critical_l2"][in_other])
+        if not ours:
+            return None
+        found = statistics.paired_comparison(ours, theirs)
+        return {
+            "attack": attack,
+            "first": first,
+            "second": second,
+            "seeds": len(ours),
+            "images": [len(lengths) for lengths in ours],
+            "log_ratio": finite(found.log_ratio),
+            "log_ratio_interval": interval(found.interval),
+            "superiority": found.superiority,
+            "p": finite(found.p_value),
+        }
+
+
+def correlations(models: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rank correlation of smoothness, exponents and boundaries with robustness, over all models and seeds.
+
+    Args:
+        models: the ``models`` of results.json.
+    """
+    found = []
+    for attack in COMPARED:
+        family = []
+        for measure in dict.fromkeys(name for model in models.values() for name in _measures(model)):
+            members = [
+                (name, value, median)
+                for name, model in models.items()
+                for value, median in zip(
+                    _measures(model).get(measure, []), model["critical_l2"][attack]["median"], strict=False
+                )
+                if value is not None and median is not None
+            ]
+            names, values, medians = zip(*members, strict=True) if members else ((), (), ())
+            try:
+                correlation = statistics.rank_correlation(np.array(values), np.array(medians), names)
+            except ValueError:
+                continue
+            family.append(
+                {
+                    "measure": measure,
+                    "attack": attack,
+                    "spearman": correlation.spearman,
+                    "interval": interval(correlation.interval),
+                    "p": finite(correlation.p_value),
+                    "members": len(members),
+                    "models": len(set(names)),
+                }
+            )
+        corrected = statistics.holm([one["p"] for one in family])
+        found += [{**one, "p_corrected": p} for one, p in zip(family, corrected, strict=True)]
+    return found
+
+
+def _measures(model: dict[str, Any]) -> dict[str, list[float | None]]:
+    """Everything of a model that might go with its robustness, one number per seed."""
+    measures = {"jacobian_frobenius": model["jacobian_norm"]["activation"], **model["smoothness"]}
+    measures |= {f"alpha_{kind}": model["spectrum"][kind]["alpha"] for kind in ("images", "noise")}
+    for radius, boundary in model["boundaries"].items():
+        measures |= {
+            f"boundary_{name}_{radius}": boundary[name] for name in ("length", "curvature") if name in boundary
+        }
+    return {**measures, "test_accuracy": model["test_accuracy"]}
+
+
+def _medians(outcome: Outcome | None) -> dict[str, float | None] | None:
+    """Median of every measure over the images that have it."""
+    if outcome is None:
+        return None
+    known = {name: array[~np.isnan(array)] for name, array in outcome.arrays.items()}
+    return {name: finite(float(np.median(array))) if array.size else None for name, array in known.items()}
+
+
+def _by_name(maps: Sequence[dict[str, Any] | None]) -> dict[str, list[Any]]:
+    """A map of lists over seeds from a list of maps; null where one is missing."""
+    names = dict.fromkeys(name for one in maps if one is not None for name in one)
+    return {name: [None if one is None else one.get(name) for one in maps] for name in names}

@@ -1,0 +1,140 @@
+"""The controls: each is what its name says, and is measured in the same way as the models of the paper."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.plan import Plan
+from experiments.settings import CONTROLS, MODELS, PRESETS
+from experiments.study import Study
+from experiments.tasks import Ledger
+from jax_bioadv.models import logits_function
+
+SMOKE = PRESETS["smoke"]
+
+
+@pytest.fixture(scope="module")
+def study(digits, tmp_path_factory):
+    settings = dataclasses.replace(SMOKE, models=",".join(MODELS + CONTROLS))
+    return Study("smoke", settings, digits, tmp_path_factory.mktemp("controls"))
+
+
+@pytest.fixture(scope="module")
+def plan(study):
+    return Plan(study)
+
+
+@pytest.fixture(scope="module")
+def trained(study, plan):
+    ledger = Ledger(study.directory)
+    return lambda model: ledger.complete(plan.model(model, 0))
+
+
+def kernel(outcome):
+    return outcome.arrays["weights/encoder/kernel"]
+
+
+@pytest.mark.parametrize("model", CONTROLS)
+def test_every_control_learns_something(model, trained):
+    outcome = trained(model)
+    assert outcome.diverged is None
+    assert outcome.values["test_accuracy"] > 0.3, "chance is 0.1"
+    assert outcome.values["pruned_units"] == 0
+
+
+@pytest.mark.parametrize("model", CONTROLS)
+def test_the_stored_network_is_the_one_whose_accuracy_is_stored(model, study, trained):
+    logits = logits_function(study.trained_network(model, trained(model)))(study.test_images)
+    accuracy = float(jnp.mean(jnp.argmax(logits, axis=1) == study.test_labels))
+    # Another batch size sums in another order, which may turn around a few undecided images.
+    assert accuracy == pytest.approx(trained(model).values["test_accuracy"], abs=2 / len(study.test_labels))
+
+
+def test_the_random_layer_is_the_one_that_backpropagation_starts_from(study, trained):
+    np.testing.assert_array_equal(kernel(trained("random")), study.network(0).encoder.kernel[...])
+
+
+def test_principal_directions_come_in_pairs_and_whitening_only_scales_them(study, trained):
+    plain, whitened = kernel(trained("pca")), kernel(trained("whitened"))
+    np.testing.assert_array_equal(plain[:, ::2], -plain[:, 1::2])
+    responses = (np.asarray(study.train_images) @ whitened).std(axis=0)
+    np.testing.assert_allclose(responses, 1, rtol=1e-2)
+    cosines = (plain * whitened).sum(axis=0) / np.linalg.norm(whitened, axis=0)
+    np.testing.assert_allclose(cosines, 1, rtol=1e-3)
+
+
+def test_centroids_respond_as_rows_of_the_trained_layer_do(study, trained):
+    """Rows W|W|^(p-2) of unit L3 norm have an L_1.5 norm of 1."""
+    norms = (np.abs(kernel(trained("kmeans"))) ** 1.5).sum(axis=0) ** (1 / 1.5)
+    np.testing.assert_allclose(norms, 1, rtol=1e-5)
+    assert study.power("kmeans") == study.power("kh") == SMOKE.decoder.power
+
+
+def test_the_power_of_the_hybrid_is_that_of_its_backpropagation_control_alone(study):
+    powers = {model: study.power(model) for model in MODELS + CONTROLS}
+    raised = {model for model, power in powers.items() if power == SMOKE.decoder.power}
+    assert raised == {"kh", "kh_start", "kmeans", "bp_power"}
+    assert set(powers.values()) == {SMOKE.decoder.power, 1.0}
+
+
+def test_decay_of_the_first_layer_makes_that_layer_smaller_and_leaves_the_other(trained):
+    size = {model: np.linalg.norm(kernel(trained(model))) for model in ("bp", "l2", "bp_first_decay")}
+    assert size["bp_first_decay"] < 0.95 * size["bp"]
+    decoders = {
+        model: np.linalg.norm(trained(model).arrays["weights/decoder/kernel"]) for model in ("l2", "bp_first_decay")
+    }
+    assert decoders["bp_first_decay"] > decoders["l2"]
+
+
+def test_the_matched_network_stops_at_the_epoch_nearest_to_the_hybrids_accuracy(study, plan, trained):
+    matched, hybrid = trained("bp_matched"), trained("kh").values["test_accuracy"]
+    bp = trained("bp")
+    losses = matched.arrays["history/loss"]
+    assert matched.values["epochs"] == len(losses) <= SMOKE.backprop.epochs
+    # The same order of images and the same rates: backprop itself, cut short.
+    np.testing.assert_array_equal(losses, bp.arrays["history/loss"][: len(losses)])
+    assert matched.values["converged"] == (max(matched.values["test_accuracy"], bp.values["test_accuracy"]) >= hybrid)
+    needed = plan.model("bp_matched", 0).needs
+    assert {name: task.fingerprint for name, task in needed.items()} == {"hybrid": plan.model("kh", 0).fingerprint}
+
+
+def test_adversarial_training_gives_other_weights_than_plain_training(trained):
+    assert not np.allclose(kernel(trained("adversarial")), kernel(trained("bp")), atol=1e-3)
+    assert len(trained("adversarial").arrays["history/loss"]) == SMOKE.adversarial.epochs
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "affected"),
+    [
+        ("kmeans.passes", 2, {"kmeans"}),
+        ("adversarial.epsilon", 0.1, {"adversarial"}),
+        ("l2.weight", 0.1, {"l2", "bp_first_decay"}),
+        ("decoder.power", 4.0, {"kh", "kh_start", "kmeans", "bp_power", "bp_matched"}),
+        ("decoder.epochs", 4, {"kh", "kh_start", "kmeans", "random", "pca", "whitened", "bp_matched"}),
+        ("pruning.method", "none", {"kh", "kh_start", "bp_matched"}),
+        ("layer.p", 3.5, {"kh", "kh_start", "kmeans", "bp_matched"}),
+        ("layer.epochs", 3, {"kh", "bp_matched"}),
+        (
+            "backprop.learning_rates",
+            (1e-3,),
+            {"bp", "l2", "jacobian", "bp_power", "bp_first_decay", "bp_matched", "adversarial"},
+        ),
+    ],
+)
+def test_a_setting_reaches_the_controls_that_read_it(path, value, affected, digits, changed, tmp_path):
+    models = MODELS + CONTROLS
+
+    def fingerprints(settings):
+        plan = Plan(Study("smoke", dataclasses.replace(settings, models=",".join(models)), digits, tmp_path))
+        return {model: plan.model(model, 0).fingerprint for model in models}
+
+    before, after = fingerprints(SMOKE), fingerprints(changed(path, value))
+    assert {model for model in models if before[model] != after[model]} == affected
+
+
+def test_more_hidden_units_than_directions_are_refused_before_any_work(digits, tmp_path):
+    settings = dataclasses.replace(SMOKE, hidden=129, models="pca")
+    with pytest.raises(ValueError, match="pca and whitened have at most 128 units"):
+        Study("smoke", settings, digits, tmp_path)
