@@ -34,10 +34,13 @@ def critical_summary(members: Sequence[np.ndarray | None]) -> dict[str, list[Any
     """Median (null when more than half of the images were never flipped), its 95 % interval, share of censored."""
     found: dict[str, list[Any]] = {"median": [], "median_interval": [], "censored": []}
     for lengths in members:
-        known = lengths is not None and len(lengths) > 0
-        found["median"].append(finite(robustness.median_with_censoring(lengths)) if known else None)
-        found["median_interval"].append(interval(robustness.median_interval(lengths)) if known else None)
-        found["censored"].append(robustness.censored_share(lengths) if known else None)
+        if lengths is None:
+            for column in found.values():
+                column.append(None)
+            continue
+        found["median"].append(finite(robustness.median_with_censoring(lengths)))
+        found["median_interval"].append(interval(robustness.median_interval(lengths)))
+        found["censored"].append(robustness.censored_share(lengths))
     return found
 
 
@@ -96,7 +99,7 @@ class Evidence:
             "space": "raw" if threat.raw else "unit",
             **{key: [] for key in ("images", "clean", "attacks", "worst_case", "worst_case_interval")},
         }
-        by_attack = []
+        by_attack: list[dict[str, float]] = []
         for seed in self.seeds:
             outcome = self.outcome(self.plan.threat(name, model, seed))
             if outcome is None:
@@ -150,8 +153,10 @@ class Evidence:
         for seed in self.seeds:
             outcome = self.outcome(self.plan.bounds(model, seed))
             if outcome is None or not outcome.arrays:
-                for column in (*columns.values(), gaps, violations):
+                for column in columns.values():
                     column.append(None)
+                gaps.append(None)
+                violations.append(None)
                 continue
             upper = self._shortest(model, seed, outcome.arrays["images"])
             lower = np.maximum(outcome.arrays["lipschitz"], outcome.arrays["relaxation"])
@@ -170,7 +175,7 @@ class Evidence:
         for attack in COMPARED:
             found = self.critical(attack, model, seed)
             if found is not None:
-                known, ours, theirs = np.intersect1d(images, found.arrays["images"], return_indices=True)
+                _, ours, theirs = np.intersect1d(images, found.arrays["images"], return_indices=True)
                 shortest[ours] = np.minimum(shortest[ours], found.arrays["critical_l2"][theirs])
         return shortest
 
@@ -228,7 +233,7 @@ def correlations(models: dict[str, Any]) -> list[dict[str, Any]]:
     """
     found = []
     for attack in COMPARED:
-        family = []
+        family: list[dict[str, Any]] = []
         for measure in dict.fromkeys(name for model in models.values() for name in _measures(model)):
             members = [
                 (name, value, median)

@@ -1,10 +1,8 @@
 """The measuring tasks besides the spectra: attacks over many strengths, Jacobian norms, landscapes."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments.groups import AttackSettings
@@ -15,7 +13,6 @@ from jax_bioadv import attacks
 from jax_bioadv.analysis import boundaries, critical, robustness
 from jax_bioadv.jacobian import activation_jacobian_norms, preactivation_jacobian_norm
 from jax_bioadv.models import logits_function
-
 
 # The published grid of the Gaussian attack; with new noise at every ε the result depends on it.
 PUBLISHED_NOISE_RANGE = (1e-6, 8.25)

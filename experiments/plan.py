@@ -86,12 +86,14 @@ class Plan:
         return self._task(name, "layer", settings, partial(training.run_layer, self.study, layer, hidden, seed))
 
     def fixed_layer(self, control: str, seed: int) -> Task:
-        """The first layer of a control that is not trained at all."""
-        settings: dict[str, Any] = {"hidden": self.settings.hidden, "seed": seed}
+        """The first layer of a control that is not trained at all; principal directions know no seed."""
+        settings: dict[str, Any] = {"hidden": self.settings.hidden}
+        run = partial(training.run_fixed_layer, self.study, control, seed)
+        if control in ("pca", "whitened"):
+            return self._task(f"layer-{control}", "layer", settings, run)
         if control == "kmeans":
             settings |= {**self._chosen("kmeans"), **self._read("layer", ("p", "radius"))}
-        run = partial(training.run_fixed_layer, self.study, control, seed)
-        return self._task(f"layer-{control}-{seed}", "layer", settings, run)
+        return self._task(f"layer-{control}-{seed}", "layer", {**settings, "seed": seed}, run)
 
     def model(self, model: str, seed: int) -> Task:
         settings = {"hidden": self.settings.hidden, "seed": seed}

@@ -25,11 +25,10 @@ from experiments.groups import (
     MaskingSettings,
     PruningSettings,
     SmoothnessSettings,
-    SpectraSettings,
     SpectralSettings,
+    SpectraSettings,
     ThreatSettings,
 )
-
 
 MODELS = ("kh", "bp", "l2", "jacobian", "spectral")
 # Frozen first layers under a decoder: Krotov–Hopfield rows; the training images that they started from; centroids of

@@ -166,4 +166,4 @@ def run_minimum_norm(study: Study, model: str, seed: int, task: Task, needed: Ma
     found = attacks.minimum_norm_perturbations(
         attack, purpose_key(seed, "minimum_norm"), logits, study.test_images[images], study.test_labels[images]
     )
-    return Outcome({"n_attacked": len(images)}, {"images": images, "critical_l2": found.length})
+    return Outcome({"n_attacked": len(images)}, {"images": images, "critical_l2": np.asarray(found.length)})

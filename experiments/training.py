@@ -358,7 +358,8 @@ def _matched_outcome(study: Study, start: Start, epoch: Callable[[Any], Any], hy
     that it got there.
     """
     wanted, epochs, state = hybrid.values["test_accuracy"], study.settings.backprop.epochs, start.state
-    found, infos = (-float("inf"), supervised.trained_model(start.graphdef, state)), []
+    infos: list[supervised.EpochInfo] = []
+    found = -float("inf"), supervised.trained_model(start.graphdef, state)
     with progress("train bp_matched", epochs, "epoch") as advance:
         while found[0] < wanted and len(infos) < epochs:
             before, (state, info) = found, epoch(state)

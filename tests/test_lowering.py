@@ -17,18 +17,30 @@ import numpy as np
 import pytest
 from flax import nnx
 from jax import export
+from jax.tree_util import Partial
 from population_cases import REGULARIZERS, labelled, layers, networks, train_layer, train_network
 
 import jax_bioadv
 from jax_bioadv import jacobian, models, population
-from jax_bioadv.analysis import boundaries, critical, robustness
-from jax_bioadv.attacks import fgsm, gaussian, pgd
+from jax_bioadv.analysis import boundaries, boundary_geometry, certified, critical, robustness, smoothness
+from jax_bioadv.attacks import (
+    apgd,
+    fgsm,
+    gaussian,
+    minimum_norm,
+    minimum_norm_perturbations,
+    pgd,
+    square,
+    transfer,
+    worst_case,
+)
 from jax_bioadv.learning import krotov_hopfield, regularizers, supervised
+from jax_bioadv.raw_pixels import raw_pixel_logits
 from jax_bioadv.sharding import make_mesh
 
 PLATFORMS = ("tpu", "cuda")
 EIGENSOLVERS = {"tpu": "Eigh", "cuda": "cusolver_syevd_ffi"}
-IMAGES, INPUTS, HIDDEN, CLASSES = 6, 4, 3, 2
+IMAGES, INPUTS, HIDDEN, CLASSES = 6, 4, 3, 4
 KEY = jax.random.key(0)
 JITTED = type(jax.jit(len))
 
@@ -164,9 +176,22 @@ ATTACKS = {
     "pgd_2": pgd(norm=2),
     "pgd_random_start": pgd(random_start=True, restarts=2),
     "pgd_3_random_start": pgd(norm=3, random_start=True, clip_each_step=True, targeted=True),
+    "apgd": apgd(),
+    "apgd_2_restarts": apgd(2, loss="dlr", restarts=2),
+    "apgd_targeted": apgd(loss="targeted_dlr", targets=3),
+    "minimum_norm": minimum_norm(2),
+    "minimum_norm_inf": minimum_norm(np.inf, bounds=None),
+    "square": square(queries=3, image_shape=(2, 2, 1)),
+    "square_2": square(2, 3, (2, 2, 1), restarts=2),
+    "transfer": transfer(pgd(), _logits()),
+    "worst_case": worst_case([pgd(), square(queries=3, image_shape=(2, 2, 1))]),
 }
 SWEEPS = {f"sweep_{name}": partial(_sweep, attack=attack) for name, attack in ATTACKS.items()}
 SEARCHES = {f"search_{name}": partial(_search, attack=attack) for name, attack in ATTACKS.items()}
+
+
+def _sweep_raw_pixels(lowering):
+    robustness.epsilon_sweep(apgd(), KEY, raw_pixel_logits(_logits()), _images(), _labels(), [0.1])
 
 
 def _choose_images(lowering):
@@ -191,6 +216,27 @@ def _landscape(lowering):
 def _generic_landscape(lowering):
     model, plane = _network(), boundaries.random_plane(KEY, INPUTS)
     boundaries.generic_landscape(model, model.activation, jnp.ones(INPUTS), plane, resolution=2)
+
+
+def _minimum_norms(lowering):
+    minimum_norm_perturbations(minimum_norm(2), KEY, _logits(), _images(), _labels())
+
+
+def _certify(lowering, bound, power):
+    bound(_network(power=power, batch_norm=True), _images(), _labels())
+
+
+def _smoothness(lowering):
+    smoothness.smoothness_measures(_network(power=4.5, batch_norm=True), _images(), _labels(), KEY)
+
+
+def _boundary_geometry(lowering):
+    """Zeros have no boundary whose vertices would be refined: here is a vertex for each of them."""
+    boundary_geometry.boundary_geometry(_network(power=4.5), _images()[:1], KEY, resolution=3)
+    rows, pairs = np.zeros(2, np.float32), np.ones((2, 2), np.float32)
+    vertices = boundary_geometry._Vertices(rows.astype(np.int32), rows.astype(np.int32), pairs, pairs, rows, pairs)
+    centres, directions = np.ones((1, INPUTS), np.float32), np.ones((1, 2, INPUTS), np.float32)
+    boundary_geometry._refined(Partial(boundary_geometry._images_on_planes, _logits(), centres, directions), vertices)
 
 
 def _image_covariance(lowering):
@@ -223,6 +269,13 @@ ANALYSES = {
     "jacobian_norms_reverse": partial(_jacobian_norms, mode="reverse"),
     "landscape": _landscape,
     "landscape_of_any_network": _generic_landscape,
+    "minimum_norms": _minimum_norms,
+    "raw_pixels": _sweep_raw_pixels,
+    "lipschitz_bound": partial(_certify, bound=certified.lipschitz_bound, power=1.0),
+    "relaxation_by_lines": partial(_certify, bound=certified.relaxation_bound, power=1.0),
+    "relaxation_by_parabolas": partial(_certify, bound=certified.relaxation_bound, power=4.5),
+    "smoothness": _smoothness,
+    "boundary_geometry": _boundary_geometry,
 }
 USES = TRAININGS | POPULATIONS | SWEEPS | SEARCHES | ANALYSES
 

@@ -21,7 +21,7 @@ def centroid_rows(
     batch_size: int = 4096,
     passes: int = 5,
 ) -> Float[np.ndarray, "hidden inputs"]:
-    """Centroids of minibatch k-means from random images, each scaled to the L_p norm of a converged Krotov–Hopfield row.
+    """Centroids of minibatch k-means from random images, each scaled to the L_p norm of a converged row of synapses.
 
     Args:
         seed: of the first centroids and the minibatches.
@@ -67,8 +67,11 @@ def principal_rows(
     count = -(-hidden // 2)
     if count > len(covariance):
         raise ValueError(f"{len(covariance)} directions with both signs cannot make {hidden} rows")
-    variances, directions = scipy.linalg.eigh(np.asarray(covariance, np.float64), driver="evd")
-    variances, directions = variances[::-1][:count], directions[:, ::-1][:, :count].T
+    inputs = len(covariance)
+    variances, directions = scipy.linalg.eigh(
+        np.asarray(covariance, np.float64), subset_by_index=(inputs - count, inputs - 1)
+    )
+    variances, directions = variances[::-1], directions[:, ::-1].T
     if whiten:
         if variances[-1] <= 1e-9 * variances[0]:
             raise ValueError(f"the images vary along fewer than {count} directions: whitening needs fewer hidden units")

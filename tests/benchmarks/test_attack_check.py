@@ -23,7 +23,8 @@ from jax_bioadv.storage import read_json, write_arrays, write_json
 
 INPUTS, HIDDEN, SHAPE = 64, 60, (8, 8, 1)
 POWERS = {"relu": 1.0, "relu^4.5": 4.5, "batch norm": 1.0}
-BUDGET = Budget(steps=10, targets=2, queries=50)
+# Random layers have many local maxima: enough starts that both implementations find the same.
+BUDGET = Budget(steps=20, restarts=8, targets=3, queries=20)
 # At these about a third of the images are left.
 HARD = {"relu^4.5": Threat(2, 0.1, "unit"), "batch norm": Threat(math.inf, 0.08, "raw")}
 
@@ -89,7 +90,7 @@ def test_the_twin_gives_our_logits(kind, space):
 
 @pytest.mark.parametrize("name", ["weights/encoder/kernel", "weights/norm/var", "weights/decoder/bias"])
 def test_a_twin_of_other_weights_is_refused(name):
-    changed = _weights("batch norm") | {name: 1.1 * _weights("batch norm")[name]}
+    changed = _weights("batch norm") | {name: 1.1 * _weights("batch norm")[name] + 0.01}
     model, other = (build(each, 1.0, SHAPE, None) for each in (_weights("batch norm"), changed))
     with pytest.raises(ValueError, match="differ from ours"):
         verified(model._replace(twin=other.twin), _images("unit")[0])
@@ -102,9 +103,7 @@ def test_no_attack_of_ours_is_weaker(kind):
     together = found["attacks"]["all together"]
     assert 0.15 < together["ours"] < found["clean"] - 0.15  # neither hopeless nor trivial
     assert found["agrees"], found
-    # Gradient attacks climb the same losses by the same rules, from other starts.
-    for name in ("apgd_ce", "apgd_dlr", "apgd_targeted", "all together"):
-        assert abs(found["attacks"][name]["difference_points"]) <= attack_check.TOLERATED_POINTS, name
+    assert abs(together["difference_points"]) <= 1
     for attack in list(found["attacks"].values())[:-1]:
         assert attack["outside"] == {"ours": 0, "theirs": 0}
         assert max(attack["disputed"].values()) <= 1  # at a boundary, by rounding
@@ -188,13 +187,14 @@ def test_a_crippled_attack_of_ours_is_found_out(command, tmp_path, monkeypatch):
     whole = attack_check.our_attacks
 
     def crippled(threat, budget, image_shape):
-        return whole(threat, Budget(steps=1, targets=1, queries=2), image_shape)
+        attacks = whole(threat, Budget(steps=1, targets=1, queries=2), image_shape)
+        return {name: attacks[name] for name in ("apgd_ce", "apgd_dlr", "apgd_targeted")}
 
     monkeypatch.setattr(attack_check, "our_attacks", crippled)
     monkeypatch.setattr(attack_check, "THREATS", {"unit_l2": HARD["relu^4.5"]})
-    assert command("--steps", "10", "--queries", "20", "--images", "297", models="kh") == 1
+    assert command("--steps", "10", "--images", "297", models="kh") == 1
     entry = read_json(tmp_path / "out" / "attack_check.json")["models"]["kh"]["unit_l2"]
-    assert list(entry["attacks"]) == ["apgd_ce", "apgd_dlr", "apgd_targeted", "square", "all together"]
+    assert list(entry["attacks"]) == ["apgd_ce", "apgd_dlr", "apgd_targeted", "all together"]
     assert not entry["attacks"]["all together"]["agrees"]
     assert entry["norm"] == "l2"
 

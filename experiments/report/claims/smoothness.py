@@ -1,6 +1,6 @@
 """Claims about smoothness: of representations and decision boundaries, and what of it goes with robustness."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np

@@ -1,0 +1,157 @@
+"""The evidence in results.json follows from the arrays of a finished run, image by image."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from contract import arrays, read_results
+
+from experiments.settings import ATTACKS, MODELS, PRESETS
+from jax_bioadv.analysis import statistics
+
+SMOKE = PRESETS["smoke"]
+THREATS = SMOKE.threats.names
+PAIRS = list(itertools.combinations(MODELS, 2))
+EVERY_ATTACK = ("apgd_ce", "apgd_dlr", "apgd_targeted", "minimum_norm", "square", "transfer")
+
+
+@pytest.fixture(scope="module")
+def results(smoke):
+    return read_results(smoke.directory)
+
+
+def model_arrays(smoke, kind, model):
+    return arrays(smoke.directory, f"arrays/{kind}-{model}-0")
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("threat", THREATS)
+def test_robust_accuracy_counts_the_images_that_no_attack_turns(threat, model, smoke, results):
+    found, images = results["models"][model]["robust_accuracy"][threat], SMOKE.threats.images
+    own = model_arrays(smoke, threat, model)
+    moved = arrays(smoke.directory, f"arrays/transfer-{threat}-0")
+    turned = {name.removeprefix("success/"): own[name] for name in own if name.startswith("success/")}
+    turned["transfer"] = np.any([moved[f"{source}/{model}"][own["correct"]] for source in MODELS if source != model], 0)
+    assert sorted(turned) == sorted(found["attacks"]) == sorted(EVERY_ATTACK)
+    for attack, success in turned.items():
+        assert found["attacks"][attack] == [pytest.approx((~success).sum() / images)]
+    everywhere = ~np.any(list(turned.values()), axis=0)
+    assert found["worst_case"] == [pytest.approx(everywhere.sum() / images)]
+    assert found["clean"] == [pytest.approx(len(own["correct"]) / images)]
+    [[low, high]] = found["worst_case_interval"]
+    assert low <= found["worst_case"][0] <= high
+    assert (found["space"], found["norm"]) == tuple(threat.split("_"))
+    assert found["epsilon"] == getattr(SMOKE.threats, threat)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_strong_attacks_leave_no_more_than_the_one_step_of_the_paper(model, smoke, results):
+    """On the images of both, at the ε of the threat: the sharpest of all attacks against FGSM's curve."""
+    threat = results["models"][model]["robust_accuracy"]["unit_linf"]
+    curve = results["models"][model]["relative_accuracy"]["fgsm"]
+    within = max(place for place, epsilon in enumerate(curve["epsilons"]) if epsilon <= threat["epsilon"])
+    # Each is a share of 40 images, not quite the same ones.
+    assert threat["worst_case"][0] <= threat["clean"][0] * curve["accuracy"][0][within] + 0.1
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_certified_bounds_lie_below_every_perturbation_that_was_found(model, smoke, results):
+    bounds, shortest = model_arrays(smoke, "bounds", model), {}
+    for attack in (*ATTACKS, "minimum_norm"):
+        stored = model_arrays(smoke, attack, model)
+        for image, length in zip(stored["images"], stored["critical_l2"], strict=True):
+            shortest[image] = min(length, shortest.get(image, math.inf))
+    upper = np.array([shortest[image] for image in bounds["images"]])
+    lower = np.maximum(bounds["lipschitz"], bounds["relaxation"])
+    assert (lower <= upper).all()
+    assert (lower > 0).any()
+    found = results["models"][model]["certified_l2"]
+    assert found["violations"] == [0]
+    assert found["upper"]["median"] == [pytest.approx(np.sort(upper)[(len(upper) - 1) // 2])]
+    assert found["relaxation"]["median"] == [pytest.approx(np.sort(bounds["relaxation"])[(len(upper) - 1) // 2])]
+
+
+def test_every_pair_is_compared_on_the_images_that_both_classify(smoke, results):
+    compared = {(one["attack"], one["first"], one["second"]): one for one in results["comparisons"]}
+    assert set(compared) == {(attack, *pair) for attack in (*ATTACKS, "minimum_norm") for pair in PAIRS}
+    for attack in (*ATTACKS, "minimum_norm"):
+        family = [compared[attack, *pair] for pair in PAIRS]
+        corrected = statistics.holm([one["p"] for one in family])
+        assert [one["p_corrected"] for one in family] == pytest.approx(corrected)
+        for (first, second), one in zip(PAIRS, family, strict=True):
+            ours, theirs = (model_arrays(smoke, attack, model) for model in (first, second))
+            shared = np.intersect1d(ours["images"], theirs["images"])
+            assert one["images"] == [len(shared)]
+            lengths = [stored["critical_l2"][np.isin(stored["images"], shared)] for stored in (ours, theirs)]
+            farther = (lengths[0] > lengths[1]).mean() + (lengths[0] == lengths[1]).mean() / 2
+            assert one["superiority"] == pytest.approx(farther)
+            better = {True: first, False: second}[farther > 0.5] if one["p_corrected"] < 0.05 else None
+            assert one["better"] == better
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_smoothness_is_the_median_over_the_images(model, smoke, results):
+    found = results["models"][model]["smoothness"]
+    assert {"jacobian_frobenius", "jacobian_spectral", "lipschitz_local", "loss_curvature"} <= set(found)
+    for name, stored in model_arrays(smoke, "smoothness", model).items():
+        middle = np.nanmedian(stored)
+        assert found[name] == [pytest.approx(middle) if np.isfinite(middle) else None]
+
+
+def test_correlations_name_measures_and_models_that_are_there(results):
+    assert results["correlations"]
+    for one in results["correlations"]:
+        assert one["attack"] in (*ATTACKS, "minimum_norm")
+        assert -1 <= one["spearman"] <= 1
+        assert 3 <= one["models"] <= one["members"] <= len(MODELS)
+        assert 0 < one["p"] <= one["p_corrected"] <= 1
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_masking_has_a_number_and_a_verdict_for_every_check(model, results):
+    masking = dict(results["models"][model]["masking"])
+    [verdict] = masking.pop("verdict")
+    suspects = [name for name, check in masking.items() if check["suspect"] == [True]]
+    assert {"vanished_gradients", "single_step", "more_steps", "random_starts", "black_box", "unbounded"} <= set(
+        masking
+    )
+    assert verdict == (f"suspect: {', '.join(suspects)}" if suspects else "no sign of masking")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_boundaries_have_a_length_on_every_radius(model, results):
+    found = results["models"][model]["boundaries"]
+    assert set(found) == {"radius_4", "radius_20"}
+    for radius in found.values():
+        assert set(radius) == {"length", "curvature", "regions", "flips"}
+        assert radius["length"][0] >= 0
+        assert radius["regions"][0] >= 1
+
+
+@pytest.mark.parametrize("kind", ["images", "noise"])
+@pytest.mark.parametrize("model", MODELS)
+def test_spectra_come_with_a_verdict_and_with_exponents_by_other_ways(model, kind, results):
+    spectrum = results["models"][model]["spectrum"]
+    assert isinstance(spectrum[kind]["verdict"][0], str)
+    [[low, high]] = spectrum[kind]["alpha_range"]
+    assert low <= high
+    for other in (f"{kind}_held_out", f"{kind}_weighted"):
+        # Of the same layer by another way: another number, and nothing quite else.
+        assert spectrum[other]["alpha"][0] == pytest.approx(spectrum[kind]["alpha"][0], rel=0.5, abs=0.2)
+
+
+def test_accuracies_have_intervals_over_images(results):
+    for model in results["models"].values():
+        for accuracy, (low, high) in zip(model["test_accuracy"], model["test_accuracy_interval"], strict=True):
+            assert low < accuracy < high
+            # Some two standard errors of a share of 297 images on either side.
+            assert high - low == pytest.approx(4 * math.sqrt(accuracy * (1 - accuracy) / 297), rel=0.3)
+
+
+def test_pruning_is_judged_by_decoders_on_the_same_layer(results):
+    noise_start = results["baselines"]["noise_start"]
+    [pruned], [whole] = noise_start["test_accuracy"], noise_start["test_accuracy_unpruned"]
+    assert min(pruned, whole) > 0.2, "chance is 0.1"
+    if noise_start["pruned_units"] == [0]:
+        assert pruned == whole
