@@ -24,9 +24,9 @@ from jax_bioadv.storage import read_json, write_arrays, write_json
 INPUTS, HIDDEN, SHAPE = 64, 60, (8, 8, 1)
 POWERS = {"relu": 1.0, "relu^4.5": 4.5, "batch norm": 1.0}
 # Random layers have many local maxima: enough starts that both implementations find the same.
-BUDGET = Budget(steps=20, restarts=8, targets=3, queries=20)
+BUDGET = Budget(steps=40, restarts=8, targets=3, queries=20)
 # At these about a third of the images are left.
-HARD = {"relu^4.5": Threat(2, 0.1, "unit"), "batch norm": Threat(math.inf, 0.08, "raw")}
+HARD = {"relu^4.5": Threat(math.inf, 0.04, "raw"), "batch norm": Threat(2, 0.15, "unit")}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -191,12 +191,12 @@ def test_a_crippled_attack_of_ours_is_found_out(command, tmp_path, monkeypatch):
         return {name: attacks[name] for name in ("apgd_ce", "apgd_dlr", "apgd_targeted")}
 
     monkeypatch.setattr(attack_check, "our_attacks", crippled)
-    monkeypatch.setattr(attack_check, "THREATS", {"unit_l2": HARD["relu^4.5"]})
+    monkeypatch.setattr(attack_check, "THREATS", {"hard": HARD["relu^4.5"]})
     assert command("--steps", "10", "--images", "297", models="kh") == 1
-    entry = read_json(tmp_path / "out" / "attack_check.json")["models"]["kh"]["unit_l2"]
+    entry = read_json(tmp_path / "out" / "attack_check.json")["models"]["kh"]["hard"]
     assert list(entry["attacks"]) == ["apgd_ce", "apgd_dlr", "apgd_targeted", "all together"]
     assert not entry["attacks"]["all together"]["agrees"]
-    assert entry["norm"] == "l2"
+    assert entry["norm"] == "linf"
 
 
 def test_a_second_run_does_what_is_missing(command, tmp_path, monkeypatch):
