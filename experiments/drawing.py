@@ -134,7 +134,7 @@ def _column(outcomes: Iterable[Outcome | None], name: str) -> list[np.ndarray | 
 
 def _curve(outcome: Outcome, kind: str) -> SpectrumCurve:
     fit = outcome.values["fits"][kind]
-    fitted = None if "impossible" in fit else PowerLawFit(**{**fit, "window": tuple(fit["window"])})
+    fitted = None if "impossible" in fit else PowerLawFit(fit["alpha"], fit["stderr"], fit["r2"], tuple(fit["window"]))
     prefix = f"{kind}_first_"
     populations = {
         int(name.removeprefix(prefix)): array for name, array in outcome.arrays.items() if name.startswith(prefix)

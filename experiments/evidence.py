@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.stats
 
 from experiments.plan import Plan
 from experiments.settings import ATTACKS, CONTROLS, MODELS
@@ -45,9 +46,9 @@ def critical_summary(members: Sequence[np.ndarray | None]) -> dict[str, list[Any
 
 
 def share_interval(share: float, images: int) -> list[float | None]:
-    """95 % interval of a share of so many images, by bootstrap over them."""
-    counted = round(share * images)
-    return interval(statistics.bootstrap_interval(np.repeat([1.0, 0.0], [counted, images - counted])))
+    """95 % interval of a share of so many images by bootstrap over them, whose draws are binomial: no need to draw."""
+    low, high = scipy.stats.binom.ppf([0.025, 0.975], images, share) / images
+    return interval((low, high))
 
 
 class Evidence:
@@ -109,11 +110,11 @@ class Evidence:
                 continue
             right = self._right_after(name, model, seed, outcome)
             by_attack.append({attack: float(survived.mean()) for attack, survived in right.items()})
-            worst = np.all(list(right.values()), axis=0)
+            worst = float(np.all(list(right.values()), axis=0).mean())
             entry["images"].append(outcome.values["images"])
             entry["clean"].append(outcome.values["clean"])
-            entry["worst_case"].append(float(worst.mean()))
-            entry["worst_case_interval"].append(interval(statistics.bootstrap_interval(worst.astype(float))))
+            entry["worst_case"].append(worst)
+            entry["worst_case_interval"].append(share_interval(worst, outcome.values["images"]))
         return {**entry, "attacks": _by_name(by_attack)}
 
     def _right_after(self, name: str, model: str, seed: int, outcome: Outcome) -> dict[str, np.ndarray]:
