@@ -24,14 +24,18 @@ def _preactivation_covariance(kernel: jax.Array, images: jax.Array) -> np.ndarra
     return spectra.covariance(np.asarray(jnp.matmul(images, kernel, precision="highest")))
 
 
-def _fit(settings: SpectraSettings, eigenvalues: np.ndarray, last: int) -> dict[str, Any]:
-    """A fit as it stands in results.json, with the test whether the spectrum is a power law."""
+def _fit(settings: SpectraSettings, variances: np.ndarray, last: int) -> dict[str, Any]:
+    """A fit as in results.json, with the test whether it is a power law where there are enough eigenvalues."""
     try:
-        found = power_law.diagnose_power_law(eigenvalues, settings.first, last)
+        fit = _plain(spectra.fit_variances(variances, settings.first, last))
     except spectra.FitImpossible as error:
         return {"impossible": str(error)}
+    try:
+        found = power_law.diagnose_power_law(variances, settings.first, last)
+    except spectra.FitImpossible:
+        return fit
     diagnosis = {name: value for name, value in found._asdict().items() if name != "fit"}
-    return {**_plain(found.fit), **diagnosis, "alpha_range": list(found.alpha_range)}
+    return {**fit, **diagnosis, "alpha_range": list(found.alpha_range)}
 
 
 def _plain(fit: spectra.PowerLawFit) -> dict[str, Any]:

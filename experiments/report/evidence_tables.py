@@ -29,6 +29,12 @@ from jax_bioadv.figures import (
     threat_name,
 )
 
+BUDGET = (
+    "Shares of all these images, misclassified ones among them. Budgets for each image: {steps} steps of APGD with either "
+    "loss and of the transfer attack, from the paper's other models; targeted APGD {targets} classes × {target_steps} "
+    "steps, the minimum-norm attack {targets} × {minimum_norm_steps}; {restarts} restart(s); the Square attack "
+    "{queries} queries."
+)
 BOUNDS = {"lipschitz": "certified: Lipschitz", "relaxation": "certified: relaxation", "upper": "found by an attack"}
 
 
@@ -116,7 +122,11 @@ def threat_tables(results: Results) -> list[Html]:
     """A table for each threat model."""
     present = _seen(models_of(results), "robust_accuracy")
     threats = [name for name in THREAT_NAMES if name in present] + sorted(set(present) - set(THREAT_NAMES))
-    return [threat_table(results, threat) for threat in threats] or [_absent("Robust accuracy")]
+    if not threats:
+        return [_absent("Robust accuracy")]
+    tables = [threat_table(results, threat) for threat in threats]
+    budget = dig(results, "settings", "threats")
+    return [*tables, paragraph(BUDGET.format(**budget))] if budget is not None else tables
 
 
 def _flagged(entry: Any) -> str:

@@ -3,8 +3,7 @@
 Stringer et al. (Nature 2019, doi 10.1038/s41586-019-1346-5) tie the decay ``λ_n ∝ n^-α`` of a representation's
 covariance eigenvalues to its smoothness; Holzhausen et al. (arXiv 2405.00679) compare α between networks. A spectrum
 that spans seven decades leaves no room for single precision: everything here runs in float64 on the host, about the
-true mean. The usual chain is ``fit_power_law(covariance_spectrum(covariance(features)))``; since the hidden
-pre-activation is linear in the image, ``linear_covariance`` gives it without a forward pass.
+true mean. The usual chain is ``fit_power_law(covariance_spectrum(covariance(features)))``.
 
 The features themselves must be computed at full float32 precision: the reduced matmul precision that accelerators
 default to is an error of about 1e-6·λ_1 that no later step can remove.
