@@ -72,8 +72,8 @@ DEVIATIONS = (
     "Gradient attacks here follow the gradient of the log odds against the label. It has the direction of the "
     "cross-entropy's gradient, but keeps it in single precision where the cross-entropy of a confident network has "
     "rounded to zero; attacks that lose it there make such a network look more robust than it is.",
-    "Models are compared on the images that both classify correctly, seed by seed: with several seeds these are what the "
-    "tests count, not the images. The p-values of comparisons and correlations are Holm's, over all pairs, or all "
+    "Models are compared on the images that both classify correctly, seed by seed: with several seeds these are what "
+    "the tests count, not the images. The p-values of comparisons and correlations are Holm's, over all pairs, or all "
     "measures, of an attack; those of the other claims (smoothness, boundaries, exponents, accuracy) are not corrected "
     "for the number of claims. Noise by the published protocol is measured on the paper's models alone.",
     "A spectrum counts as a power law if its exponent differs by no more than 20 % between the halves of its window, "
