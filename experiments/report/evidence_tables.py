@@ -32,8 +32,8 @@ from jax_bioadv.figures import (
 BUDGET = (
     "Shares of all these images, misclassified ones among them. Budgets for each image: {steps} steps of APGD with "
     "either loss and of the transfer attack, from the paper's other models; targeted APGD {targets} classes × "
-    "{target_steps} steps, the minimum-norm attack {targets} × {minimum_norm_steps}; {restarts} restart(s); the Square attack "
-    "{queries} queries."
+    "{target_steps} steps, the minimum-norm attack {targets} × {minimum_norm_steps}; {restarts} restart(s); the Square "
+    "attack {queries} queries."
 )
 BOUNDS = {"lipschitz": "certified: Lipschitz", "relaxation": "certified: relaxation", "upper": "found by an attack"}
 
