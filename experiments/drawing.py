@@ -108,7 +108,7 @@ class Drawing:
 
     def training_curves(self) -> Figure:
         histories = {
-            model: TrainingHistory(_column(outcomes, "history/loss"), _column(outcomes, "history/accuracy"))
+            model: TrainingHistory(_padded(outcomes, "history/loss"), _padded(outcomes, "history/accuracy"))
             for model, outcomes in self._models(self.plan.model).items()
         }
         layers = {"noise_start": self._outcomes(self.plan.noise_start_layer)}
@@ -130,6 +130,16 @@ def _first(outcomes: Iterable[Outcome | None]) -> Outcome:
 
 def _column(outcomes: Iterable[Outcome | None], name: str) -> list[np.ndarray | None]:
     return [None if outcome is None else outcome.arrays[name] for outcome in outcomes]
+
+
+def _padded(outcomes: Iterable[Outcome | None], name: str) -> list[np.ndarray | None]:
+    """Histories over seeds; one that stopped earlier goes on without numbers."""
+    columns = _column(outcomes, name)
+    longest = max(len(column) for column in columns if column is not None)
+    return [
+        None if column is None else np.pad(column, (0, longest - len(column)), constant_values=np.nan)
+        for column in columns
+    ]
 
 
 def _curve(outcome: Outcome, kind: str) -> SpectrumCurve:
