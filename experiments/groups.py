@@ -249,7 +249,7 @@ class SmoothnessSettings:
     """Measures of smoothness beside the Jacobian's Frobenius norm."""
 
     images: int = 1000
-    """So many of the first test images."""
+    """At most so many correctly classified images."""
     radius: float = 0.1
     """L2 radius of the ball of the local Lipschitz estimates."""
 

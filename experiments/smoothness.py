@@ -25,10 +25,19 @@ def run_bounds(study: Study, model: str, seed: int, task: Task, needed: Mapping[
 
 
 def run_smoothness(study: Study, model: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+    """Other measures than the Jacobian's norm, on the first images that the model classifies correctly."""
     network, chosen = study.trained_network(model, needed["model"]), study.settings.smoothness
-    images, labels = study.test_images[: chosen.images], study.test_labels[: chosen.images]
+    correct = robustness.correctly_classified(
+        logits_function(network), study.test_images, study.test_labels, chosen.images
+    )
+    if not len(correct):
+        return Outcome()
     measures = smoothness.smoothness_measures(
-        network, images, labels, purpose_key(seed, "smoothness"), radius=chosen.radius
+        network,
+        study.test_images[correct],
+        study.test_labels[correct],
+        purpose_key(seed, "smoothness"),
+        radius=chosen.radius,
     )
     return Outcome({}, {name: np.asarray(measure) for name, measure in measures.items()})
 
