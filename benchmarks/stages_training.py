@@ -86,7 +86,7 @@ class OurTraining:
     def order(self) -> np.ndarray:
         """The order of the images in the first epoch."""
         order_key, _ = jax.random.split(jax.random.fold_in(self.state.key, self.state.epoch))
-        return np.asarray(jax.random.permutation(order_key, len(self.data.images)))
+        return np.asarray(supervised.random_order(order_key, len(self.data.images)))
 
 
 class TheirTraining:

@@ -158,13 +158,14 @@ def _curves(outcomes: Iterable[Outcome | None], kind: str) -> list[SpectrumCurve
 
 def draw_all(plan: Plan, ledger: Ledger, results: Mapping[str, Any], directory: Path) -> list[str]:
     """Write every figure whose data are there as PNG and PDF, and return why others were left out."""
-    drawing = Drawing(plan, ledger)
+    drawing, models = Drawing(plan, ledger), plan.settings.model_names
+    reference = "kh" if "kh" in models else models[0]
     makers = {
         "figure1": drawing.figure1,
         "figure2": drawing.figure2,
         "figure3": drawing.figure3,
         "figure4": drawing.figure4,
-        "figure5": lambda: figures.comparison_figure(results["comparisons"]),
+        "figure5": lambda: figures.comparison_figure(results["comparisons"], reference),
         "figure6": lambda: figures.threat_figure(results["models"]),
         "figure7": lambda: figures.bounds_figure(results["models"]),
         "figure8": lambda: figures.smoothness_figure(results["models"], results["correlations"]),

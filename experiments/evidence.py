@@ -139,7 +139,7 @@ class Evidence:
         checks = dict.fromkeys(name for one in known if one is not None for name in one.values["checks"])
         entry: dict[str, Any] = {
             name: {
-                key: [None if one is None else one.values["checks"][name][key] for one in known]
+                key: [None if one is None else one.values["checks"].get(name, {}).get(key) for one in known]
                 for key in ("value", "suspect")
             }
             for name in checks

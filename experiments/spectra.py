@@ -118,11 +118,11 @@ def run_noise_start_spectra(study: Study, task: Task, needed: Mapping[str, Outco
     """The layer that started from noise: its cut, and its spectra raw and pruned."""
     synapses, layer = needed["layer"].arrays["synapses"], study.settings.noise_start
     cut = cut_outcome(decide_cut(study, synapses, layer))
+    keep = cut.arrays["keep"]
     kernel = krotov_hopfield.effective_weights(jnp.asarray(synapses), layer.p).T
     covariances = _layer_covariances(study, kernel, "_raw")
-    kept = np.ix_(cut.arrays["keep"], cut.arrays["keep"])
-    covariances |= {kind: covariances[f"{kind}_raw"][kept] for kind in ("images", "noise")}
-    measured = _spectra_outcome(study, covariances)
+    covariances |= {kind: covariances[f"{kind}_raw"][np.ix_(keep, keep)] for kind in ("images", "noise")}
+    measured = _spectra_outcome(study, covariances, references=_reference_covariances(study, kernel[:, keep]))
     return Outcome({**cut.values, **measured.values}, {**cut.arrays, **measured.arrays})
 
 
@@ -134,7 +134,8 @@ def run_data_spectra(study: Study, task: Task, needed: Mapping[str, Outcome]) ->
     held_out = power_law.held_out_spectrum(study.train_covariance, covariances["images"])
     fits = {kind: _fit(settings, values, last[kind]) for kind, values in eigenvalues.items()}
     fits["images_held_out"] = _fit(settings, held_out, settings.last_on_data)
-    fits["images_weighted"] = _weighted_fit(settings, eigenvalues["images"], settings.last_on_data)
+    for kind, values in eigenvalues.items():
+        fits[f"{kind}_weighted"] = _weighted_fit(settings, values, last[kind])
     return Outcome({"fits": fits}, {**eigenvalues, "images_held_out": held_out})
 
 

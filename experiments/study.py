@@ -20,7 +20,7 @@ from jax_bioadv.analysis.spectra import covariance
 from jax_bioadv.data import Dataset, unit_norm, white_noise
 from jax_bioadv.data.dataset import sha256_of_array
 from jax_bioadv.learning import regularizers
-from jax_bioadv.models import Network
+from jax_bioadv.models import Network, fold_batch_norm
 
 
 def purpose_key(seed: int | jax.Array, purpose: str) -> jax.Array:
@@ -109,14 +109,14 @@ class Study:
         return self.settings.decoder.power if model in POWERED else 1.0
 
     def trained_network(self, model: str, outcome: Outcome) -> Network:
-        """The model as its task stored it."""
+        """The model as its task stored it, with batch norm folded into its decoder."""
         network = self.untrained_network(model)
         weights = {name: jnp.asarray(array) for name, array in outcome.arrays.items() if name.startswith("weights/")}
         state = nnx.state(network)
         for path, variable in nnx.to_flat_state(state):
             variable[...] = weights[weight_name(path)]
         nnx.update(network, state)
-        return network
+        return fold_batch_norm(network)
 
 
 def weight_name(path: tuple[Any, ...]) -> str:

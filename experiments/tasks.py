@@ -25,7 +25,7 @@ from jax_bioadv.learning.training import DivergenceError
 from jax_bioadv.storage import StorageError, read_arrays, read_json, write_arrays, write_json
 
 # Raise it when a change of the code changes what a task computes: results of older versions then run again.
-VERSION = 4
+VERSION = 5
 
 logger = logging.getLogger("experiments")
 

@@ -22,9 +22,6 @@ from jax_bioadv.attacks.attack import Attack, succeeded
 from jax_bioadv.models import logits_function
 from jax_bioadv.raw_pixels import raw_pixel_logits, raw_pixels
 
-# Attacked images are filled up to a multiple of this, so that models of one shape share compilations.
-IMAGE_BLOCK = 128
-
 
 class Threat(NamedTuple):
     """A norm, a radius and the space that both are measured in."""
@@ -74,7 +71,9 @@ def run_threat(study: Study, name: str, model: str, seed: int, task: Task, neede
     values = {"images": len(images), "clean": len(correct) / len(images)}
     if not len(correct):
         return Outcome(values, {"correct": correct})
-    filled = np.resize(correct, -(-len(correct) // IMAGE_BLOCK) * IMAGE_BLOCK)
+    half = -(-len(images) // 2)
+    # Half of the images, or all: two numbers of images, so that models of one shape share compilations.
+    filled = np.resize(correct, half if len(correct) <= half else len(images))
     arrays = {"correct": correct}
     made = threat_attacks(study, threat)
     with progress(f"{name} on {model}-{seed}", len(made), "attack") as advance:

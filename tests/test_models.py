@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jax_bioadv.models import Network, logits_function, rectified_power
+from jax_bioadv.models import Network, fold_batch_norm, logits_function, rectified_power
 
 EPSILON = float(np.finfo(np.float32).eps)
 POWERS = [1.0, 2.7, 4.5]
@@ -143,3 +143,16 @@ def test_a_logits_function_keeps_the_weights_it_was_made_of():
     network.encoder.kernel[...] = jnp.zeros((6, 4))
     np.testing.assert_array_equal(logits_of(images), expected)
     assert not np.array_equal(network(images), expected)
+
+
+def test_a_folded_batch_norm_gives_the_same_logits_and_needs_no_program_of_its_own():
+    network, plain = (Network(6, 4, 3, power=2.0, batch_norm=norm, rngs=nnx.Rngs(0)) for norm in (True, False))
+    generator = np.random.default_rng(0)
+    for variable in (network.norm.scale, network.norm.bias, network.norm.mean, network.norm.var):
+        variable[...] = jnp.asarray(generator.uniform(0.5, 2.0, 4), jnp.float32)
+    images = jnp.asarray(generator.uniform(size=(5, 6)), jnp.float32)
+    before, folded = network(images), fold_batch_norm(network)
+    np.testing.assert_allclose(folded(images), before, rtol=1e-5)
+    np.testing.assert_array_equal(network(images), before)
+    assert jax.tree.structure(logits_function(folded)) == jax.tree.structure(logits_function(plain))
+    np.testing.assert_array_equal(fold_batch_norm(plain)(images), plain(images))

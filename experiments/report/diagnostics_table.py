@@ -12,7 +12,8 @@ from jax_bioadv.figures import display_name
 WORDS = (
     "Verdict of the diagnostics of log λ against log n in the fit's window; curvature is the second derivative, 0 for "
     "a power law. ΔBIC: above 0 the data prefer the alternative, an exponential or a power law broken at n. Held out: "
-    "directions from training images, variances along them on test images. Weighted: regression with weights 1/n."
+    "directions from training images, variances along them on test images; white noise has no directions of its own. "
+    "Weighted: regression with weights 1/n."
 )
 HEAD = [
     "", "verdict", "α", "r²", "curvature", "α over windows", "largest deviation", "ΔBIC exponential", "ΔBIC broken",
@@ -55,8 +56,8 @@ def diagnostics_table(results: Results, kind: str) -> Html:
                 summary_text(dig(spectrum, "exponential_delta_bic")),
                 summary_text(dig(spectrum, "broken_delta_bic")),
                 summary_text(dig(spectrum, "break_at")),
-                _alpha(held_out),
-                _verdicts(held_out),
+                _alpha(held_out) if held_out else "—",
+                _verdicts(held_out) if held_out else "—",
                 _alpha(weighted),
             ]
         )

@@ -255,8 +255,13 @@ def save_figure(figure: Figure, directory: Path, name: str, dpi: int = 160) -> l
     Neither file holds a date, so that the same data give the same bytes.
     """
     paths = []
-    for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-        paths.append(directory / f"{name}.{kind}")
-        with atomic_file(paths[-1]) as stream, shared_style(), matplotlib.rc_context({"pdf.fonttype": 42}):
-            figure.savefig(stream, format=kind, dpi=dpi, metadata=metadata)
+    engine = figure.get_layout_engine()
+    with shared_style(), matplotlib.rc_context({"pdf.fonttype": 42}):
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once for both files
+        for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
+            paths.append(directory / f"{name}.{kind}")
+            with atomic_file(paths[-1]) as stream:
+                figure.savefig(stream, format=kind, dpi=dpi, metadata=metadata)
+    figure.set_layout_engine(engine)
     return paths

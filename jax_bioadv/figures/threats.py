@@ -89,7 +89,11 @@ def threat_figure(models: Mapping[str, Mapping[str, Any]]) -> Figure:
     Raises:
         ValueError: no model has a robust accuracy.
     """
-    found = {model: entry["robust_accuracy"] for model, entry in models.items() if entry.get("robust_accuracy")}
+    found = {
+        model: entry["robust_accuracy"]
+        for model, entry in models.items()
+        if any(over_seeds(threat, "worst_case") is not None for threat in entry.get("robust_accuracy", {}).values())
+    }
     require(found, "robust accuracy")
     present = {threat for entry in found.values() for threat in entry}
     threats = [threat for threat in THREAT_NAMES if threat in present] + sorted(present - set(THREAT_NAMES))

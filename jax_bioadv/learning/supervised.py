@@ -137,6 +137,14 @@ def trained_model(graphdef: nnx.GraphDef, state: TrainingState) -> Any:
     return nnx.merge(graphdef, state.parameters, state.statistics, copy=True)
 
 
+def random_order(key: Key[Array, ""], count: int) -> Int[Array, " count"]:
+    """A random permutation by one sort; ``jax.random.permutation`` takes two, half of a decoder's epoch on a CPU.
+
+    Images that draw the same 32 bits keep their order: of 50 000 images, less than one pair.
+    """
+    return jnp.argsort(jax.random.bits(key, (count,)))
+
+
 def make_epoch(
     graphdef: nnx.GraphDef,
     optimizer: optax.GradientTransformation,
@@ -185,7 +193,7 @@ def make_epoch(
             raise ValueError(f"batch_size must lie between 1 and the number of images, {samples}, got {batch_size}")
         batches = samples // batch_size
         order_key, penalty_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
-        order = jax.random.permutation(order_key, samples)[: batches * batch_size]
+        order = random_order(order_key, samples)[: batches * batch_size]
 
         def step(aux: Any, carry: Any, batch: tuple[Array, Array]) -> tuple[Any, EpochInfo]:
             parameters, statistics, optimizer_state = carry

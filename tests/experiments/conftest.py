@@ -61,9 +61,9 @@ def no_figures(monkeypatch):
     monkeypatch.setattr(reproduce.drawing, "draw_all", lambda *arguments: [])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session", autouse=True)
 def compiled_once(tmp_path_factory):
-    """Programs are compiled once for all sweeps that need the same, in this process and in those started from it."""
+    """Programs are compiled once for all runs that need the same, in this process and in those started from it."""
     folder = str(tmp_path_factory.mktemp("compiled"))
     chosen = {
         "jax_compilation_cache_dir": folder,

@@ -11,8 +11,6 @@ from sweep_cases import Found, furthest_apart, run_sweep, stamps
 from experiments import sweep, sweeping, together
 from jax_bioadv import population
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
 BITWISE = 0.0
 # A few float32 roundings, by the largest element of each array.
 ROUNDING = 1e-5

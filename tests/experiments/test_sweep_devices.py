@@ -9,8 +9,6 @@ import sys
 import pytest
 from sweep_cases import SMALL, run_sweep, stamps
 
-pytestmark = pytest.mark.usefixtures("compiled_once")
-
 OPTIONS = ["--models", "kh", "--measure", "fgsm", "--grid", "layer.delta=0,0.2,0.4"]
 SECONDS = 240.0
 

@@ -239,7 +239,8 @@ def attacking(*attacks: str) -> set[str]:
 
 
 LANDSCAPES = {f"landscape-{model}" for model in MODELS}
-NOISE_START = {"noise-start-layer-0", "spectra-noise-start-0"}
+NOISE_START_DECODERS = {"noise-start-whole-0", "noise-start-pruned-0"}
+NOISE_START = {"noise-start-layer-0", "spectra-noise-start-0"} | NOISE_START_DECODERS
 BASELINE_SPECTRA = {"spectra-data", "spectra-untrained-0", "spectra-noise-start-0"}
 SPECTRA = BASELINE_SPECTRA | {f"spectra-{model}-0" for model in MODELS}
 EVERYTHING = measured(*MODELS) | BASELINE_SPECTRA | NOISE_START | TRANSFER | {"layer-0"}
@@ -261,12 +262,12 @@ BACKPROP = ("bp", "l2", "jacobian", "spectral")
         ("spectra.last_on_images", 40, SPECTRA - {"spectra-data"}),
         ("spectra.last_on_data", 40, {"spectra-data"}),
         ("spectra.noise_images", 40, SPECTRA),
-        ("decoder.epochs", 31, measured("kh") | FROM_KH),
-        ("decoder.power", 4.0, measured("kh") | FROM_KH),
+        ("decoder.epochs", 31, measured("kh") | FROM_KH | NOISE_START_DECODERS),
+        ("decoder.power", 4.0, measured("kh") | FROM_KH | NOISE_START_DECODERS),
         ("layer.epochs", 7, measured("kh") | {"layer-0"} | FROM_KH),
         ("noise_start.epochs", 7, NOISE_START),
         ("noise_start_hidden", 40, NOISE_START),
-        ("pruning.method", "threshold", measured("kh") | {"spectra-noise-start-0"} | FROM_KH),
+        ("pruning.method", "threshold", measured("kh") | FROM_KH | {"spectra-noise-start-0", "noise-start-pruned-0"}),
         ("backprop.epochs", 7, measured(*BACKPROP) | FROM_BP),
         ("backprop.learning_rates", (1e-3,), measured("bp", "l2", "jacobian") | FROM_BP),
         ("l2.weight", 1.0, measured("l2") | TRANSFER),
@@ -280,7 +281,7 @@ BACKPROP = ("bp", "l2", "jacobian", "spectral")
         ("attacks.images", 39, attacking(*ATTACKS, "minimum_norm")),
         ("threats.images", 39, attacking(*STRENGTHS) | TRANSFER),
         ("threats.raw_l2", 0.9, attacking("raw_l2") | {"transfer-raw_l2-0"}),
-        ("threats.unit_linf", 0.06, attacking("unit_linf", "masking") | {"transfer-unit_linf-0"}),
+        ("threats.unit_linf", 0.06, attacking("masking")),
         ("threats.queries", 11, attacking(*STRENGTHS)),
         ("threats.minimum_norm_steps", 5, attacking(*STRENGTHS, "minimum_norm")),
         ("masking.steps", 5, attacking("masking")),
@@ -394,7 +395,8 @@ def read_settings(settings, digits):
                 walk(value)
 
     for task in Plan(Study("smoke", settings, digits, Path("unused"))).all_tasks():
-        walk(task.settings)
+        for one in (task, *task.needs.values()):
+            walk(one.settings)
     return found
 
 
