@@ -68,7 +68,7 @@ class Evidence:
     def of_model(self, model: str) -> dict[str, Any]:
         """The maps that a model's entry holds besides those of the paper."""
         plan = self.plan
-        trained = self._over_seeds(plan.model, model)
+        trained, smoothness = self._over_seeds(plan.model, model), self._over_seeds(plan.smoothness, model)
         test_images = len(plan.study.dataset.test_images)
         return {
             "test_accuracy_interval": [
@@ -77,7 +77,8 @@ class Evidence:
             "robust_accuracy": {threat: self._threat(threat, model) for threat in plan.settings.threats.names},
             "masking": self._masking(model),
             "certified_l2": self._bounds(model),
-            "smoothness": _by_name([_medians(one) for one in self._over_seeds(plan.smoothness, model)]),
+            "smoothness": _by_name([_over_images(one, _median) for one in smoothness]),
+            "smoothness_interval": _by_name([_over_images(one, _median_interval) for one in smoothness]),
             "boundaries": self._boundaries(model),
         }
 
@@ -276,12 +277,20 @@ def _measures(model: dict[str, Any]) -> dict[str, list[float | None]]:
     return {**measures, "test_accuracy": model["test_accuracy"]}
 
 
-def _medians(outcome: Outcome | None) -> dict[str, float | None] | None:
-    """Median of every measure over the images that have it."""
+def _over_images(outcome: Outcome | None, summarise: Callable[[np.ndarray], Any]) -> dict[str, Any] | None:
+    """A summary of every measure over the images that have it."""
     if outcome is None:
         return None
     known = {name: array[~np.isnan(array)] for name, array in outcome.arrays.items()}
-    return {name: finite(float(np.median(array))) if array.size else None for name, array in known.items()}
+    return {name: summarise(array) if array.size else None for name, array in known.items()}
+
+
+def _median(values: np.ndarray) -> float | None:
+    return finite(float(np.median(values)))
+
+
+def _median_interval(values: np.ndarray) -> list[float | None]:
+    return interval(statistics.bootstrap_interval(values, "median"))
 
 
 def _by_name(maps: Sequence[dict[str, Any] | None]) -> dict[str, list[Any]]:

@@ -11,10 +11,11 @@ from typing import Any
 
 import jax
 
-from experiments.evidence import Evidence, correlations, critical_summary, finite
+from experiments.evidence import Evidence, correlations, critical_summary, finite, interval
 from experiments.plan import Plan
 from experiments.settings import ATTACKS, CONTROLS, PRESETS, PUBLISHED_NOISE, SCHEMA
 from experiments.tasks import Ledger, Outcome, Task
+from jax_bioadv.analysis.statistics import bootstrap_interval
 
 NOISE_START_ACCURACIES = ("test_accuracy", "test_accuracy_unpruned")
 FIT_KEYS = ("alpha", "stderr", "r2", "window")
@@ -93,6 +94,9 @@ class Collector:
         norms = [self.outcome(plan.jacobian(model, seed)) for seed in seeds]
         found["jacobian_norm"] = {
             "activation": [None if one is None else finite(float(one.arrays["activation"].mean())) for one in norms],
+            "activation_interval": [
+                None if one is None else interval(bootstrap_interval(one.arrays["activation"])) for one in norms
+            ],
             "preactivation": [None if one is None else one.values["preactivation"] for one in norms],
         }
         return found | self.evidence.of_model(model)

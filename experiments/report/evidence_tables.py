@@ -176,7 +176,13 @@ def smoothness_table(results: Results) -> Html:
     if not measures:
         return _absent(title)
     rows = [
-        [display_name(name), *(summary_text(dig(model, "smoothness", measure)) for measure in measures)]
+        [
+            display_name(name),
+            *(
+                interval_text(dig(model, "smoothness", measure), dig(model, "smoothness_interval", measure))
+                for measure in measures
+            ),
+        ]
         for name, model in models.items()
     ]
     return titled(title, table(["", *(measure_name(measure) for measure in measures)], rows))

@@ -41,7 +41,9 @@ def accuracy_table(results: Results) -> Html:
             summary_text(dig(model, "n_attacked"), 4),
             _converged(dig(model, "converged")),
             summary_text(dig(model, "pruned_units")),
-            summary_text(dig(model, "jacobian_norm", "activation")),
+            interval_text(
+                dig(model, "jacobian_norm", "activation"), dig(model, "jacobian_norm", "activation_interval")
+            ),
             summary_text(dig(model, "jacobian_norm", "preactivation")),
         ]
         for name, model in models_of(results).items()

@@ -14,7 +14,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import scipy.stats
@@ -24,9 +24,8 @@ from jaxtyping import Float64, Int
 Values = Sequence[Any] | np.ndarray | Array
 """A one-dimensional array, or a sequence of numbers or truth values."""
 
-Statistic = Callable[[np.ndarray], Any] | str
-"""``"mean"``, ``"median"`` or a function from a one-dimensional array to a number."""
-
+# Numbers that a bootstrap holds in memory at a time.
+_RESAMPLED_AT_ONCE = 10**7
 # 8! = 40 320 orders of models are counted one by one; of more, as many are drawn.
 _MOST_ORDERED_MODELS = 8
 _DRAWN_ORDERS = 40_000
@@ -60,10 +59,10 @@ class RankCorrelation(NamedTuple):
 
 def bootstrap_interval(
     values: Values,
-    statistic: Statistic = "mean",
+    statistic: Literal["mean", "median"] = "mean",
     *,
     confidence: float = 0.95,
-    resamples: int = 2000,
+    resamples: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
     """Percentile bootstrap over images: how well a number is known for this one network.
@@ -72,8 +71,8 @@ def bootstrap_interval(
     (and a single image) give an interval of no width, which is a limit of the bootstrap, not certainty.
 
     Args:
-        values: one number (or truth value) per image; infinity where censored, which suits ``"median"``.
-        statistic: ``"mean"``, ``"median"`` (the smallest value that half of the images do not exceed) or a function.
+        values: one number (or truth value) per image; infinity where censored, which suits the median.
+        statistic: the mean, or the median (the smallest value that half of the images do not exceed).
         confidence: share of the resamples inside.
         resamples: how often the images are drawn anew.
         seed: decides the draws.
@@ -84,50 +83,18 @@ def bootstrap_interval(
     Raises:
         ValueError: if there is no image, a value is not a number, or an argument is out of range.
     """
-    return hierarchical_interval([values], statistic, confidence=confidence, resamples=resamples, seed=seed)
-
-
-def hierarchical_interval(
-    per_seed: Sequence[Values],
-    statistic: Statistic = "mean",
-    *,
-    confidence: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """Percentile bootstrap of the mean over seeds of a statistic over images: seeds are drawn, then images within each.
-
-    With one seed only the images vary. With few seeds (below about eight) the draws of seeds understate their spread,
-    and a t-interval over the per-seed numbers is the safer, wider statement. The images of two seeds are drawn apart;
-    where the seeds share their test images, that leaves out what these images have in common.
-
-    Args:
-        per_seed: for every seed one value per image; seeds may differ in their number of images.
-        statistic: as in :func:`bootstrap_interval`.
-        confidence: share of the resamples inside.
-        resamples: how often seeds and images are drawn anew.
-        seed: decides the draws.
-
-    Returns:
-        Lower and upper end.
-
-    Raises:
-        ValueError: if there is no seed or an empty one, a value is not a number, or an argument is out of range.
-    """
-    rows = [_numbers(values, "values") for values in per_seed]
-    if not rows:
-        raise ValueError("an interval needs the values of at least one seed")
-    if any(np.isneginf(row).any() for row in rows):
+    numbers = _numbers(values, "values")
+    if np.isneginf(numbers).any():
         raise ValueError("values may be infinite where censored, but not minus infinity")
+    if statistic not in _STATISTICS:
+        raise ValueError(f"statistic must be 'mean' or 'median', got {statistic!r}")
     _check_resampling(confidence, resamples)
-    function = _statistic(statistic)
     generator = np.random.default_rng(seed)
     draws = np.empty(resamples)
-    for draw in range(resamples):
-        chosen = generator.integers(len(rows), size=len(rows))
-        draws[draw] = np.mean([function(_resampled(generator, rows[member])) for member in chosen])
-    if np.isnan(draws).any():
-        raise ValueError("the statistic is not a number on a resample; take one that bears these values")
+    at_once = max(_RESAMPLED_AT_ONCE // numbers.size, 1)
+    for first in range(0, resamples, at_once):
+        part = draws[first : first + at_once]
+        part[:] = _STATISTICS[statistic](numbers[generator.integers(numbers.size, size=(part.size, numbers.size))])
     return _central(draws, confidence)
 
 
@@ -269,21 +236,15 @@ def _check_resampling(confidence: float, resamples: int) -> None:
         raise ValueError(f"confidence must be between 0 and 1 and resamples positive, got {confidence}, {resamples}")
 
 
-def _statistic(statistic: Statistic) -> Callable[[np.ndarray], Any]:
-    if callable(statistic):
-        return statistic
-    if statistic not in ("mean", "median"):
-        raise ValueError(f"statistic must be 'mean', 'median' or a function, got {statistic!r}")
-    return np.mean if statistic == "mean" else _lower_median
+def _lower_medians(values: np.ndarray) -> Float64[np.ndarray, " resamples"]:
+    middle = (values.shape[1] - 1) // 2
+    return np.asarray(np.partition(values, middle, axis=1)[:, middle])
 
 
-def _lower_median(values: np.ndarray) -> float:
-    middle = (values.size - 1) // 2
-    return float(np.partition(values, middle)[middle])
-
-
-def _resampled(generator: np.random.Generator, values: np.ndarray) -> np.ndarray:
-    return values[generator.integers(values.size, size=values.size)]
+_STATISTICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "mean": lambda values: values.mean(axis=1),
+    "median": _lower_medians,
+}
 
 
 def _central(draws: Float64[np.ndarray, " draws"], confidence: float) -> tuple[float, float]:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from jax_bioadv.analysis import statistics
 from jax_bioadv.analysis.statistics import (
     bootstrap_interval,
-    hierarchical_interval,
     holm,
     paired_comparison,
     rank_correlation,
@@ -37,7 +37,7 @@ def test_the_interval_of_a_share_covers_as_often_as_it_says():
     assert covered >= scipy.stats.binom.ppf(1e-3, 100, 0.93)
 
 
-@pytest.mark.parametrize("statistic", ["mean", "median", np.max])
+@pytest.mark.parametrize("statistic", ["mean", "median"])
 @pytest.mark.parametrize("value", [0.3, 0.0, INF])
 @pytest.mark.parametrize("images", [1, 7])
 def test_identical_values_have_an_interval_of_no_width(statistic, value, images):
@@ -68,25 +68,11 @@ def test_more_confidence_is_wider():
     assert outer[0] < inner[0] < inner[1] < outer[1]
 
 
-def test_one_seed_alone_is_the_bootstrap_over_images():
+def test_a_bootstrap_in_parts_is_the_bootstrap_at_once(monkeypatch):
     values = np.random.default_rng(5).exponential(size=80)
-    assert hierarchical_interval([values], "median", seed=1) == bootstrap_interval(values, "median", seed=1)
-
-
-def test_the_spread_of_seeds_outweighs_their_number_of_images():
-    generator = np.random.default_rng(6)
-    seeds = generator.normal(size=12)
-    low, high = hierarchical_interval([seed + 0.01 * generator.normal(size=200) for seed in seeds], resamples=1000)
-    between = 2 * 1.96 * seeds.std() / np.sqrt(12)
-    pooled = 2 * 1.96 * seeds.std() / np.sqrt(12 * 200)
-    # The bootstrap's own percentiles, of 1000 draws, are uncertain by 0.08 standard errors.
-    assert high - low == pytest.approx(between, rel=0.15)
-    assert high - low > 5 * pooled
-
-
-def test_seeds_may_differ_in_their_number_of_images():
-    low, high = hierarchical_interval([[1, 1], [3], [2, 2, 2]], resamples=300)
-    assert (low, high) == (1.0, 3.0)
+    whole = bootstrap_interval(values, "median", seed=1)
+    monkeypatch.setattr(statistics, "_RESAMPLED_AT_ONCE", 700)
+    assert bootstrap_interval(values, "median", seed=1) == whole
 
 
 @pytest.mark.parametrize(
@@ -99,14 +85,11 @@ def test_seeds_may_differ_in_their_number_of_images():
         ([1.0], {"confidence": 1.0}),
         ([1.0], {"resamples": 0}),
         ([1.0], {"statistic": "mode"}),
-        ([1.0], {"statistic": lambda values: np.nan}),
     ],
 )
 def test_what_has_no_interval_is_refused(values, arguments):
     with pytest.raises(ValueError, match=r"must be|minus infinity|not a number"):
         bootstrap_interval(values, **arguments)
-    with pytest.raises(ValueError, match="at least one seed"):
-        hierarchical_interval([])
 
 
 def pairs_of_seeds(effects, images=200, seed=0):

@@ -1,6 +1,7 @@
 """The contract of results.json, schema 1, as a check that fails on whatever breaks it; and the reading of a run."""
 
 import dataclasses
+import itertools
 import json
 import math
 import re
@@ -52,6 +53,7 @@ class Contract:
         assert set(results["models"]) == set(self.settings.model_names)
         for model in results["models"].values():
             self.check_model(model)
+        self.check_comparisons()
         assert {"data", "untrained"} <= set(results["baselines"])
         spectra = self.settings.spectra
         for name, baseline in results["baselines"].items():
@@ -85,6 +87,43 @@ class Contract:
                 found += [model["critical_l2"][attack]["censored"][place] for attack in ATTACKS]
             assert all((value is None) == (accuracy is None) for value in found), "a member is there, or it is not"
 
+        self.check_evidence(model)
+
+    def check_evidence(self, model):
+        self.per_seed(model["test_accuracy_interval"], interval_of(share))
+        self.per_seed(model["jacobian_norm"]["activation_interval"], interval_of(positive))
+        assert set(model["robust_accuracy"]) == set(self.settings.threats.names)
+        for threat in model["robust_accuracy"].values():
+            assert (threat["norm"], threat["space"]) in itertools.product(("linf", "l2"), ("unit", "raw"))
+            assert threat["epsilon"] > 0
+            for shares in (threat["clean"], threat["worst_case"], *threat["attacks"].values()):
+                self.per_seed(shares, share)
+            self.per_seed(threat["worst_case_interval"], interval_of(share))
+            for clean, worst in zip(threat["clean"], threat["worst_case"], strict=True):
+                assert clean is None or worst <= clean
+        for bound in ("lipschitz", "relaxation", "upper"):
+            self.check_critical(model["certified_l2"][bound], may_be_zero=bound != "upper")
+        self.per_seed(model["certified_l2"]["violations"], lambda count: type(count) is int and count == 0)
+        for check, found in model["masking"].items():
+            if check != "verdict":
+                assert len(found["value"]) == len(found["suspect"]) == len(self.seeds)
+        assert len(model["masking"]["verdict"]) == len(self.seeds)
+        for measures in (model["smoothness"], *model["boundaries"].values()):
+            for values in measures.values():
+                assert len(values) == len(self.seeds)
+        assert set(model["smoothness_interval"]) == set(model["smoothness"])
+
+    def check_comparisons(self):
+        for one in self.results["comparisons"]:
+            assert {one["first"], one["second"]} <= set(self.settings.model_names)
+            assert 0 <= one["superiority"] <= 1
+            assert 0 <= one["p"] <= one["p_corrected"] <= 1
+            assert len(one["images"]) == one["seeds"] <= len(self.seeds)
+            assert one["better"] in (None, one["first"], one["second"])
+        for one in self.results["correlations"]:
+            assert -1 <= one["spearman"] <= 1
+            assert 0 < one["p"] <= one["p_corrected"] <= 1
+
     def check_spectra(self, spectra, last_on_images):
         assert {"images", "noise"} <= set(spectra)
         for kind, fits in spectra.items():
@@ -100,12 +139,12 @@ class Contract:
         low, high = window
         return low == self.settings.spectra.first and low + 2 <= high <= last
 
-    def check_critical(self, critical):
+    def check_critical(self, critical, may_be_zero=False):
         self.per_seed(critical["censored"], share)
         assert len(critical["median"]) == len(self.seeds)
         for median, censored in zip(critical["median"], critical["censored"], strict=True):
             infinite = censored is None or censored > 0.5
-            assert (median is None) if infinite else positive(median)
+            assert (median is None) if infinite else positive(median) or (may_be_zero and median == 0)
 
     def check_curve(self, curve):
         epsilons = curve["epsilons"]
@@ -116,6 +155,10 @@ class Contract:
 
 def share(value):
     return type(value) is float and 0 <= value <= 1
+
+
+def interval_of(right):
+    return lambda ends: right(ends[0]) and right(ends[1]) and ends[0] <= ends[1]
 
 
 def positive(value):

@@ -92,11 +92,15 @@ def test_every_pair_is_compared_on_the_images_that_both_classify(smoke, results)
 
 @pytest.mark.parametrize("model", MODELS)
 def test_smoothness_is_the_median_over_the_images(model, smoke, results):
-    found = results["models"][model]["smoothness"]
+    found, intervals = (results["models"][model][key] for key in ("smoothness", "smoothness_interval"))
     assert {"jacobian_frobenius", "jacobian_spectral", "lipschitz_local", "loss_curvature"} <= set(found)
     for name, stored in model_arrays(smoke, "smoothness", model).items():
         middle = np.nanmedian(stored)
         assert found[name] == [pytest.approx(middle) if np.isfinite(middle) else None]
+        if np.isfinite(stored[~np.isnan(stored)]).all():
+            [[low, high]] = intervals[name]
+            assert low <= np.nanquantile(stored, 0.5, method="higher")
+            assert high >= np.nanquantile(stored, 0.5, method="lower")
 
 
 def test_correlations_name_measures_and_models_that_are_there(results):

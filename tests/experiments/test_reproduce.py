@@ -47,6 +47,9 @@ def test_the_contract_can_be_broken(smoke):
         (model["spectrum"]["images"], "alpha", [-1.0]),
         (model["spectrum"]["noise"], "window", [[11, 101]]),
         (model["critical_l2"]["pgd"], "median", [None]),
+        (model["robust_accuracy"]["raw_l2"], "worst_case", [1.0]),
+        (model["certified_l2"], "violations", [1]),
+        (results["comparisons"][0], "superiority", 1.1),
         (model["relative_accuracy"]["fgsm"], "accuracy", [[0.5]]),
         (results["models"], "bp", None),
     ):
