@@ -241,7 +241,7 @@ def correlations(models: dict[str, Any]) -> list[dict[str, Any]]:
                 (name, value, median)
                 for name, model in models.items()
                 for value, median in zip(
-                    _measures(model).get(measure, []), model["critical_l2"][attack]["median"], strict=False
+                    _measures(model).get(measure, []), _medians(model["critical_l2"][attack]), strict=False
                 )
                 if value is not None and median is not None
             ]
@@ -264,6 +264,14 @@ def correlations(models: dict[str, Any]) -> list[dict[str, Any]]:
         corrected = statistics.holm([one["p"] for one in family])
         found += [{**one, "p_corrected": p} for one, p in zip(family, corrected, strict=True)]
     return found
+
+
+def _medians(critical: dict[str, list[Any]]) -> list[float | None]:
+    """Medians with infinity where more than half of the images were never flipped, which ranks above all others."""
+    return [
+        math.inf if median is None and share is not None else median
+        for median, share in zip(critical["median"], critical["censored"], strict=True)
+    ]
 
 
 def _measures(model: dict[str, Any]) -> dict[str, list[float | None]]:

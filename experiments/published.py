@@ -37,3 +37,6 @@ STRAIGHT_ON = {"images": ("kh", "spectral"), "noise": ("kh",)}
 
 SPECTRAL_TARGET_ALPHA = 1.0
 """The exponent that the spectral regularizer aims at."""
+
+EFFECTIVE_JACOBIAN_WEIGHT = 1e-3 / 3
+"""What the published normalisation of three random projections makes of the stated 1e-3."""

@@ -133,6 +133,7 @@ def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
     models = {model: collector.model(model) for model in settings.model_names}
     data = collector.outcome(plan.data_spectra())
     untrained = [collector.outcome(plan.untrained_spectra(seed)) for seed in collector.seeds]
+    noise_layers = [collector.outcome(plan.noise_start_layer(seed)) for seed in collector.seeds]
     noise_starts = [collector.outcome(plan.noise_start_spectra(seed)) for seed in collector.seeds]
     baselines = {
         "data": {"spectrum": collector.spectrum([data] * len(collector.seeds), "data")},
@@ -141,6 +142,7 @@ def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
             "spectrum": collector.spectrum(noise_starts, "noise-start layer"),
             **{key: collector.noise_start_accuracy(key == "test_accuracy") for key in NOISE_START_ACCURACIES},
             "pruned_units": [None if one is None else one.values["pruned_units"] for one in noise_starts],
+            "converged": [None if one is None else one.values["converged"] for one in noise_layers],
             "cut_reason": [None if one is None else one.values["cut_reason"] for one in noise_starts],
         },
     }

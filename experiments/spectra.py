@@ -134,6 +134,7 @@ def run_data_spectra(study: Study, task: Task, needed: Mapping[str, Outcome]) ->
     held_out = power_law.held_out_spectrum(study.train_covariance, covariances["images"])
     fits = {kind: _fit(settings, values, last[kind]) for kind, values in eigenvalues.items()}
     fits["images_held_out"] = _fit(settings, held_out, settings.last_on_data)
+    fits["images_layer_window"] = _fit(settings, eigenvalues["images"], settings.last_on_images)
     for kind, values in eigenvalues.items():
         fits[f"{kind}_weighted"] = _weighted_fit(settings, values, last[kind])
     return Outcome({"fits": fits}, {**eigenvalues, "images_held_out": held_out})

@@ -21,9 +21,10 @@ from jaxtyping import Array, Float
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def rectified_power(preactivation: Float[Array, "*shape"], power: float) -> Float[Array, "*shape"]:
-    """Hidden activation ``ReLU(h)^n``, with the derivative ``n·ReLU(h)^(n-1)`` and 0 wherever h ≤ 0; NaN stays NaN.
+    """Hidden activation ``ReLU(h)^n``, with the derivative ``n·ReLU(h)^(n-1)`` and 0 wherever h ≤ 0.
 
-    Whole and half powers, as the published 4.5, are products with a square root: far cheaper than a general power.
+    NaN stays NaN for n > 0. Whole and half powers, as the published 4.5, are products with a square root: far cheaper
+    than a general power.
     """
     rectified = jnp.maximum(preactivation, 0.0)
     whole, rest = divmod(power, 1)
@@ -139,4 +140,6 @@ def logits_function(model: nnx.Module) -> Partial:
     argument of a jitted function: models of the same shape then share one compilation. It keeps the weights of now,
     whatever is later assigned to the model's.
     """
-    return Partial(_merged_call, *nnx.split(nnx.clone(model)))
+    evaluated = nnx.clone(model)
+    evaluated.eval()
+    return Partial(_merged_call, *nnx.split(evaluated))

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from experiments.report import read_results
-from experiments.report.markdown import markdown_table
+from experiments.report.markdown import evidence_table, markdown_table
+from experiments.report.numbers import summary_text
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -23,9 +24,27 @@ def test_examples_run_and_say_something(capsys):
     assert namespace["sweep"].success[-1].any()
 
 
-def test_its_table_is_that_of_the_committed_run():
-    table = markdown_table(read_results(README.parent / "results" / "quick"))
-    assert table in README.read_text(encoding="utf-8")
+def test_its_tables_are_those_of_the_committed_run():
+    results, text = read_results(README.parent / "results" / "quick"), README.read_text(encoding="utf-8")
+    assert markdown_table(results) in text
+    assert evidence_table(results) in text
+
+
+def test_what_it_finds_is_in_the_committed_run():
+    results = read_results(README.parent / "results" / "quick")
+    models = results["models"].values()
+    medians = [attack["median"] for model in models for attack in model["critical_l2"].values()]
+    shares = [threat["worst_case"] for model in models for threat in model["robust_accuracy"].values()]
+    known = {summary_text(median) for median in medians} | {summary_text([100 * x for x in one]) for one in shares}
+    ranks = {(f"{one['spearman']:.2f}", f"{one['p_corrected']:.2g}") for one in results["correlations"]}
+    text = README.read_text(encoding="utf-8").split("## What we find")[1].split("## Sweeps")[0].replace("\n", " ")
+    findings = re.sub(r"\s+", " ", text.split(" - **The order")[1])
+    told = re.findall(r"[\d.]+ ± [\d.]*\d", findings)
+    assert len(told) >= 8
+    assert set(told) <= known
+    correlations = re.findall(r"(−?[\d.]+) \(corrected p ([\d.e-]+)\)", findings)
+    assert len(correlations) >= 3
+    assert {(rho.replace("−", "-"), p) for rho, p in correlations} <= ranks
 
 
 def test_what_it_says_of_the_sweep_is_in_the_table():

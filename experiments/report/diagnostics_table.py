@@ -4,25 +4,35 @@ from typing import Any
 
 from experiments.report.claims import Results
 from experiments.report.claims.spectra import INPUTS
-from experiments.report.numbers import NOT_AVAILABLE, centre, dig, number_text, summary_text
+from experiments.report.numbers import (
+    NOT_AVAILABLE,
+    centre,
+    dig,
+    number_text,
+    percent_text,
+    summary_text,
+    verdicts_text,
+)
 from experiments.report.page import Html, paragraph, table
 from experiments.report.tables import models_of, titled
+from jax_bioadv.analysis.power_law import EXPONENT_TOLERANCE
 from jax_bioadv.figures import display_name
 
 WORDS = (
     "Verdict of the diagnostics of log λ against log n in the fit's window; curvature is the second derivative, 0 for "
-    "a power law. ΔBIC: above 0 the data prefer the alternative, an exponential or a power law broken at n. Held out: "
-    "directions from training images, variances along them on test images; white noise has no directions of its own. "
-    "Weighted: regression with weights 1/n."
+    f"a power law. A power law's α differs by no more than {EXPONENT_TOLERANCE:.0%} between the halves of the window; "
+    "where it does, the verdict names the alternative that fits best. ΔBIC: above 0 the data prefer the alternative, a "
+    "curved or broken (at n) power law or an exponential. Held out: directions from training images, variances along "
+    "them on test images; for a layer on noise, directions of noise without end. Weighted: with weights 1/n."
 )
 HEAD = [
-    "", "verdict", "α", "r²", "curvature", "α over windows", "largest deviation", "ΔBIC exponential", "ΔBIC broken",
-    "broken at n", "α held out", "verdict held out", "α weighted",
+    "", "verdict", "α", "r²", "curvature", "α over windows", "change of α", "largest deviation", "ΔBIC curved",
+    "ΔBIC exponential", "ΔBIC broken", "broken at n", "α held out", "verdict held out", "α weighted",
 ]  # fmt: skip
 
 
 def _verdicts(entry: Any) -> str:
-    return " or ".join(sorted({str(v) for v in dig(entry, "verdict") or [] if v is not None})) or NOT_AVAILABLE
+    return verdicts_text(dig(entry, "verdict")) or NOT_AVAILABLE
 
 
 def _range(pairs: Any) -> str:
@@ -52,7 +62,9 @@ def diagnostics_table(results: Results, kind: str) -> Html:
                 summary_text(dig(spectrum, "r2"), 4),
                 summary_text(dig(spectrum, "curvature"), 2, centre(dig(spectrum, "curvature_stderr"))),
                 _range(dig(spectrum, "alpha_range")),
+                percent_text(centre(dig(spectrum, "exponent_change"))),
                 summary_text(dig(spectrum, "max_deviation"), 2),
+                summary_text(dig(spectrum, "curved_delta_bic")),
                 summary_text(dig(spectrum, "exponential_delta_bic")),
                 summary_text(dig(spectrum, "broken_delta_bic")),
                 summary_text(dig(spectrum, "break_at")),

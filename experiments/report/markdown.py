@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.report import read_results
-from experiments.report.numbers import centre, dig, summarise, summary_text
+from experiments.report.numbers import centre, dig, summarise, summary_text, verdicts_text
 from experiments.settings import ATTACKS
 from jax_bioadv.figures import THREAT_NAMES, display_name, ordered_models, threat_name
 
@@ -23,7 +23,7 @@ def _cell(values: Any) -> str:
 
 
 def _verdict(values: Any) -> str:
-    return " or ".join(sorted({str(value) for value in values or [] if value is not None})) or "–"
+    return verdicts_text(values) or "–"
 
 
 def _table(

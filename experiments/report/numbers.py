@@ -110,6 +110,11 @@ def summary_text(values: Any, digits: int = 3, error: float | None = None) -> st
     return f"{summary.mean:.{decimals}f} ± {half:.{decimals}f}{counted}"
 
 
+def verdicts_text(verdicts: Any) -> str:
+    """The different verdicts of the seeds, ``broken or power law``; empty if there is none."""
+    return " or ".join(sorted({str(verdict) for verdict in verdicts or [] if verdict is not None}))
+
+
 def percent_text(share: float | None) -> str:
     """A share as per cent."""
     if share is None:

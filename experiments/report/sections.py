@@ -195,6 +195,10 @@ def what_holds(results: Results) -> Html:
     )
     if len(dig(results, "seeds") or []) == 1:
         words += " There is one seed: every verdict is about these networks, not about how they were trained."
+    late = [name for name, model in models_of(results).items() if False in (dig(model, "converged") or [])]
+    if late:
+        listed = ", ".join(map(display_name, late))
+        words += f" Not converged in some or all seeds, so that longer training may change verdicts: {listed}."
     parts = [Html(f"<h3>{safe(name)}</h3>{''.join(map(_claim, group))}") for name, group in groups.items()]
     return section("claims", "What holds", paragraph(words), *parts)
 

@@ -77,7 +77,7 @@ DEVIATIONS = (
     "measures, of an attack; those of the other claims (smoothness, boundaries, exponents, accuracy) are not corrected "
     "for the number of claims. Noise by the published protocol is measured on the paper's models alone.",
     "A spectrum counts as a power law if its exponent differs by no more than 20 % between the halves of its window, "
-    "however significant the bend; a tolerance of 10 % would leave few. With weights 1/n the window is that of the "
+    "however significant the bend; the change stands beside every verdict. With weights 1/n the window is that of the "
     "plain regression.",
     "Images that were never flipped are counted as infinitely far in every median and quantile, not dropped.",
     "Gradients of ReLU(h)^4.5 vanish near zero, so a gradient attack that fails may have had no gradient to follow. "

@@ -7,14 +7,21 @@ epsilon (:mod:`jax_bioadv.analysis.critical`), which so attack an image at an ep
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
-from jax_bioadv.attacks.attack import Adversarial, Attack, AttackKeys, LogitsFunction, attack_keys, check_batch
+from jax_bioadv.attacks.attack import (
+    Adversarial,
+    Attack,
+    AttackKeys,
+    LogitsFunction,
+    attack_keys,
+    check_images,
+    equal_blocks,
+)
 from jax_bioadv.models import as_pytree
 
 
@@ -86,44 +93,19 @@ def checked_input(
         ValueError: for input that does not fit the description above.
     """
     images, labels, epsilons = np.asarray(images), np.asarray(labels), np.asarray(epsilons, np.float64)
-    if image_block < 1:
-        raise ValueError(f"image_block must be at least 1, got {image_block}")
     _check_epsilons(epsilons)
     logits_function = as_pytree(logits_function)
-    _check_images(attack, logits_function, images, labels)
+    check_images(attack, logits_function, images, labels)
     identities = jnp.arange(len(images)) if image_indices is None else jnp.asarray(image_indices)
     if identities.shape != labels.shape:
         raise ValueError(f"image_indices must have one number per image, got shape {identities.shape}")
-    rows = _equal_blocks(len(images), image_block)
+    rows = equal_blocks(len(images), image_block)
     blocks = [
         ImageBlock(jnp.asarray(images[block]), jnp.asarray(labels[block]), attack_keys(key, identities[block]))
         for block in rows
     ]
     attack = attack._replace(prepare=as_pytree(attack.prepare), perturb=as_pytree(attack.perturb))
     return AttackInput(attack, logits_function, epsilons, blocks, rows, len(images))
-
-
-def _equal_blocks(images: int, largest: int) -> list[Int[np.ndarray, " block"]]:
-    """Indices in as few blocks as possible, all of one length; the last may wrap."""
-    count = -(-images // largest)
-    length = -(-images // count)
-    return [np.arange(start, start + length) % images for start in range(0, count * length, length)]
-
-
-def _check_images(attack: Attack, logits_function: LogitsFunction, images: np.ndarray, labels: np.ndarray) -> None:
-    check_batch(images, labels)
-    if len(images) == 0:
-        raise ValueError("there is no image to attack; did the model classify none correctly?")
-    if not np.isfinite(images).all():
-        raise ValueError("images hold values that are not finite; clean them before the attack")
-    if attack.bounds is not None and (images.min() < attack.bounds[0] or images.max() > attack.bounds[1]):
-        raise ValueError(
-            f"images span [{images.min()}, {images.max()}] but the attack clips to {attack.bounds}: clipping alone "
-            "would change them; rescale the images or give the attack other bounds"
-        )
-    classes = jax.eval_shape(logits_function, jax.ShapeDtypeStruct((1, images.shape[1]), images.dtype)).shape[-1]
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"labels must be in 0 … {classes - 1}, got {labels.min()} … {labels.max()}")
 
 
 def _check_epsilons(epsilons: np.ndarray) -> None:

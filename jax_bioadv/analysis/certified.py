@@ -78,14 +78,13 @@ def margins(
     """
     classes = len(network.bias)
     others = (labels[:, None] + np.arange(1, classes)) % classes
-    logits = np.where(overlaps > 0.0, np.maximum(overlaps, 0.0) ** network.power, 0.0) @ network.decoder.T
-    logits += network.bias
+    logits = np.maximum(overlaps, 0.0) ** network.power @ network.decoder.T + network.bias
     return np.take_along_axis(logits, labels[:, None], 1) - np.take_along_axis(logits, others, 1), others
 
 
 def slopes_at(overlaps: Float[Array, "*shape"], power: float) -> Float[Array, "*shape"]:
     """The derivative of ReLU(h)^n at every h, 0 where h ≤ 0."""
-    return power * jnp.where(overlaps > 0.0, rectified_power(overlaps, power - 1.0), 0.0)
+    return power * rectified_power(overlaps, power - 1.0)
 
 
 class _Hidden(NamedTuple):
@@ -140,7 +139,9 @@ def _sum(weights: Array, terms: Array) -> Array:
 def _lipschitz(hidden: _Hidden, batch: _Batch, radius: Array, power: float) -> Array:
     """A margin that is not undercut within the ball, from the steepest slopes of the intervals."""
     reach = radius[:, None, None] * hidden.row_norms
-    steepest = batch.differences * slopes_at(batch.overlaps + reach, power)
+    # Rounding must not put a unit to sleep that some point of the ball wakes.
+    highest = batch.overlaps + reach + 4.0 * UNIT_ROUNDOFF * (jnp.abs(batch.overlaps) + reach)
+    steepest = batch.differences * slopes_at(highest, power)
     by_units = _sum(steepest, hidden.row_norms)
     by_norms = hidden.spectral_norm * jnp.linalg.norm(steepest, axis=-1)
     rounding = UNIT_ROUNDOFF * (2.0 * reach.shape[-1] + 8.0 * power + 16.0)

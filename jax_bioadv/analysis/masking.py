@@ -87,7 +87,11 @@ def diagnose_masking(outcomes: Outcomes, slack: float = 0.01) -> dict[str, Check
     never = np.zeros_like(white_box)
     compared = {
         "vanished_gradients": (given.gradient_vanished, never, "have no gradient"),
-        "vanished_iterates": (given.iterates_vanished, never, "lose their gradient along the iterative attack"),
+        "vanished_iterates": (
+            given.iterates_vanished & ~given.iterative,
+            never,
+            "lose their gradient along the iterative attack and do not fall to it",
+        ),
         "single_step": (given.single_step, given.iterative, "more fall to one step than to many, which should find it"),
         "more_steps": (given.twice_the_steps, given.iterative, "more fall to twice the steps: not converged"),
         "random_starts": (given.random_starts & ~given.iterative, never, "fall from random starts alone"),

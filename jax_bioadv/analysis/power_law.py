@@ -139,7 +139,7 @@ def diagnose_power_law(
     alphas = _exponents_of_halves(x, y)
     alpha = abs(float(descriptions["power law"].coefficients[1]))
     spread = max(alphas) - min(alphas)
-    change = spread / alpha if alpha > 0.0 else (np.inf if spread > 0.0 else 0.0)
+    change = spread / alpha if alpha > _RESOLUTION else (np.inf if spread > _RESOLUTION else 0.0)
     best = max(gains, key=lambda name: gains[name])
     if descriptions[best].scatter > SCATTER_TOLERANCE:
         verdict = "not a power law"

@@ -19,8 +19,8 @@ import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Key
-from scipy import stats
 
+from jax_bioadv.analysis import statistics
 from jax_bioadv.analysis.attack_input import Attempt, ImageBlock, attempt, checked_input
 from jax_bioadv.attacks.attack import Attack, LogitsFunction, check_batch, succeeded
 from jax_bioadv.models import as_pytree
@@ -231,11 +231,8 @@ def median_interval(critical: Float[np.ndarray, " images"], confidence: float = 
     """
     lengths = _checked_critical(critical)
     _check_confidence(confidence)
-    rank = int(stats.binom.ppf((1 - confidence) / 2, len(lengths), 0.5))
-    if rank == 0:
-        return 0.0, np.inf
-    ordered = np.sort(lengths)
-    return float(ordered[rank - 1]), float(ordered[-rank])
+    low, high = statistics.median_interval(lengths, confidence)
+    return max(low, 0.0), high
 
 
 def _check_confidence(confidence: float) -> None:

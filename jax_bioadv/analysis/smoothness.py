@@ -117,10 +117,7 @@ def _largest_eigenvalues(diagonals: tuple[Array, Array]) -> np.ndarray:
 
 def _bends(overlaps: Array, power: float) -> Array:
     """The second derivative of ReLU(h)^n, 0 where h ≤ 0."""
-    if power == 1.0:
-        return jnp.zeros_like(overlaps)
-    active = overlaps > 0.0
-    return jnp.where(active, power * (power - 1.0) * jnp.where(active, overlaps, 1.0) ** (power - 2.0), 0.0)
+    return jnp.zeros_like(overlaps) if power == 1.0 else power * slopes_at(overlaps, power - 1.0)
 
 
 def _ascend(layers: _Layers, overlaps: Array, starts: Array, radius: Array, power: float, of_logits: bool) -> Array:
@@ -176,7 +173,9 @@ def _loss(layers: _Layers, overlaps: Array, label: Array, radius: Array, power: 
     """Change of the loss's gradient along itself, and the tridiagonal matrices of the loss's Hessians."""
 
     def error(overlaps: Array) -> Array:
-        return jax.nn.softmax(_logits(layers, overlaps, power)) - label
+        # The label's entry from the others: 1 - p is rounding where the network is sure.
+        wrong = jnp.where(label > 0.0, 0.0, jax.nn.softmax(_logits(layers, overlaps, power)))
+        return wrong - label * jnp.sum(wrong, axis=-1, keepdims=True)
 
     gradient = _pulled_back(layers, overlaps, error(overlaps), power)
     moved = overlaps + radius * _product(_unit(gradient), layers.factor)
@@ -186,7 +185,9 @@ def _loss(layers: _Layers, overlaps: Array, label: Array, radius: Array, power: 
 
     def hessian(vectors: Array) -> Array:
         along = _product(vectors, layers.factor)
-        logits = probabilities * _product(along * slopes, layers.decoder.T)
+        change = _product(along * slopes, layers.decoder.T)
+        # Only differences matter; those from the label's do not cancel where the network is sure.
+        logits = probabilities * (change - jnp.sum(label * change, axis=-1, keepdims=True))
         logits -= probabilities * jnp.sum(logits, axis=-1, keepdims=True)
         return _product(_product(logits, layers.decoder) * slopes + bends * along, layers.factor.T)
 

@@ -14,7 +14,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.stats
@@ -59,7 +59,7 @@ class RankCorrelation(NamedTuple):
 
 def bootstrap_interval(
     values: Values,
-    statistic: Literal["mean", "median"] = "mean",
+    statistic: str = "mean",
     *,
     confidence: float = 0.95,
     resamples: int = 1000,
@@ -72,7 +72,7 @@ def bootstrap_interval(
 
     Args:
         values: one number (or truth value) per image; infinity where censored, which suits the median.
-        statistic: the mean, or the median (the smallest value that half of the images do not exceed).
+        statistic: ``"mean"``, or ``"median"`` (the smallest value that half of the images do not exceed).
         confidence: share of the resamples inside.
         resamples: how often the images are drawn anew.
         seed: decides the draws.
@@ -108,9 +108,9 @@ def paired_comparison(
     in for seeds: the thousand images of one pair of networks share these networks' chance of initialization, so
     they agree with each other about a difference that the next pair need not show, and a test that counts them as
     replicates finds every pair of networks different, two seeds of one model included. Where the t-test has no
-    footing (an effect is infinite, or all are equal) the exact signed-rank test and the order statistics of the
-    effects replace it; they promise little from fewer than six seeds, and say so by p ≥ 2^(1 - seeds) and an unbounded
-    interval.
+    footing the exact signed-rank test replaces it, which promises little from fewer than six seeds: p ≥ 2^(1 - seeds).
+    The interval is then by order statistics of the effects where one is infinite, unbounded from so few; where all are
+    equal, as on a coarse grid of lengths, it holds those over images of every seed.
 
     With **one seed** the sign test over images and the order-statistic interval of their median log ratio are given;
     both are exact and know no scale, so infinities do no harm. They speak about these two networks only.
@@ -135,11 +135,15 @@ def paired_comparison(
     images = tuple(ratio.size for ratio in ratios)
     effects = np.array([_symmetric_median(ratio) for ratio in ratios])
     if len(ratios) == 1:
-        interval = _median_interval(ratios[0], confidence)
+        interval = median_interval(ratios[0], confidence)
         return PairedComparison(float(effects[0]), interval, superiority, _sign_test(ratios[0]), 1, images)
-    if not np.all(np.isfinite(effects)) or np.ptp(effects) <= 1e-12 * np.abs(effects).max():
-        centre = float(np.mean(effects)) if np.all(np.isfinite(effects)) else _symmetric_median(effects)
-        interval, p_value = _median_interval(effects, confidence), _signed_rank_test(effects)
+    if not np.all(np.isfinite(effects)):
+        centre, interval = _symmetric_median(effects), median_interval(effects, confidence)
+        p_value = _signed_rank_test(effects)
+    elif np.ptp(effects) <= 1e-12 * np.abs(effects).max():
+        ends = np.array([median_interval(ratio, confidence) for ratio in ratios])
+        centre, interval = float(np.mean(effects)), (float(ends[:, 0].min()), float(ends[:, 1].max()))
+        p_value = _signed_rank_test(effects)
     else:
         test = scipy.stats.ttest_1samp(effects, 0.0)
         bounds = test.confidence_interval(confidence)
@@ -183,10 +187,10 @@ def rank_correlation(
     """Spearman's rank correlation of two measures over members (model × seed) that come in groups (models).
 
     Seeds of one model are near copies, so neither interval nor p-value may count them as independent. The interval is
-    a percentile bootstrap that draws whole models. The p-value permutes models: each is represented once, by the mean
-    rank of its seeds, which works for unequal numbers of seeds, and the coefficients of all orders of the models (of
-    40 000 random ones above eight models) are compared with the one seen. So five models can reach p = 2/120 at best,
-    however many seeds they have. With so few the interval is rough as well.
+    a percentile bootstrap that draws whole models, centred on the coefficient on Fisher's scale. The p-value permutes
+    models: each is represented once, by the mean rank of its seeds, which works for unequal numbers of seeds, and the
+    coefficients of all orders of the models (of 40 000 random ones above eight models) are compared with the one seen.
+    So five models can reach p = 2/120 at best, however many seeds they have. With so few the interval is rough as well.
 
     Args:
         x: one number per member; infinities are ranked last.
@@ -220,6 +224,9 @@ def rank_correlation(
     if not coefficients.size:
         raise ValueError("no resample of the models has a correlation; raise resamples or add models")
     spearman = float(_repeated_spearman(x, y, np.ones((1, x.size)))[0])
+    # A model drawn twice brings the scatter of its seeds twice, so that resamples lean towards 0: moved back.
+    drawn_z, z = _fisher(coefficients), _fisher(np.array(spearman))
+    coefficients = np.tanh(drawn_z - np.median(drawn_z) + z)
     p_value = _permutation_test(_mean_ranks(x, model), _mean_ranks(y, model), generator)
     return RankCorrelation(spearman, _central(coefficients, confidence), p_value, x.size, len(names))
 
@@ -270,7 +277,7 @@ def _symmetric_median(values: np.ndarray) -> float:
     return 0.0 if low == -np.inf and high == np.inf else low / 2 + high / 2
 
 
-def _median_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
+def median_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
     """Order statistics that enclose the median, for any distribution; unbounded from too few values."""
     rank = int(scipy.stats.binom.ppf((1 - confidence) / 2, values.size, 0.5))
     ordered = np.sort(values)
@@ -301,6 +308,10 @@ def _repeated_spearman(x: np.ndarray, y: np.ndarray, times: np.ndarray) -> Float
     covariances = np.sum(share * ranks_x * ranks_y, axis=1)
     # Ranks are multiples of half a share, so that what is not constant is far above this.
     return np.clip(covariances / np.sqrt(np.where(spread > 1e-20, spread, np.nan)), -1.0, 1.0)
+
+
+def _fisher(coefficients: np.ndarray) -> np.ndarray:
+    return np.asarray(np.arctanh(np.clip(coefficients, -1 + 1e-9, 1 - 1e-9)))
 
 
 def _mean_ranks(values: np.ndarray, model: Int[np.ndarray, " members"]) -> Float64[np.ndarray, " models"]:

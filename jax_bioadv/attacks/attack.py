@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Integer, Key
+from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 LogitsFunction = Callable[[Array], Array]
 """Images (batch, inputs) to logits (batch, classes), each image by itself."""
@@ -163,6 +163,17 @@ def loss_gradient(
     return LossGradient(jnp.where(vanished[:, None], jnp.zeros_like(gradient), gradient), vanished)
 
 
+def logit_of(logits: Float[Array, "batch classes"], classes: Integer[Array, " batch"]) -> Float[Array, " batch"]:
+    """Each image's logit of one class."""
+    return jnp.sum(jnp.where(jnp.arange(logits.shape[1]) == classes[:, None], logits, 0), axis=1)
+
+
+def lead_over_label(logits: Float[Array, "batch classes"], labels: Integer[Array, " batch"]) -> Float[Array, " batch"]:
+    """The largest logit of another class less that of the label."""
+    is_label = jnp.arange(logits.shape[1]) == labels[:, None]
+    return jnp.max(jnp.where(is_label, -jnp.inf, logits), axis=1) - logit_of(logits, labels)
+
+
 def attack_keys(key: Key[Array, ""], image_indices: Integer[Array, " batch"]) -> AttackKeys:
     """Keys per image and purpose that depend on an image's index alone."""
     prepare_key, perturb_key = jax.random.split(key)
@@ -180,6 +191,32 @@ def check_batch(images: Array | np.ndarray, labels: Array | np.ndarray) -> None:
         raise ValueError(
             f"labels must be integers of shape {images.shape[:1]}, got {labels.dtype} of shape {labels.shape}"
         )
+
+
+def equal_blocks(images: int, largest: int) -> list[Int[np.ndarray, " block"]]:
+    """Indices in as few blocks as possible, all of one length; the last may wrap. ValueError for blocks of none."""
+    if largest < 1:
+        raise ValueError(f"image_block must be at least 1, got {largest}")
+    count = -(-images // largest)
+    length = -(-images // count)
+    return [np.arange(start, start + length) % images for start in range(0, count * length, length)]
+
+
+def check_images(attack: Attack, logits_function: LogitsFunction, images: np.ndarray, labels: np.ndarray) -> None:
+    """Raise ValueError for images and labels that cannot be attacked, with what is wrong with them."""
+    check_batch(images, labels)
+    if len(images) == 0:
+        raise ValueError("there is no image to attack; did the model classify none correctly?")
+    if not np.isfinite(images).all():
+        raise ValueError("images hold values that are not finite; clean them before the attack")
+    if attack.bounds is not None and (images.min() < attack.bounds[0] or images.max() > attack.bounds[1]):
+        raise ValueError(
+            f"images span [{images.min()}, {images.max()}] but the attack clips to {attack.bounds}: clipping alone "
+            "would change them; rescale the images or give the attack other bounds"
+        )
+    classes = jax.eval_shape(logits_function, jax.ShapeDtypeStruct((1, images.shape[1]), images.dtype)).shape[-1]
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"labels must be in 0 … {classes - 1}, got {labels.min()} … {labels.max()}")
 
 
 def checked_bounds(bounds: tuple[float, float] | None) -> tuple[float, float] | None:

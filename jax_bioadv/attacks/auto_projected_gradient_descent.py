@@ -27,7 +27,16 @@ from jax import lax
 from jax.tree_util import Partial, register_static
 from jaxtyping import Array, Bool, Float, Integer, Key
 
-from jax_bioadv.attacks.attack import Attack, LogitsFunction, checked_bounds, clip_to, log_odds_against, succeeded
+from jax_bioadv.attacks.attack import (
+    Attack,
+    LogitsFunction,
+    checked_bounds,
+    clip_to,
+    lead_over_label,
+    log_odds_against,
+    logit_of,
+    succeeded,
+)
 from jax_bioadv.attacks.lp_ball import project, steepest_ascent, uniform_in_ball
 
 Loss = Callable[[Array, Array, Array], Array]
@@ -143,6 +152,7 @@ def ascend(
     logits_function: LogitsFunction,
     images: Float[Array, "batch inputs"],
     labels: Integer[Array, " batch"],
+    verdict: Callable[[Array, Array], Array] = succeeded,
 ) -> Ascent:
     """One forward and one backward pass: each image's loss, its gradient by its own pixels, and the verdict.
 
@@ -151,6 +161,7 @@ def ascend(
         logits_function: the classifier.
         images: (batch, inputs).
         labels: (batch,), the classes to leave.
+        verdict: says of logits and labels which images are misclassified.
 
     Returns:
         Per image; a gradient counts as vanished only where the image is not misclassified already.
@@ -159,18 +170,13 @@ def ascend(
     def total(images: Array) -> tuple[Array, tuple[Array, Array]]:
         logits = logits_function(images)
         losses = loss(logits)
-        return jnp.sum(losses), (losses, succeeded(logits, labels))
+        return jnp.sum(losses), (losses, verdict(logits, labels))
 
     gradient, (losses, success) = jax.grad(total, has_aux=True)(images)
     largest = jnp.max(jnp.abs(gradient), axis=1)
     useless = ~(jnp.isfinite(largest) & (largest > 0))
     gradient = jnp.where(useless[:, None], jnp.zeros_like(gradient), gradient)
     return Ascent(_or_least(losses), gradient, success, useless & ~success)
-
-
-def logit_of(logits: Float[Array, "batch classes"], classes: Integer[Array, " batch"]) -> Float[Array, " batch"]:
-    """Each image's logit of one class."""
-    return jnp.sum(jnp.where(jnp.arange(logits.shape[1]) == classes[:, None], logits, 0), axis=1)
 
 
 def _prepare(
@@ -332,9 +338,7 @@ def _cross_entropy(logits: Array, labels: Array, targets: Array) -> Array:
 
 def _dlr(logits: Array, labels: Array, targets: Array) -> Array:
     descending = jnp.sort(logits, axis=1, descending=True)
-    is_label = jnp.arange(logits.shape[1]) == labels[:, None]
-    highest_wrong = jnp.max(jnp.where(is_label, -jnp.inf, logits), axis=1)
-    return _ratio(highest_wrong - logit_of(logits, labels), descending[:, 0] - descending[:, 2])
+    return _ratio(lead_over_label(logits, labels), descending[:, 0] - descending[:, 2])
 
 
 def _targeted_dlr(logits: Array, labels: Array, targets: Array) -> Array:

@@ -36,8 +36,18 @@ from jax.tree_util import Partial, register_static
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Integer, Key
 
-from jax_bioadv.attacks.attack import Attack, LogitsFunction, attack_keys, check_batch, checked_bounds, clip_to
-from jax_bioadv.attacks.auto_projected_gradient_descent import ascend, logit_of
+from jax_bioadv.attacks.attack import (
+    Attack,
+    LogitsFunction,
+    attack_keys,
+    check_images,
+    checked_bounds,
+    clip_to,
+    equal_blocks,
+    lead_over_label,
+    logit_of,
+)
+from jax_bioadv.attacks.auto_projected_gradient_descent import ascend
 from jax_bioadv.attacks.lp_ball import steepest_ascent
 from jax_bioadv.models import as_pytree
 
@@ -127,21 +137,17 @@ def minimum_norm_perturbations(
         Points, distances in the norm of the attack, and whether gradients vanished, as NumPy arrays.
 
     Raises:
-        ValueError: for images or labels of the wrong shape or type, or a block without an image.
+        ValueError: for images that are not finite or out of bounds, labels that name no logit, wrong shapes or types,
+            or a block without an image.
     """
-    images, labels = np.asarray(images), np.asarray(labels)
-    check_batch(images, labels)
-    if image_block < 1 or len(images) < 1:
-        raise ValueError(f"there must be an image and image_block at least 1, got {len(images)} and {image_block}")
+    images, labels, logits_function = np.asarray(images), np.asarray(labels), as_pytree(logits_function)
+    check_images(attack, logits_function, images, labels)
     keys = attack_keys(key, jnp.arange(len(images))).prepare
-    blocks = -(-len(images) // image_block)
-    # All of one length, so that one compilation serves; the last starts over with the first images.
-    length = -(-len(images) // blocks)
     attack = attack._replace(prepare=as_pytree(attack.prepare), perturb=as_pytree(attack.perturb))
-    parts = []
-    for first in range(0, blocks * length, length):
-        rows = np.arange(first, first + length) % len(images)
-        parts.append(_prepare_block(attack, keys[rows], as_pytree(logits_function), images[rows], labels[rows]))
+    parts = [
+        _prepare_block(attack, keys[rows], logits_function, images[rows], labels[rows])
+        for rows in equal_blocks(len(images), image_block)
+    ]
     return MinimumNorm(*jax.tree.map(lambda *part: np.concatenate(part)[: len(images)], *parts))
 
 
@@ -197,10 +203,12 @@ def _nearest_classes(
         loss = partial(_difference, labels=labels, targets=jnp.full_like(labels, target))
         here = ascend(loss, logits_function, images, labels)
         dual = 2 if settings.norm == 2 else 1
-        slope = jnp.linalg.norm(here.gradient, ord=dual, axis=1)
-        to_boundary = jnp.where(slope > 0, -here.loss / jnp.where(slope > 0, slope, 1), jnp.inf)
+        largest = jnp.max(jnp.abs(here.gradient), axis=1)
+        unit = jnp.where(largest > 0, largest, 1)
+        slope = jnp.where(largest > 0, jnp.linalg.norm(here.gradient / unit[:, None], ord=dual, axis=1), 1)
+        to_boundary = jnp.where(largest > 0, -here.loss / unit / slope, jnp.inf)
         # The label itself comes last.
-        return jnp.where(target == labels, jnp.inf, jnp.minimum(to_boundary, jnp.finfo(images.dtype).max)), slope > 0
+        return jnp.where(target == labels, jnp.inf, jnp.minimum(to_boundary, jnp.finfo(images.dtype).max)), largest > 0
 
     distances, has_gradient = lax.map(distance, jnp.arange(classes))
     targets = jnp.argsort(distances, axis=0)[: min(settings.targets, classes - 1)]
@@ -222,14 +230,8 @@ def _approach(
     def step(carry: tuple[Array, MinimumNorm], schedule: tuple[Array, Array]) -> tuple[tuple[Array, MinimumNorm], None]:
         points, found = carry
         share, probe_share = schedule
-        here = ascend(loss, logits_function, points, labels)
-        length = _length(points - images, settings.norm)
-        closer = here.success & (length < found.length)
-        found = MinimumNorm(
-            jnp.where(closer[:, None], points, found.images),
-            jnp.where(closer, length, found.length),
-            found.gradient_vanished | here.vanished,
-        )
+        here = ascend(loss, logits_function, points, labels, _is_clearly_wrong)
+        found = _closer(settings, images, found, points, here.success, here.vanished)
         largest = jnp.max(jnp.abs(here.gradient), axis=1)
         lost = ~(jnp.isfinite(here.loss) & (largest > 0))
         unit = jnp.where(lost, 1, largest)
@@ -241,8 +243,22 @@ def _approach(
         moved = jnp.where(lost[:, None], images + probe_share * probe, moved)
         return (clip_to(settings.bounds, moved), found), None
 
-    (_, found), _ = lax.scan(step, (images, found), _schedule(settings.steps, images.dtype))
-    return found
+    (points, found), _ = lax.scan(step, (images, found), _schedule(settings.steps, images.dtype))
+    is_wrong = _is_clearly_wrong(logits_function(points), labels)
+    return _closer(settings, images, found, points, is_wrong, jnp.zeros_like(is_wrong))
+
+
+def _closer(
+    settings: _Settings, images: Array, found: MinimumNorm, points: Array, is_wrong: Array, vanished: Array
+) -> MinimumNorm:
+    """The points where they are misclassified and closer than those found before."""
+    length = _length(points - images, settings.norm)
+    closer = is_wrong & (length < found.length)
+    return MinimumNorm(
+        jnp.where(closer[:, None], points, found.images),
+        jnp.where(closer, length, found.length),
+        found.gradient_vanished | vanished,
+    )
 
 
 def _schedule(steps: int, dtype: jnp.dtype) -> tuple[Float[Array, " steps"], Float[Array, " steps"]]:
@@ -306,9 +322,8 @@ def _on_segment(
 
 
 def _is_clearly_wrong(logits: Float[Array, "batch classes"], labels: Integer[Array, " batch"]) -> Bool[Array, " batch"]:
-    is_label = jnp.arange(logits.shape[1]) == labels[:, None]
-    lead = jnp.max(jnp.where(is_label, -jnp.inf, logits), axis=1) - logit_of(logits, labels)
-    return jnp.all(jnp.isfinite(logits), axis=1) & (lead > CLEAR_SHARE * jnp.max(jnp.abs(logits), axis=1))
+    clear = lead_over_label(logits, labels) > CLEAR_SHARE * jnp.max(jnp.abs(logits), axis=1)
+    return jnp.all(jnp.isfinite(logits), axis=1) & clear
 
 
 def _difference(logits: Array, labels: Array, targets: Array) -> Array:

@@ -23,7 +23,7 @@ from jax import lax
 from jax.tree_util import Partial, register_static
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
-from jax_bioadv.attacks.attack import Attack, LogitsFunction, checked_bounds, clip_to, succeeded
+from jax_bioadv.attacks.attack import Attack, LogitsFunction, checked_bounds, clip_to, lead_over_label, succeeded
 
 # Shares of the budget after which the share of pixels in a square halves: the published 10, 50, … of 10 000 queries.
 _HALVED_AFTER = np.array([10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000]) / 10_000
@@ -174,10 +174,7 @@ def _perturb(
 
 def _margin(logits: Float[Array, "batch classes"], labels: Integer[Array, " batch"]) -> Float[Array, " batch"]:
     """Logit of the label less the largest other; infinity, the worst, where a logit is not finite."""
-    is_label = jnp.arange(logits.shape[1]) == labels[:, None]
-    others = jnp.max(jnp.where(is_label, -jnp.inf, logits), axis=1)
-    margin = jnp.sum(jnp.where(is_label, logits, 0), axis=1) - others
-    return jnp.where(jnp.all(jnp.isfinite(logits), axis=1), margin, jnp.inf)
+    return jnp.where(jnp.all(jnp.isfinite(logits), axis=1), -lead_over_label(logits, labels), jnp.inf)
 
 
 def _better(best: _Found, new: _Found) -> _Found:

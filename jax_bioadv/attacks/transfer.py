@@ -19,7 +19,8 @@ def transfer(attack: Attack, source_logits: LogitsFunction) -> Attack:
     """The attack made on a source model; the model that it is called with decides whether it succeeded.
 
     Args:
-        attack: from :mod:`jax_bioadv.attacks`.
+        attack: from :mod:`jax_bioadv.attacks`; one that moves every image, such as ``pgd`` or ``fgsm``. What the source
+            gets wrong as it is, ``apgd`` and ``minimum_norm`` leave unchanged.
         source_logits: the classifier to make perturbations against, for the same images and classes. As a pytree, such
             as :func:`jax_bioadv.models.logits_function` gives, it is an argument of jitted code like any other:
             sources of one shape share a compilation.

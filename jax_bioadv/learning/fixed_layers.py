@@ -30,7 +30,7 @@ def centroid_rows(
         p: order of the norm.
         radius: R, the rows' norm.
         batch_size: images per step of k-means.
-        passes: passes over the images.
+        passes: at most so many passes over the images; it ends after ten steps without improvement.
 
     Returns:
         Rows that may stand where synapses do.

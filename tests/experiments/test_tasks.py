@@ -259,7 +259,7 @@ BACKPROP = ("bp", "l2", "jacobian", "spectral")
         ("attacks.pgd_steps", 9, attacking("pgd")),
         ("attacks.published_epsilons", 9, attacking(PUBLISHED_NOISE)),
         ("landscape.radius", 3.0, LANDSCAPES),
-        ("spectra.last_on_images", 40, SPECTRA - {"spectra-data"}),
+        ("spectra.last_on_images", 40, SPECTRA),
         ("spectra.last_on_data", 40, {"spectra-data"}),
         ("spectra.noise_images", 40, SPECTRA),
         ("decoder.epochs", 31, measured("kh") | FROM_KH | NOISE_START_DECODERS),

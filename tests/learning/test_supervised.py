@@ -133,7 +133,7 @@ def test_adversarial_training_makes_robust_where_plain_training_does_not(digits,
     accuracy = {}
     for name, chosen in (("plain", None), ("adversarial", adversary)):
         epoch, state = supervised.make_epoch(graphdef, optimizer, batch_size=BATCH, adversary=chosen), start
-        for _ in range(8):
+        for _ in range(20):
             state, _ = epoch(state, digits)
         logits = logits_function(supervised.trained_model(graphdef, state))
         attacked = jax.jit(attack.__call__)(jax.random.key(1), logits, unseen.images, unseen.labels, epsilon)

@@ -26,6 +26,7 @@ GROUPS = {
         smoothness.smoother_boundaries,
     ),
     "The evidence": (
+        lambda results: robustness.more_robust(results, "minimum_norm"),
         robustness.order_in_the_worst_case,
         evidence.no_masking,
         evidence.bounds_are_consistent,

@@ -3,8 +3,8 @@
 Critical distances are compared by ``comparisons`` of results.json: paired over images, with p-values corrected for all
 pairs of an attack. Everything else, and runs without comparisons, as follows:
 
-* with two seeds or more for both, by Welch's t-test on the logarithms at 5 %; where a number is not positive or
-  infinite, by whether all seeds of one lie above all seeds of the other;
+* with two seeds or more for both, by Welch's t-test at 5 %, on the logarithms where all numbers are positive; where
+  one is infinite, by whether all seeds of one lie above all of the other, if that is rarer than 5 % by chance;
 * with fewer, by whether their 95 % intervals over images are apart; where there are none, differences below 5 % count
   as none. That says something about these two networks, not about the rules that made them.
 """
@@ -52,9 +52,14 @@ def larger(first: Measured, second: Measured, significance: float = 0.05) -> int
             return 0
         return int(first.interval[0] > second.interval[1]) - int(second.interval[0] > first.interval[1])
     constant = len(set(first.seeds)) == 1 and len(set(second.seeds)) == 1
-    if constant or not all(0 < value < math.inf for value in (*first.seeds, *second.seeds)):
+    values = (*first.seeds, *second.seeds)
+    if constant or not all(map(math.isfinite, values)):
+        if 2 / math.comb(len(values), len(first.seeds)) >= significance:
+            return 0
         return int(min(first.seeds) > max(second.seeds)) - int(min(second.seeds) > max(first.seeds))
-    one, other = np.log(first.seeds), np.log(second.seeds)
+    one, other = np.array(first.seeds), np.array(second.seeds)
+    if min(values) > 0:
+        one, other = np.log(one), np.log(other)
     test = scipy.stats.ttest_ind_from_stats(
         one.mean(), one.std(ddof=1), one.size, other.mean(), other.std(ddof=1), other.size, equal_var=False
     )

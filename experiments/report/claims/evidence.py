@@ -26,12 +26,12 @@ def no_masking(results: Results) -> Claim:
         if not verdicts and not any(flags.values()):
             unknown.append(model)
             continue
-        struck = [check.replace("_", " ") for check, seeds in flags.items() if any(seeds)]
-        said = [verdict for verdict in verdicts if verdict.startswith("suspect")]
-        if struck or said:
-            opposing.append(f"{display_name(model)}: {said[0] if said else 'suspect: ' + ', '.join(struck)}")
+        struck = [_flagged(check, seeds) for check, seeds in flags.items() if 2 * sum(seeds) > len(seeds)]
+        odd = [_flagged(check, seeds) for check, seeds in flags.items() if 0 < 2 * sum(seeds) <= len(seeds)]
+        if struck or (verdicts and not any(flags.values()) and "suspect" in verdicts[0]):
+            opposing.append(f"{display_name(model)}: {'suspect: ' + ', '.join(struck) if struck else verdicts[0]}")
         else:
-            supporting.append(f"{display_name(model)}: {verdicts[0] if verdicts else 'no check is suspicious'}")
+            supporting.append(f"{display_name(model)}: {'only ' + ', '.join(odd) if odd else 'no check is suspicious'}")
     if opposing:
         said_of = f"{len(opposing)} of {len(opposing) + len(supporting)} models are suspect: {'; '.join(opposing)}"
         return Claim(title, Verdict.FAILS, f"{said_of}.", tuple(supporting), tuple(opposing))
@@ -40,9 +40,29 @@ def no_masking(results: Results) -> Claim:
     if unknown:
         missing = f"no check is suspicious for {len(supporting)} models; not checked: {names(unknown)}"
         return undecided(title, f"{missing[0].upper()}{missing[1:]}.", supporting)
-    return Claim(
-        title, Verdict.HOLDS, f"No check is suspicious for any of {len(supporting)} models.", tuple(supporting)
-    )
+    said = f"No check is suspicious in most seeds for any of {len(supporting)} models{_largest_share(results)}."
+    return Claim(title, Verdict.HOLDS, said, tuple(supporting))
+
+
+def _flagged(check: str, seeds: list[bool]) -> str:
+    return f"{check.replace('_', ' ')} in {sum(seeds)} of {len(seeds)} seeds"
+
+
+def _largest_share(results: Results) -> str:
+    """The check and the model that come nearest to masking, and how many images could show it."""
+    shares = [
+        (share, check, model)
+        for model in dig(results, "models") or {}
+        for check in dig(results, "models", model, "masking") or {}
+        if check != "verdict"
+        and (share := centre(dig(results, "models", model, "masking", check, "value"))) is not None
+    ]
+    images = dig(results, "settings", "masking", "images")
+    if not shares or images is None:
+        return ""
+    share, check, model = max(shares)
+    told = f"; the largest mean share is {100 * share:.1f} % ({check.replace('_', ' ')}, {display_name(model)})"
+    return f"{told}, of {images} images a seed"
 
 
 def gradient_attacks_beat_noise(results: Results) -> Claim:
@@ -112,7 +132,9 @@ def learning_beats_its_start(results: Results) -> Claim:
     """Check: Krotov–Hopfield learning must give more robustness than the same layer before that learning."""
     title = "Krotov–Hopfield learning makes the network more robust than the images that it started from"
     found = {
-        attack_name(attack): one for attack in ATTACKS if (one := robuster(results, attack, "kh", START)) is not None
+        attack_name(attack): one
+        for attack in (*ATTACKS, "minimum_norm")
+        if (one := robuster(results, attack, "kh", START)) is not None
     }
     if not found:
         return undecided(title, f"The critical distances of {names(['kh', START])} are needed.")

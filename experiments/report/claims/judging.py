@@ -4,9 +4,10 @@ from experiments.report.claims.comparing import YARDSTICKS, Standing, briefly, l
 from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
 
 
-def _control_lines(controls: Standing) -> tuple[list[str], list[str]]:
+def control_lines(controls: Standing) -> tuple[list[str], list[str]]:
+    """The evidence for and against that controls give."""
     supporting = listed(controls.ahead, "beats the control")
-    opposing = listed(controls.behind, "beaten by the control") + listed(controls.level, "no better than the control")
+    opposing = listed(controls.behind, "beaten by the control") + listed(controls.level, "within 10 % of the control")
     return supporting, opposing + listed(controls.open, "not told apart from the control")
 
 
@@ -19,7 +20,7 @@ def judge(title: str, rivals: Standing, controls: Standing, quantity: str) -> Cl
         controls: how it compares with the controls.
         quantity: what the numbers are.
     """
-    supporting, opposing = _control_lines(controls)
+    supporting, opposing = control_lines(controls)
     supporting = listed(rivals.ahead, "beats") + supporting
     opposing = (
         listed(rivals.behind, "beaten by") + listed({**rivals.level, **rivals.open}, "not told apart from") + opposing

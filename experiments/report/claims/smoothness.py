@@ -1,6 +1,6 @@
 """Claims about smoothness: of representations and decision boundaries, and what of it goes with robustness."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,22 +16,26 @@ from experiments.report.claims.comparing import (
     standing,
 )
 from experiments.report.claims.judging import judge
-from experiments.report.claims.robustness import RIVALS
+from experiments.report.claims.robustness import RIVALS, heavier_penalty
 from experiments.report.claims.spectra import is_power_law, spectrum_text
 from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
-from experiments.report.numbers import centre, dig, p_text, present, signed_text
-from experiments.settings import ATTACKS
-from jax_bioadv.figures import attack_name, display_name, measure_name, ordered_attacks
+from experiments.report.numbers import centre, dig, p_text, signed_text
+from jax_bioadv.figures import attack_name, display_name, measure_name
 
 LARGER_IS_SMOOTHER = ("margin_over_gradient",)
 NO_SMOOTHNESS = ("alpha_images", "alpha_noise", "test_accuracy")
+OF_LOGITS = (
+    "logit_jacobian_spectral", "relative_logit_jacobian", "loss_curvature", "loss_hessian_spectral", "margin_curvature",
+    "margin_over_gradient", "lipschitz_local", "lipschitz_global", "relative_lipschitz_local",
+)  # fmt: skip
+"""Measures of the whole network; the last linear map and the margin have a part in them."""
 FEWEST_MODELS = 5
 """A rank correlation over fewer models tells nothing."""
 
 
 def jacobian_norm(results: Results, model: str) -> Measured:
     """The mean norm of the Jacobian of the hidden activation, per seed."""
-    return Measured(present(dig(results, "models", model, "jacobian_norm", "activation")))
+    return measured(dig(results, "models", model, "jacobian_norm"), "activation")
 
 
 def smoother(results: Results) -> Claim:
@@ -51,9 +55,16 @@ def smoother(results: Results) -> Claim:
         one, other = (measured(dig(results, "models", m, "smoothness"), measure) for m in ("kh", "bp"))
         found = compare(one, other, smaller_is_better=measure not in LARGER_IS_SMOOTHER)
         if found is not None and measure != "jacobian_frobenius":
-            line = f"{measure_name(measure)}, against backprop: {found.text}"
-            (supporting if found.outcome > 0 else opposing).append(line)
+            _book(found, f"{measure_name(measure)}, against backprop", supporting, opposing)
+    opposing += heavier_penalty(results)
     return claim._replace(supporting=tuple(supporting), opposing=tuple(opposing))
+
+
+def _book(found: Difference, what: str, supporting: list[str], opposing: list[str]) -> None:
+    """A line for the claim if the first is better; against it if it is worse, or not told apart."""
+    (supporting if found.outcome > 0 else opposing).append(
+        f"{what}{'' if found.outcome else ', not told apart'}: {found.text}"
+    )
 
 
 def regularizers_smooth_without_power_law(results: Results) -> Claim:
@@ -105,12 +116,12 @@ def smoother_boundaries(results: Results) -> Claim:
     rivals, controls = standing(RIVALS, nearest), standing(controls_of(results), nearest, lenient=True)
     claim = judge(title, rivals, controls, f"boundary length per plane of {radii[0].replace('_', ' ')}")
     supporting, opposing = list(claim.supporting), list(claim.opposing)
-    for radius in radii:
-        for what in ("length", "curvature"):
-            found = compared("bp", radius, what)
-            if found is not None and (radius, what) != (radii[0], "length"):
-                line = f"{what} at {radius.replace('_', ' ')}, against backprop: {found.text}"
-                (supporting if found.outcome > 0 else opposing).append(line)
+    others = [(radius, what, rival) for radius in radii for what in ("length", "curvature") for rival in RIVALS]
+    for radius, what, rival in others:
+        found = compared(rival, radius, what)
+        if found is not None and (radius, what) != (radii[0], "length"):
+            where = f"{what} at {radius.replace('_', ' ')}, against {display_name(rival)}"
+            _book(found, where, supporting, opposing)
     return claim._replace(supporting=tuple(supporting), opposing=tuple(opposing))
 
 
@@ -136,7 +147,7 @@ def smoothness_goes_with_robustness(results: Results) -> Claim:
     entries = [one for one in dig(results, "correlations") or [] if dig(one, "spearman") is not None]
     entries = [one for one in entries if dig(one, "measure") not in NO_SMOOTHNESS]
     if not entries:
-        return _over_models(results, title)
+        return undecided(title, f"It takes the rank correlations of {FEWEST_MODELS} models and more.")
     supporting: list[str] = []
     opposing: list[str] = []
     right: dict[str, dict[str, int]] = {}
@@ -146,14 +157,16 @@ def smoothness_goes_with_robustness(results: Results) -> Claim:
         right.setdefault(one["measure"], {})[one["attack"]] = sign
         line = f"{measure_name(one['measure'])}, {attack_name(one['attack'])}: {_told(one)}"
         (supporting if sign > 0 else opposing).append(line)
-    best = max(entries, key=lambda one: one["spearman"] * _expected(one["measure"]))
-    said = f"The best predictor is {measure_name(best['measure'])} ({_told(best)}, {attack_name(best['attack'])})"
+    said = "; ".join(_best(entries, kind) for kind in ("the representation", "the logits", "boundaries"))
     evidence = (tuple(supporting), tuple(opposing))
     own = right.get("jacobian_frobenius", {})
     if not own:
-        return undecided(title, f"{said}; the mean ‖∂a/∂x‖, the paper's own measure, is not available.", *evidence)
+        return undecided(title, f"{said}; mean ‖∂a/∂x‖, the paper's own measure, is not available.", *evidence)
     kept, total = sum(sign > 0 for sign in own.values()), len(own)
-    said += f"; the paper's own, mean ‖∂a/∂x‖, goes with robustness under {kept} of {total} attacks"
+    told = "; ".join(
+        f"{attack_name(one['attack'])} {_told(one)}" for one in entries if one["measure"] == "jacobian_frobenius"
+    )
+    said += f"; mean ‖∂a/∂x‖, the paper's own measure, goes with robustness under {kept} of {total} attacks ({told})"
     if min(own.values()) < 0:
         return Claim(title, Verdict.FAILS, f"{said}, and against it under others.", *evidence)
     if kept < total:
@@ -161,30 +174,22 @@ def smoothness_goes_with_robustness(results: Results) -> Claim:
     return Claim(title, Verdict.HOLDS, f"{said}.", *evidence)
 
 
-def _over_models(results: Results, title: str) -> Claim:
-    """Without correlations over members: the rank correlation over models, attack by attack."""
-    found = {}
-    for attack in ordered_attacks(ATTACKS):
-        pairs = [
-            (norm, distance)
-            for model in dig(results, "models") or {}
-            if (norm := centre(jacobian_norm(results, model).seeds)) is not None
-            and (distance := centre(dig(results, "models", model, "critical_l2", attack, "median"))) is not None
-        ]
-        rows = np.asarray(pairs, dtype=np.float64).reshape(-1, 2)
-        if len(rows) >= FEWEST_MODELS and all(len(set(column)) > 1 for column in rows.T):
-            found[attack_name(attack)] = float(scipy.stats.spearmanr(*rows.T).statistic)
-    if not found:
-        return undecided(title, f"It takes {FEWEST_MODELS} models with different Jacobian norms and distances.")
-    told = [f"{name}: ρ = {signed_text(value)} of mean ‖∂a/∂x‖ with the distance" for name, value in found.items()]
-    supporting = tuple(text for text, value in zip(told, found.values(), strict=True) if value <= -0.9)
-    opposing = tuple(text for text in told if text not in supporting)
-    said = "; ".join(told)
-    if not opposing:
-        return Claim(title, Verdict.HOLDS, f"{said}.", supporting)
-    if max(found.values()) >= 0:
-        return Claim(title, Verdict.FAILS, f"{said}.", supporting, opposing)
-    return undecided(title, f"{said}.", supporting, opposing)
+def _kind(measure: str) -> str:
+    """What a measure is one of."""
+    if measure.startswith("boundary_"):
+        return "boundaries"
+    return "the logits" if measure in OF_LOGITS else "the representation"
+
+
+def _best(entries: Sequence[Mapping[str, Any]], kind: str) -> str:
+    """The measure of a kind that goes best with robustness."""
+    of_kind = [one for one in entries if _kind(one["measure"]) == kind]
+    if not of_kind:
+        return f"no measure of {kind}"
+    best = max(of_kind, key=lambda one: one["spearman"] * _expected(one["measure"]))
+    return (
+        f"of {kind}, {measure_name(best['measure'])} goes best with it ({_told(best)}, {attack_name(best['attack'])})"
+    )
 
 
 def exponents_and_boundaries(results: Results) -> Claim:
@@ -214,7 +219,9 @@ def exponents_and_boundaries(results: Results) -> Claim:
         return Claim(title, Verdict.HOLDS, f"Rank correlation of α with the length, {said}.", tuple(told))
     if any(rho > 0 and p < 0.05 for rho, p in correlations):
         return Claim(title, Verdict.FAILS, f"Rank correlation of α with the length, {said}.", (), tuple(told))
-    return undecided(title, f"Rank correlation of α with the length, {said}.", (), told)
+    supporting = [text for text, (rho, p) in zip(told, correlations, strict=True) if rho < 0 and p < 0.05]
+    opposing = [text for text in told if text not in supporting]
+    return undecided(title, f"Rank correlation of α with the length, {said}.", supporting, opposing)
 
 
 def jacobian_regularizer_smooths(results: Results) -> Claim:
