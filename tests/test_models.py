@@ -156,3 +156,12 @@ def test_a_folded_batch_norm_gives_the_same_logits_and_needs_no_program_of_its_o
     np.testing.assert_array_equal(network(images), before)
     assert jax.tree.structure(logits_function(folded)) == jax.tree.structure(logits_function(plain))
     np.testing.assert_array_equal(fold_batch_norm(plain)(images), plain(images))
+
+
+def test_a_module_of_ones_own_is_attacked_in_evaluation_mode():
+    parts = nnx.Linear(6, 4, rngs=nnx.Rngs(0)), nnx.BatchNorm(4, rngs=nnx.Rngs(0)), nnx.Dropout(0.5, rngs=nnx.Rngs(1))
+    images = jnp.asarray(np.random.default_rng(0).normal(size=(5, 6)), jnp.float32)
+    logits = logits_function(nnx.Sequential(*parts))
+    np.testing.assert_allclose(logits(images)[:1], logits(images[:1]), rtol=1e-6)
+    np.testing.assert_allclose(logits(images), parts[0](images) / np.sqrt(1 + parts[1].epsilon), rtol=1e-5)
+    assert not parts[1].use_running_average, "the module itself stays as it was"

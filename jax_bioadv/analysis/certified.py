@@ -227,6 +227,8 @@ def _bound(
 ) -> Float[np.ndarray, " images"]:
     images, labels = np.asarray(images), np.asarray(labels)
     check_batch(images, labels)
+    if not np.isfinite(images).all():
+        raise ValueError("images must be finite; clean them first")
     if steps < 1 or image_block < 1:
         raise ValueError(f"need at least one step and one image in a block, got {steps} and {image_block}")
     layers = folded(network)

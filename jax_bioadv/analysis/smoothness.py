@@ -275,6 +275,8 @@ def smoothness_measures(
     """
     images, labels = np.asarray(images), np.asarray(labels)
     check_batch(images, labels)
+    if not np.isfinite(images).all():
+        raise ValueError("images must be finite; clean them first")
     if not (len(images) and 0.0 < radius < np.inf and image_block > 0):
         raise ValueError(f"need images, a positive radius and block, got {len(images)}, {radius} and {image_block}")
     layers = folded(network)

@@ -233,7 +233,12 @@ def test_blocks_leave_the_radii_alone():
 def test_bad_input_is_refused(bound):
     model = network(1.0)
     images, labels = classified(model, 7)
-    for arguments in ((images[0], labels), (images, labels[:3]), (images, labels.astype(jnp.float32))):
+    for arguments in (
+        (images[0], labels),
+        (images, labels[:3]),
+        (images, labels.astype(jnp.float32)),
+        (images.at[0, 0].set(jnp.nan), labels),
+    ):
         with pytest.raises(ValueError, match="must be"):
             bound(model, *arguments)
     with pytest.raises(ValueError, match="step"):

@@ -108,6 +108,16 @@ def test_seeds_give_the_t_test_of_their_effects():
     assert (found.superiority, found.seeds, found.images) == (1.0, 4, (200,) * 4)
 
 
+def test_equal_effects_of_all_seeds_have_the_interval_over_images():
+    """As lengths on a coarse grid give them; the seeds alone would say nothing."""
+    lengths = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 0.9])
+    found = paired_comparison([lengths] * 5, [np.ones(9)] * 5)
+    assert (found.log_ratio, found.p_value) == (0.0, 1.0)
+    assert found.interval == (0.0, 0.0)
+    one = paired_comparison([lengths[6:]] * 5, [np.ones(3)] * 5)
+    assert one.interval == (-INF, INF), "three images bound no median"
+
+
 def test_images_do_not_replace_seeds():
     """Networks that differ by their seeds alone: images by the thousand must not make a difference of them."""
     generator = np.random.default_rng(7)
@@ -293,3 +303,12 @@ def test_more_models_than_can_be_ordered_are_drawn():
 def test_a_degenerate_correlation_is_refused(x, y, groups):
     with pytest.raises(ValueError, match=r"member|three|NaN"):
         rank_correlation(x, y, groups)
+
+
+def test_the_interval_of_a_correlation_holds_it_where_seeds_scatter():
+    """Models drawn twice bring the scatter of their seeds twice; the interval must not lean towards 0 for it."""
+    generator = np.random.default_rng(11)
+    models = np.repeat(np.arange(12), 5)
+    x, y = (models + generator.normal(scale=0.6, size=60) for _ in range(2))
+    found = rank_correlation(x, y, list(models))
+    assert found.interval[0] < found.spearman < found.interval[1]

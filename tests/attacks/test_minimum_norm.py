@@ -49,14 +49,15 @@ def _linear_case(bounds):
 
 
 @norms
-def test_of_a_linear_classifier_it_finds_the_smallest_margin_over_the_dual_norm(norm, key):
+@pytest.mark.parametrize("steps", [1, 5])
+def test_of_a_linear_classifier_it_finds_the_smallest_margin_over_the_dual_norm(norm, steps, key):
     weights, images, labels = _linear_case(None)
     logits = images.astype(np.float64) @ weights
     slopes = weights[:, labels].T[:, :, None] - weights[None]
     dual = np.linalg.norm(slopes, ord=2 if norm == 2 else 1, axis=1)
     margins = logits.max(axis=1, keepdims=True) - logits
     expected = np.min(np.where(margins > 0, margins / np.where(dual > 0, dual, 1), np.inf), axis=1)
-    attack = minimum_norm(norm, 5, 1, None)
+    attack = minimum_norm(norm, steps, 1, None)
     found = minimum_norm_perturbations(attack, key, Partial(_linear, weights), images, labels)
     np.testing.assert_allclose(found.length, expected, rtol=BISECTION)
     assert (np.argmax(found.images @ weights, axis=1) != labels).all()
@@ -199,25 +200,6 @@ def test_more_steps_or_targets_are_no_worse_on_the_whole(more, network, images, 
 
 
 @norms
-def test_one_step_finds_the_hyperplane_of_two_classes(norm):
-    """The step's last point counts too."""
-    generator = np.random.default_rng(3)
-    weights, bias = generator.normal(size=(5, 2)).astype(np.float32), np.array([0.3, -0.2], np.float32)
-    images = generator.uniform(-1, 1, size=(6, 5)).astype(np.float32)
-    linear = Partial(_linear, weights, bias)
-    labels = jnp.argmax(linear(images), axis=1)
-    found = minimum_norm_perturbations(minimum_norm(norm, 1, 1, None), jax.random.key(0), linear, images, labels)
-    difference = weights[:, 0] - weights[:, 1]
-    distances = np.abs(images @ difference + bias[0] - bias[1]) / np.linalg.norm(difference, ord=2 if norm == 2 else 1)
-    # Beyond the hyperplane by the overshoot, and then halved back to 2^-10 of that.
-    np.testing.assert_allclose(found.length, distances, rtol=5e-3)
-
-
-def _linear(weights, bias, images):
-    return images @ weights + bias
-
-
-@norms
 def test_where_no_gradient_is_nothing_is_claimed(norm, dead_network, images, key):
     labels = jnp.argmax(dead_network(images), axis=1)
     found = minimum_norm_perturbations(ATTACKS[norm], key, dead_network, images, labels)
@@ -294,3 +276,8 @@ def test_images_that_make_no_batch_are_refused(network, images, labels, key):
             minimum_norm_perturbations(ATTACKS[2], key, network, wrong, labels[: len(wrong)])
     with pytest.raises(ValueError, match="image_block"):
         minimum_norm_perturbations(ATTACKS[2], key, network, images, labels, image_block=0)
+    for wrong, message in ((images * np.nan, "not finite"), (images + 1.0, "images span")):
+        with pytest.raises(ValueError, match=message):
+            minimum_norm_perturbations(ATTACKS[2], key, network, wrong, labels)
+    with pytest.raises(ValueError, match="labels must be in 0"):
+        minimum_norm_perturbations(ATTACKS[2], key, network, images, labels + 4)

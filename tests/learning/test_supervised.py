@@ -91,6 +91,14 @@ def test_the_same_seed_gives_the_same_bits_and_every_epoch_its_own_order(trainin
         assert not np.array_equal(left.parameters["encoder"]["kernel"][...], right.parameters["encoder"]["kernel"][...])
 
 
+def test_an_order_is_a_permutation_that_favours_no_place():
+    orders = jax.vmap(supervised.random_order, in_axes=(0, None))(jax.random.split(jax.random.key(0), 3000), 5)
+    assert (np.sort(orders, axis=1) == np.arange(5)).all()
+    counts = np.stack([np.bincount(column, minlength=5) for column in orders.T])
+    # Each of the 25 is binomial, 3000 draws of 1/5: within four and a half standard deviations of 22.
+    assert np.abs(counts - 600).max() < 4.5 * 22
+
+
 def test_an_incomplete_last_batch_is_left_out(training, digits):
     # An image has an influence on the result if and only if it is in a batch: 12 images make two of 5.
     epoch = supervised.make_epoch(training.graphdef, training.optimizer, batch_size=5)
