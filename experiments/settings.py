@@ -1,7 +1,7 @@
 """Everything that an experiment can be told, as typed dataclasses, and the three presets.
 
-``smoke``   seconds, scikit-learn's digits, no network: every stage runs, nothing is to be believed.
-``quick``   CIFAR-10, the whole paper at reduced size, at most ten minutes on two CPU cores.
+``smoke``   scikit-learn's digits, no network: every stage runs, nothing is to be believed; a minute, mostly to compile.
+``quick``   CIFAR-10, the whole paper at reduced size, controls and evidence; some ten minutes a seed on two CPU cores.
 ``paper``   CIFAR-10 at the published sizes; for an accelerator (on two cores it is a day and more).
 """
 
