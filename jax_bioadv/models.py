@@ -113,7 +113,7 @@ def fold_batch_norm(network: Network) -> Network:
     Returns:
         A copy, also where there is nothing to fold.
     """
-    folded = nnx.clone(network)
+    folded: Any = nnx.clone(network)
     if folded.norm is not None:
         norm, decoder = folded.norm, folded.decoder
         gain = norm.scale[...] / jnp.sqrt(norm.var[...] + norm.epsilon)
