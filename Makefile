@@ -7,6 +7,8 @@ PYTHON ?= python3
 PRESET ?= quick
 OUT ?= runs/$(PRESET)
 ARGS ?=
+# Test files run side by side; each process takes some 2.5 GB and a core.
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 BENCHMARK := .venv-benchmark
@@ -20,14 +22,14 @@ test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 benchmark: OUT = benchmarks/results/mine
 benchmark: $(BENCHMARK)/.installed
 	$(BENCHMARK)/bin/python -m benchmarks --out $(OUT) $(ARGS)
 
 test-benchmark: $(BENCHMARK)/.installed
-	$(BENCHMARK)/bin/python -m pytest tests/benchmarks
+	$(BENCHMARK)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile tests/benchmarks
 
 check-python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

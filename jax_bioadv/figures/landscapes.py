@@ -4,6 +4,7 @@ Holzhausen et al., arXiv 2405.00679: ‖∂a/∂x‖_F on a random plane spanned
 that the model decides for and the contours of its largest softmax output.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -144,7 +145,8 @@ def landscape_figure(landscapes: Mapping[str, Landscape | None], class_names: Se
         _draw_decisions(grid[1, column], plane, names, extent)
         for panel in grid[:, column]:
             _mark_centre(panel)
-        grid[0, column].set_title(display_name(model), fontsize=14 if bands == 1 else 10.5)
+        name = display_name(model) if bands == 1 else textwrap.fill(display_name(model), 18)
+        grid[0, column].set_title(name, fontsize=14 if bands == 1 else 10.5)
         grid[1, column].set_xlabel("L₂ distance")
     for start in range(0, len(models), columns):
         grid[0, start].set_ylabel("Jacobian norm\nL₂ distance")

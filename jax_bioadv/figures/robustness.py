@@ -278,7 +278,8 @@ def accuracy_robustness_figure(
         Line2D([], [], linestyle="", marker=style.marker, markersize=10, color=style.color, label=display_name(model))
         for model, style in styles.items()
     ]
-    figure.legend(handles=markers, loc="outside upper center", ncols=min(len(markers), 7), fontsize=12.5)
+    columns = len(markers) if len(markers) <= 7 else 5
+    figure.legend(handles=markers, loc="outside upper center", ncols=columns, fontsize=12.5)
     return figure
 
 

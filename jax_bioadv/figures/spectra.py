@@ -82,7 +82,9 @@ def exponent_label(curves: Sequence[SpectrumCurve]) -> str:
 
 
 def _with_error(alpha: float, error: float) -> str:
-    digits = min(max(2, -math.floor(math.log10(error))), 5) if error > 0 else 2
+    if error <= 1e-9 * abs(alpha):
+        return f"α = {alpha:.2f}"
+    digits = min(max(2, -math.floor(math.log10(error))), 5)
     return f"α = {alpha:.{digits}f} ± {error:.{digits}f}"
 
 

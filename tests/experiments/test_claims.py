@@ -302,7 +302,7 @@ def test_a_power_law_near_the_tolerance_is_told():
     claim = power_laws(results, "images")
     assert claim.verdict is Verdict.CONTRADICTS
     assert "α changes by 18 % along it" in claim.sentence
-    assert "L2 by little, the tolerance is 20%" in claim.sentence
+    assert "L2 by little, the tolerance is 20 %" in claim.sentence
 
 
 def test_controls_whose_seeds_differ_leave_a_power_law_open():

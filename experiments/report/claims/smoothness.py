@@ -158,6 +158,7 @@ def smoothness_goes_with_robustness(results: Results) -> Claim:
         line = f"{measure_name(one['measure'])}, {attack_name(one['attack'])}: {_told(one)}"
         (supporting if sign > 0 else opposing).append(line)
     said = "; ".join(_best(entries, kind) for kind in ("the representation", "the logits", "boundaries"))
+    said = f"{said[0].upper()}{said[1:]}"
     evidence = (tuple(supporting), tuple(opposing))
     own = right.get("jacobian_frobenius", {})
     if not own:

@@ -109,7 +109,7 @@ def power_laws(results: Results, kind: str) -> Claim:
         said = "; ".join(f"{display_name(model)} has {'one' if laws[model] else 'none'}" for model in against)
         text = "; ".join(_lines(results, against, kind))
         edge = [model for model in against if _near_the_tolerance(dig(results, "models", model, "spectrum", kind))]
-        close = f"; {names(edge)} by little, the tolerance is {EXPONENT_TOLERANCE:.0%}" if edge else ""
+        close = f"; {names(edge)} by little, the tolerance is {percent_text(EXPONENT_TOLERANCE)}" if edge else ""
         return Claim(title, Verdict.CONTRADICTS, f"Against the paper, {said} ({text}){by}{close}.", *evidence)
     if mixed or missing:
         parts = [f"seeds differ for {names(mixed)}"] if mixed else []
