@@ -150,8 +150,8 @@ def test_fourteen_landscapes_stand_in_bands_and_keep_their_models():
     coordinates = np.linspace(-4, 4, 5)
     flat = Landscape(coordinates, np.ones((5, 5)), np.zeros((5, 5), int), np.full((5, 5), 0.5))
     figure = drawn(figures.landscape_figure(dict.fromkeys(PAPER + CONTROLS, flat)))
-    titles = {text for text in texts(figure) if text in map(figures.display_name, PAPER + CONTROLS)}
-    assert len(titles) == 14
+    names = {figures.display_name(model) for model in PAPER + CONTROLS}
+    assert names <= {text.replace("\n", " ") for text in texts(figure)}, "long ones on two lines"
     assert figure.get_size_inches()[0] < 26
 
 
