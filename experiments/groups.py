@@ -211,7 +211,7 @@ class ThreatSettings:
     raw_l2: float = 0.5
     """ε in L2, raw pixels."""
     steps: int = 100
-    """Gradient steps of APGD with the cross-entropy and with the DLR loss, and of the transfer attack."""
+    """Gradient steps of APGD with the cross-entropy and with the DLR loss, and of the PGD that is transferred."""
     targets: int = 9
     """Wrong classes that targeted APGD and the minimum-norm attack try, the likeliest or nearest first."""
     target_steps: int = 100

@@ -32,7 +32,7 @@ READ_BESIDES_BACKPROP = {
     "adversarial": ("adversarial",),
 }
 READ_BY_THREAT = ("images", "steps", "targets", "target_steps", "restarts", "queries", "minimum_norm_steps")
-READ_BY_TRANSFER = ("images", "steps", "restarts")
+READ_BY_TRANSFER = ("images", "steps")
 READ_BY_LAYER_SPECTRA = ("noise_images", "first", "last_on_images", "last_on_noise", "populations")
 READ_BY_DATA_SPECTRA = ("noise_images", "first", "last_on_data", "last_on_images", "last_on_noise")
 

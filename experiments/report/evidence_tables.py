@@ -31,7 +31,7 @@ from jax_bioadv.figures import (
 
 BUDGET = (
     "Shares of all these images, misclassified ones among them. Budgets for each image: {steps} steps of APGD with "
-    "either loss and of the transfer attack, from the paper's other models; targeted APGD {targets} classes × "
+    "either loss and of PGD, transferred from the paper's other models; targeted APGD {targets} classes × "
     "{target_steps} steps, the minimum-norm attack {targets} × {minimum_norm_steps}; {restarts} restart(s); the Square "
     "attack {queries} queries."
 )
