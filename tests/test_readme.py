@@ -1,6 +1,7 @@
 """The README's Python examples run as they stand, one after another."""
 
 import csv
+import json
 import re
 from pathlib import Path
 
@@ -48,6 +49,18 @@ def test_what_it_finds_is_in_the_committed_run():
     correlations = re.findall(r"(−?[\d.]+) \(corrected p ([\d.e-]+)\)", findings)
     assert len(correlations) >= 3
     assert {(rho.replace("−", "-"), p) for rho, p in correlations} <= ranks
+
+
+def test_what_it_says_of_the_attack_check_is_in_its_file():
+    checked = json.loads((README.parent / "benchmarks" / "results" / "attack_check.json").read_text())
+    attacks = [one["attacks"] for model in checked["models"].values() for one in model.values()]
+    worst = max(one["difference_points"] for each in attacks for one in each.values())
+    together = max(one["all together"]["difference_points"] for one in attacks)
+    text = README.read_text(encoding="utf-8")
+    assert (
+        f"none of ours leaves more than {worst:.1f} points of accuracy above theirs, all together {together:.1f}"
+        in text
+    )
 
 
 def test_what_it_says_of_the_sweep_is_in_the_table():
