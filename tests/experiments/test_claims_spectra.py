@@ -1,0 +1,150 @@
+"""Claims on spectra can come out each way, and controls are counted."""
+
+import pytest
+from claim_cases import changed
+from evidence_cases import PAPER, evidence
+
+from experiments.report.claims import Verdict
+from experiments.report.claims.spectra import (
+    exponents_above_the_data,
+    power_laws,
+    pruning_is_harmless,
+    spectral_fails_on_noise,
+    spectral_regularizer_moves,
+)
+
+
+@pytest.mark.parametrize("kind", ["images", "noise"])
+@pytest.mark.parametrize("model", PAPER)
+def test_power_laws_are_judged_by_the_diagnostics(model, kind):
+    results = evidence(2)
+    assert power_laws(results, kind).verdict is Verdict.AGREES
+    was = results["models"][model]["spectrum"][kind]["verdict"][0]
+    other = "curved" if was == "power law" else "power law"
+    for verdicts, verdict in (([other] * 2, Verdict.CONTRADICTS), ([was, other], Verdict.UNDECIDED)):
+        assert (
+            power_laws(changed(results, "models", model, "spectrum", kind, "verdict", verdicts), kind).verdict
+            is verdict
+        )
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "r2", "verdict"),
+    [
+        ("kh", "noise", [0.998, 0.998], Verdict.AGREES),
+        ("kh", "noise", [0.97, 0.97], Verdict.CONTRADICTS),
+        ("bp", "noise", [0.998, 0.998], Verdict.CONTRADICTS),
+        ("spectral", "images", [0.9, 0.9], Verdict.CONTRADICTS),
+        ("l2", "images", [0.998, 0.9], Verdict.UNDECIDED),
+        ("kh", "images", [None, None], Verdict.UNDECIDED),
+    ],
+)
+def test_without_diagnostics_straightness_is_judged_by_r2(model, kind, r2, verdict):
+    results = evidence(2)
+    for entry in results["models"].values():
+        for spectrum in entry["spectrum"].values():
+            spectrum.pop("verdict", None)
+    claim = power_laws(changed(results, "models", model, "spectrum", kind, "r2", r2), kind)
+    assert claim.verdict is verdict
+    assert verdict is Verdict.UNDECIDED or "alone" in claim.sentence
+
+
+def test_a_control_with_a_power_law_takes_the_claim_away():
+    results = changed(evidence(2), "models", "pca", "spectrum", "noise", "verdict", ["power law"] * 2)
+    claim = power_laws(results, "noise")
+    assert claim.verdict is Verdict.SHARED
+    assert "PCA" in claim.sentence
+
+
+@pytest.mark.parametrize(
+    ("alpha", "verdict"),
+    [(2.5, Verdict.AGREES), (1.2, Verdict.CONTRADICTS), (1.47, Verdict.UNDECIDED), (None, Verdict.UNDECIDED)],
+)
+def test_exponents_are_compared_with_the_datas(alpha, verdict):
+    alphas = [None] * 3 if alpha is None else [0.99 * alpha, alpha, 1.01 * alpha]
+    claim = exponents_above_the_data(changed(evidence(3, PAPER), "models", "kh", "spectrum", "images", "alpha", alphas))
+    assert claim.verdict is verdict
+
+
+def test_the_datas_exponent_is_that_of_the_layers_window():
+    results = evidence(3)
+    spectra = results["baselines"]["data"]["spectrum"]
+    spectra["images_layer_window"] = spectra["images"] | {"alpha": [9.0] * 3}
+    assert exponents_above_the_data(results).verdict is Verdict.CONTRADICTS
+
+
+def test_a_power_law_near_the_tolerance_is_told():
+    results = changed(evidence(2), "models", "l2", "spectrum", "images", "verdict", ["power law"] * 2)
+    results["models"]["l2"]["spectrum"]["images"]["exponent_change"] = [0.18, 0.17]
+    claim = power_laws(results, "images")
+    assert claim.verdict is Verdict.CONTRADICTS
+    assert "α changes by 18 % along it" in claim.sentence
+    assert "L2 by little, the tolerance is 20 %" in claim.sentence
+
+
+def test_controls_whose_seeds_differ_leave_a_power_law_open():
+    results = evidence(2)
+    assert power_laws(results, "noise").verdict is Verdict.AGREES
+    claim = power_laws(
+        changed(results, "models", "kmeans", "spectrum", "noise", "verdict", ["power law", "curved"]), "noise"
+    )
+    assert claim.verdict is Verdict.UNDECIDED
+    assert "k-means" in claim.sentence
+
+
+def test_controls_with_exponents_above_the_datas_share_the_claim():
+    assert exponents_above_the_data(evidence(3)).verdict is Verdict.SHARED
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "verdict"),
+    [
+        (("models", "kh", "pruned_units"), [30, 30], Verdict.AGREES),
+        (("models", "kh", "pruned_units"), [0, 0], Verdict.UNDECIDED),
+        (("baselines", "noise_start", "test_accuracy_unpruned"), [0.6, 0.6], Verdict.CONTRADICTS),
+        (("baselines", "noise_start", "test_accuracy_unpruned"), [None, None], Verdict.UNDECIDED),
+        (("models", "kh", "spectrum", "images_raw", "r2"), [0.9999, 0.9999], Verdict.CONTRADICTS),
+        (("models", "kh", "spectrum", "images_raw", "r2"), [0.99, 0.9995], Verdict.UNDECIDED),
+        (("models", "kh", "converged"), [False, False], Verdict.UNDECIDED),
+    ],
+)
+def test_pruning_must_cost_nothing_and_straighten(path, value, verdict):
+    assert pruning_is_harmless(changed(evidence(2), *path, value)).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("kind", "verdicts", "verdict"),
+    [
+        ("noise", ["curved"] * 2, Verdict.AGREES),
+        ("noise", ["power law"] * 2, Verdict.CONTRADICTS),
+        ("images", ["broken"] * 2, Verdict.CONTRADICTS),
+        ("noise", ["power law", "curved"], Verdict.UNDECIDED),
+    ],
+)
+def test_spectral_regularization_is_judged_on_both_inputs(kind, verdicts, verdict):
+    results = changed(evidence(2), "models", "spectral", "spectrum", kind, "verdict", verdicts)
+    results = changed(results, "baselines", "untrained", "spectrum", "images", "r2", [0.95] * 2)
+    assert spectral_fails_on_noise(results).verdict is verdict
+
+
+def test_spectral_regularization_gives_nothing_that_the_untrained_network_has():
+    results = changed(evidence(2), "baselines", "untrained", "spectrum", "images", "r2", [0.999] * 2)
+    assert spectral_fails_on_noise(results).verdict is Verdict.SHARED
+
+
+@pytest.mark.parametrize(
+    ("alpha", "target", "verdict"),
+    [
+        ([1.2], 1.0, Verdict.HOLDS),
+        ([1.5], 1.0, Verdict.FAILS),
+        ([2.0], 1.0, Verdict.FAILS),
+        ([0.5], 1.0, Verdict.UNDECIDED),
+        ([2.0], 2.62, Verdict.HOLDS),
+        ([None], 1.0, Verdict.UNDECIDED),
+    ],
+)
+def test_the_spectral_regularizer_must_leave_its_start_towards_the_target(alpha, target, verdict):
+    results = changed(evidence(1), "baselines", "untrained", "spectrum", "images", "alpha", [1.5])
+    results = changed(results, "models", "spectral", "spectrum", "images", "alpha", alpha)
+    results = changed(results, "settings", "spectral", "exponent", target)
+    assert spectral_regularizer_moves(results).verdict is verdict
