@@ -45,6 +45,20 @@ def test_robust_accuracy_counts_the_images_that_no_attack_turns(threat, model, s
     assert found["epsilon"] == getattr(SMOKE.threats, threat)
 
 
+@pytest.mark.parametrize("threat", THREATS)
+def test_transfer_also_moves_what_its_source_gets_wrong(threat, smoke):
+    """An attack that stops at what its source misclassifies would judge these images as they are."""
+    images = np.arange(SMOKE.threats.images)
+    right = {model: np.isin(images, model_arrays(smoke, threat, model)["correct"]) for model in MODELS}
+    asked, fooled = 0, 0
+    for name, success in arrays(smoke.directory, f"arrays/transfer-{threat}-0").items():
+        source, target = name.split("/")
+        only_target = ~right[source] & right[target]
+        asked, fooled = asked + only_target.sum(), fooled + success[only_target].sum()
+    assert asked > 0
+    assert fooled > 0
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_the_strongest_attack_goes_no_farther_than_the_one_step_of_the_paper(model, smoke, results):
     """The minimum-norm attack against FGSM, image by image, whose lengths are those of the grid's ε."""
