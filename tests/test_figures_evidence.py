@@ -34,6 +34,32 @@ FIGURES = {
 }
 
 
+@pytest.mark.parametrize("threats", [("raw_l2",), ("unit_linf", "raw_l2")])
+@pytest.mark.parametrize("models", [PAPER, PAPER + CONTROLS])
+@pytest.mark.parametrize("name", ["threats", "bounds", "smoothness"])
+def test_legends_lie_within_the_figure(name, models, threats):
+    results = evidence(1, models)
+    for model in results["models"].values():
+        model["robust_accuracy"] = {threat: model["robust_accuracy"][threat] for threat in threats}
+    figure = drawn(FIGURES[name](results))
+    figure.draw_without_rendering()
+    for legend in figure.legends:
+        box = legend.get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+
+
+@pytest.mark.parametrize("attacks", [("pgd",), ("fgsm", "pgd"), ("gaussian", "fgsm", "pgd")])
+def test_the_legend_of_fourteen_accuracies_lies_within_the_figure(attacks):
+    models = PAPER + CONTROLS
+    medians = {attack: {model: [1.0 + place] for place, model in enumerate(models)} for attack in attacks}
+    figure = drawn(figures.accuracy_robustness_figure({model: [0.5] for model in models}, medians))
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+
+
 @pytest.mark.parametrize(("seeds", "models"), [(1, ("kh", "bp")), (3, PAPER + CONTROLS)])
 @pytest.mark.parametrize("name", list(FIGURES))
 def test_each_figure_names_every_model_and_leaves_no_trace(name, seeds, models):

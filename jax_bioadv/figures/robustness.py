@@ -278,7 +278,7 @@ def accuracy_robustness_figure(
         Line2D([], [], linestyle="", marker=style.marker, markersize=10, color=style.color, label=display_name(model))
         for model, style in styles.items()
     ]
-    columns = len(markers) if len(markers) <= 7 else 5
+    columns = min(len(markers), 2 * len(attacks) - len(attacks) // 2)
     figure.legend(handles=markers, loc="outside upper center", ncols=columns, fontsize=12.5)
     return figure
 

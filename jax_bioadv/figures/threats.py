@@ -130,5 +130,6 @@ def threat_figure(models: Mapping[str, Mapping[str, Any]]) -> Figure:
         )
         for attack in attacks
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 5), fontsize=11.5)
+    across = 5 if columns > 1 else 3
+    figure.legend(handles=handles, loc="outside upper center", ncols=across, fontsize=11.5, columnspacing=1.2)
     return figure
