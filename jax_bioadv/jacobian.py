@@ -38,6 +38,14 @@ def on_one_image(batch_function: Callable[[Array], Array]) -> Partial:
     return Partial(_call_on_one, as_pytree(batch_function))
 
 
+def _check_dense(kernel: Array) -> None:
+    if kernel.ndim != 2:
+        raise ValueError(
+            f"closed forms hold for the kernel of a dense layer, (inputs, hidden), not for shape {kernel.shape}; use "
+            "jacobian_norms or projected_jacobian_norms_squared"
+        )
+
+
 def slope_norms_squared(
     preactivation: Float[Array, "*batch hidden"],
     power: float | Float[Array, ""],
@@ -72,7 +80,11 @@ def activation_jacobian_norms_squared(
 
     Returns:
         One squared norm for every image.
+
+    Raises:
+        ValueError: if the kernel is not that of a dense layer.
     """
+    _check_dense(kernel)
     preactivation = jnp.matmul(images, kernel, precision="highest")
     return slope_norms_squared(preactivation, power, jnp.sum(jnp.square(kernel), axis=0))
 
@@ -100,8 +112,9 @@ def activation_jacobian_norms(
         One norm for every image, on the host.
 
     Raises:
-        ValueError: if ``power`` is below 1 or ``image_block`` is not positive.
+        ValueError: if ``power`` is below 1, ``image_block`` is not positive or the kernel is not a dense layer's.
     """
+    _check_dense(kernel)
     if power < 1.0:
         raise ValueError(f"power must be at least 1 for a finite derivative at 0, got {power}")
     if image_block < 1:
@@ -115,7 +128,8 @@ def activation_jacobian_norms(
 
 
 def preactivation_jacobian_norm(kernel: Float[Array, "inputs hidden"]) -> Float[Array, ""]:
-    """Frobenius norm of ∂h/∂x, which is ‖V‖_F for every image."""
+    """Frobenius norm of ∂h/∂x, which is ‖V‖_F for every image; ValueError if V is not that of a dense layer."""
+    _check_dense(kernel)
     return jnp.linalg.norm(kernel)
 
 

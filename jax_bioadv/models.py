@@ -102,6 +102,32 @@ class Network(nnx.Module):
         return self.decode(self.preactivation(images), train)
 
 
+def check_one_hidden_layer(model: Any, otherwise: str) -> None:
+    """Raise TypeError for any model but a :class:`Network` as it is defined here, of which closed forms hold.
+
+    Args:
+        model: what a closed form is to be applied to; another encoder, a bias in it, or a subclass that computes
+            something else, would make the form silently wrong.
+        otherwise: what to use for such a model, for the message.
+    """
+    computes = ("preactivation", "activation", "decode", "__call__")
+    if not isinstance(model, Network):
+        found = f"a {type(model).__name__}"
+    elif overridden := [name for name in computes if getattr(type(model), name) is not getattr(Network, name)]:
+        found = f"{type(model).__name__}, which overrides {', '.join(overridden)}"
+    elif type(model.encoder) is not nnx.Linear or model.encoder.bias is not None:
+        found = f"one whose encoder is a {type(model.encoder).__name__}, or has a bias"
+    elif type(model.decoder) is not nnx.Linear or model.decoder.bias is None:
+        found = f"one whose decoder is a {type(model.decoder).__name__}, or has no bias"
+    elif type(model.norm) not in (type(None), nnx.BatchNorm):
+        found = f"one whose norm is a {type(model.norm).__name__}"
+    else:
+        return
+    raise TypeError(
+        f"this holds for a jax_bioadv.models.Network of one dense layer and a dense decoder, not for {found}. {otherwise}"
+    )
+
+
 def fold_batch_norm(network: Network) -> Network:
     """The network in evaluation mode without batch norm, which follows the activation: its decoder does that too.
 
@@ -112,7 +138,11 @@ def fold_batch_norm(network: Network) -> Network:
 
     Returns:
         A copy, also where there is nothing to fold.
+
+    Raises:
+        TypeError: another model than :class:`Network`.
     """
+    check_one_hidden_layer(network, "Other models keep their batch norm: call them in evaluation mode.")
     folded: Any = nnx.clone(network)
     if folded.norm is not None:
         norm, decoder = folded.norm, folded.decoder

@@ -22,7 +22,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from jax_bioadv.jacobian import jacobian_norms, on_one_image, slope_norms_squared
-from jax_bioadv.models import Network, as_pytree
+from jax_bioadv.models import Network, as_pytree, check_one_hidden_layer
 
 
 class Landscape(NamedTuple):
@@ -108,7 +108,11 @@ def landscape(
 
     Returns:
         The maps, with ``jacobian_norm`` that of the activation before batch norm.
+
+    Raises:
+        TypeError: another model; :func:`generic_landscape` serves any.
     """
+    check_one_hidden_layer(model, "Use generic_landscape, which serves any.")
     steps = plane_coordinates(radius, resolution)
     norms, predicted, confidence = _network_rows(*nnx.split(model), image, directions, steps)
     return Landscape(np.asarray(steps), np.asarray(norms), np.asarray(predicted), np.asarray(confidence))

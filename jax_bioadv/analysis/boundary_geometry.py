@@ -27,7 +27,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from scipy import ndimage
 
 from jax_bioadv.analysis.boundaries import plane_coordinates, random_plane
-from jax_bioadv.models import Network, as_pytree
+from jax_bioadv.models import Network, as_pytree, check_one_hidden_layer
 
 POINT_BLOCK = 2048
 """Points of planes whose logits are computed together."""
@@ -248,7 +248,9 @@ def boundary_geometry(
 
     Raises:
         ValueError: for images of the wrong shape, no planes, or an empty square.
+        TypeError: another model; :func:`generic_boundary_geometry` serves any.
     """
+    check_one_hidden_layer(network, "Use generic_boundary_geometry, which serves any.")
     if planes_per_image < 1:
         raise ValueError(f"planes_per_image must be at least 1, got {planes_per_image}")
     centres = jnp.repeat(_checked_centres(images), planes_per_image, axis=0)

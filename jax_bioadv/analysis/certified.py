@@ -32,7 +32,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Integer
 
 from jax_bioadv.attacks.attack import check_batch
-from jax_bioadv.models import Network, rectified_power
+from jax_bioadv.models import Network, check_one_hidden_layer, rectified_power
 
 UNIT_ROUNDOFF = 2.0**-24
 """Largest relative error of one rounding to float32."""
@@ -48,7 +48,12 @@ class FoldedNetwork(NamedTuple):
 
 
 def folded(network: Network) -> FoldedNetwork:
-    """The network in evaluation mode with batch norm, which follows the activation, made part of its decoder."""
+    """The network in evaluation mode with batch norm, which follows the activation, made part of its decoder.
+
+    Raises:
+        TypeError: another model, of which none of what is derived from this would hold.
+    """
+    check_one_hidden_layer(network, "There is no bound or closed form for others here; differentiate or attack them.")
     encoder, decoder = _float64(network.encoder.kernel), _float64(network.decoder.kernel)
     bias = _float64(network.decoder.bias)
     norm = network.norm
@@ -272,6 +277,7 @@ def lipschitz_bound(
 
     Raises:
         ValueError: for images or labels of the wrong shape or type, or no steps.
+        TypeError: for any other model.
     """
     return _bound(network, images, labels, "lipschitz", steps, image_block)
 
@@ -293,5 +299,6 @@ def relaxation_bound(
 
     Raises:
         ValueError: for images or labels of the wrong shape or type, or no steps.
+        TypeError: for any other model.
     """
     return _bound(network, images, labels, "relaxation", steps, image_block)

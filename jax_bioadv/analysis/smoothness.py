@@ -272,6 +272,7 @@ def smoothness_measures(
 
     Raises:
         ValueError: for images or labels of the wrong shape or type, no image, or a radius that is not positive.
+        TypeError: for any other model.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     check_batch(images, labels)

@@ -21,7 +21,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from jax_bioadv.jacobian import projected_jacobian_norms_squared, slope_norms_squared
-from jax_bioadv.models import Network
+from jax_bioadv.models import Network, check_one_hidden_layer
 from jax_bioadv.tracing import is_traced
 
 Scalar = Float[Array, ""] | float
@@ -97,12 +97,14 @@ def jacobian(weight: Scalar = 1e-3, target: Literal["preactivation", "activation
 
     Raises:
         ValueError: an unknown target or a negative weight.
+        TypeError: from the penalty, for any other model; :func:`projected_jacobian` serves those.
     """
     _check_weight(weight)
     if target not in ("preactivation", "activation"):
         raise ValueError(f"target must be 'preactivation' or 'activation', got {target!r}")
 
     def penalty(model: Network, batch: Batch, aux: None, key: Key[Array, ""]) -> Float[Array, ""]:
+        check_one_hidden_layer(model, "Use regularizers.projected_jacobian, which serves any model.")
         squared_row_norms = jnp.sum(jnp.square(model.encoder.kernel[...]), axis=0)
         if target == "preactivation":
             return weight * jnp.sum(squared_row_norms)
@@ -144,7 +146,19 @@ class SpectralTarget(NamedTuple):
 def hidden_spectrum(
     model: Network, covariance: Float[Array, "inputs inputs"]
 ) -> tuple[Float[Array, " hidden"], Float[Array, "hidden hidden"]]:
-    """Eigenvalues and eigenvectors of the pre-activation's covariance ``V C Vᵀ``, the largest first, in float32."""
+    """Eigenvalues and eigenvectors of the pre-activation's covariance ``V C Vᵀ``, the largest first, in float32.
+
+    Args:
+        model: the network; what it holds for is one dense layer.
+        covariance: of the images.
+
+    Returns:
+        Both, the eigenvectors as columns.
+
+    Raises:
+        TypeError: any other model.
+    """
+    check_one_hidden_layer(model, "The covariance of its hidden layer needs the images: see jax_bioadv.analysis.spectra.")
     kernel = model.encoder.kernel[...]
     hidden_covariance = jnp.matmul(kernel.T, jnp.matmul(covariance, kernel, precision="highest"), precision="highest")
     eigenvalues, eigenvectors = jnp.linalg.eigh(hidden_covariance)
@@ -169,6 +183,7 @@ def spectral(weight: Scalar = 1.0, exponent: Scalar = 1.0, first: int = 1, ancho
 
     Raises:
         ValueError: a weight, exponent, index or anchor outside its range.
+        TypeError: from ``refresh``, for any model but :class:`jax_bioadv.models.Network`.
     """
     _check_weight(weight)
     if not is_traced(exponent) and not exponent > 0:
