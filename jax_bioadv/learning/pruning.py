@@ -13,8 +13,9 @@ between the two are set to zero; the paper's first cut is a variance of 0.0015.
    in the manner of Dümbgen & Walther (Ann. Stat. 2008, doi 10.1214/07-AOS521), spacings of the order statistics are
    compared on both sides of the valley, corrected for the choice among all triples of rows. Whatever the shape of a
    single mode, skewed or heavy-tailed, the probability that anything is cut is at most ``significance``.
-4. A handful of rows is too few for such a test. They are cut all the same where an antimode lies above the variance
-   that a row of norm R can have (:func:`largest_variance`), and a mode below it: those rows have not converged.
+4. A handful of rows is too few for a test that looks everywhere. Beyond the variance that a row of norm R can have
+   (:func:`largest_variance`), where rows have not converged, there is a test that looks there alone: three rows that lie
+   close together, far above all others, are enough. One or two rows, and a tail that thins out, are kept.
 
 With more than two modes it matters which of them are images. Given the variance of a noise-shaped row whose norm has
 converged (:func:`noise_shaped_variance`; 0.0035 at D = 3072, p = 3, R = 1), modes clearly below it are images and the
@@ -184,10 +185,12 @@ def mixture_cut(
         return Cut(None, keep_all, None, {}, "nothing pruned: all rows have the same variance")
     standardized = (ascending - center) / spread
     mixture, bic = _best_mixture(standardized, min(max_components, rows // _FEWEST_ROWS_PER_COMPONENT), seed)
-    antimodes, modes = _modes(mixture, standardized, significance)
+    # Equal values are one: a test of spacings would take values that are rounded for as many modes.
+    distinct = standardized[np.diff(ascending, prepend=-np.inf) > _CONSTANT_SPREAD]
+    antimodes, modes = _modes(mixture, standardized, distinct, significance)
     fitted = Mixture(mixture.weights, mixture.means * spread + center, mixture.standard_deviations * spread)
     if antimodes.size == 0 and converged_variance is not None:
-        beyond = _antimode_beyond(mixture, standardized, (np.log(converged_variance) - center) / spread)
+        beyond = _valley_beyond(distinct, (np.log(converged_variance) - center) / spread, significance / 2.0)
         if beyond is not None:
             keep = log_variances <= beyond * spread + center
             reason = f"{np.count_nonzero(~keep)} rows beyond the variance that a converged row can have"
@@ -256,17 +259,33 @@ def _antimodes(mixture: Mixture, values: np.ndarray) -> tuple[np.ndarray, np.nda
     return grid, density, (np.flatnonzero(falls_then_rises) + 1).tolist()
 
 
-def _antimode_beyond(mixture: Mixture, values: np.ndarray, bound: float) -> float | None:
-    """The lowest antimode beyond a bound below which the highest summit lies within it."""
-    grid, density, minima = _antimodes(mixture, values)
-    beyond = (float(grid[low]) for low in minima if grid[low] >= bound > grid[np.argmax(density[:low])])
-    return next(beyond, None)
+def _valley_beyond(values: np.ndarray, bound: float, significance: float) -> float | None:
+    """The middle of the lowest empty valley beyond a bound that the distinct, sorted values bear out; None without one.
+
+    If the density fell beyond the valley's lower edge, the rows between this and the highest one would lie no further
+    up than uniform ones: that all n of them keep to the upper share u has a chance of at most uⁿ. If it rose up to the
+    valley's upper edge, the same holds of the rows below, downwards. The bound is given beforehand: all that is chosen
+    is one of the gaps beyond it, for which the significance is divided by their number.
+    """
+    first, rows = int(np.searchsorted(values, bound, side="right")), values.size
+    gaps = range(max(first, 1), rows - 2)
+    if 2 * first <= rows:
+        return None
+    for gap in gaps:
+        low, high = max(values[gap - 1], bound), values[gap]
+        above = ((values[-1] - high) / (values[-1] - low)) ** (rows - 1 - gap)
+        below = ((values[gap - 1] - values[0]) / (high - values[0])) ** (gap - 1)
+        if max(above, below) <= significance / len(gaps):
+            return float(low + high) / 2.0
+    return None
 
 
-def _modes(mixture: Mixture, values: np.ndarray, significance: float) -> tuple[np.ndarray, np.ndarray]:
+def _modes(
+    mixture: Mixture, values: np.ndarray, distinct: np.ndarray, significance: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Antimodes of the density that the sorted values bear out, and the modes that they separate, both ascending."""
     grid, density, minima = _antimodes(mixture, values)
-    borne_out = {_confirmed(grid, density, low, values, significance) for low in minima}
+    borne_out = {_confirmed(grid, density, low, distinct, significance) for low in minima}
     cuts = sorted(cut for cut in borne_out if cut is not None)
     pieces = np.split(np.arange(grid.size), cuts)
     modes = [grid[piece[np.argmax(density[piece])]] for piece in pieces]
@@ -304,7 +323,8 @@ def _density_falls(values: np.ndarray, flank: int, rows: int, significance: floa
     ``flank``-th of as many sorted uniform numbers as there are values between the first and the last: a beta variable.
     The correction for the choice of the three values is for the worst case, uniform rows: there the probability that
     any triple of n rows, k spacings wide, has a chance below t·k/n was found to be 5·n·t to 6·n·t by simulation, for n
-    from 30 to 240. Here it is taken as 15·n·t, for each of the two directions.
+    from 30 to 240. Here it is taken as 15·n·t, for each of the two directions, which leaves half of the significance to
+    :func:`_valley_beyond`.
     """
     spacings = values.size - 1
     share = (values[flank] - values[0]) / (values[-1] - values[0])
