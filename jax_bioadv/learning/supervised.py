@@ -200,7 +200,8 @@ def make_epoch(
             indices, key = over_data(batch[0]), batch[1]
             images, labels = data.images[indices], data.labels[indices]
             if adversary is not None:
-                attacked, attack_key = nnx.merge(graphdef, parameters, statistics), jax.random.fold_in(key, 1)
+                key, attack_key = jax.random.split(key)  # a fold of it could be what a regularizer splits off
+                attacked = nnx.merge(graphdef, parameters, statistics)
                 images = lax.stop_gradient(adversary(attacked, images, labels, attack_key))
             (_, (statistics, info)), gradient = jax.value_and_grad(loss, has_aux=True)(
                 parameters, statistics, images, labels, aux, key

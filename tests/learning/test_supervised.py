@@ -10,7 +10,7 @@ from flax import nnx
 from jax_bioadv.attacks import pgd
 from jax_bioadv.data import load, unit_norm
 from jax_bioadv.learning import supervised
-from jax_bioadv.learning.regularizers import Regularizer, TrainingData, combine
+from jax_bioadv.learning.regularizers import Regularizer, TrainingData, combine, no_refresh
 from jax_bioadv.models import Network, logits_function
 
 HIDDEN, BATCH = 16, 100
@@ -129,6 +129,31 @@ def test_an_adversary_replaces_every_minibatch_and_knows_the_model_and_the_label
     # Two programs may sum in another order, and Adam's first steps divide small gradients by their own size.
     difference = found.parameters["encoder"]["kernel"][...] - expected.parameters["encoder"]["kernel"][...]
     assert np.quantile(np.abs(difference), 0.99) < 1e-4
+
+
+def test_the_adversary_has_a_key_that_no_regularizer_has(training, digits):
+    number = 3
+    seen = {"adversary": [], "penalty": []}
+
+    def told(name, key):
+        jax.debug.callback(lambda data: seen[name].append(tuple(data.tolist())), jax.random.key_data(key))
+
+    def adversary(model, images, labels, key):
+        told("adversary", key)
+        return images
+
+    def penalty(model, batch, aux, key):
+        told("penalty", key)
+        return jnp.zeros(())
+
+    regularizer = combine(*[Regularizer(no_refresh, penalty)] * number)
+    epoch = supervised.make_epoch(
+        training.graphdef, training.optimizer, regularizer, batch_size=BATCH, adversary=adversary
+    )
+    jax.block_until_ready(epoch(training.start(), digits))
+    jax.effects_barrier()
+    drawn = seen["adversary"] + seen["penalty"]
+    assert len(set(drawn)) == len(drawn) == (1 + number) * len(seen["adversary"]) > 0
 
 
 def test_adversarial_training_makes_robust_where_plain_training_does_not(digits, unseen):
