@@ -35,10 +35,14 @@ class Diagnosis(NamedTuple):
 
 
 def watch_finite(info: Any) -> Diagnosis | None:
-    """The watch that suits every training: all numbers of an epoch's info must be finite."""
+    """The watch that suits every training: all numbers of an epoch's info must be finite, of every member's too."""
     for name, value in info._asdict().items():
-        if not np.isfinite(value):
-            return Diagnosis(f"{name} is {value}", "Lower the learning rate, or check that the images are unit-norm.")
+        values = np.atleast_1d(value)
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            where = "" if np.ndim(value) == 0 else f" in member {bad[0]}, one of {bad.size}"
+            hint = "Lower the learning rate, or check that the images are unit-norm."
+            return Diagnosis(f"{name} is {values[bad[0]]}{where}", hint)
     return None
 
 

@@ -163,6 +163,15 @@ def test_divergence_is_found_at_its_first_epoch_with_a_hint(bad, check_every, va
     assert caught.value.epoch == bad
 
 
+def test_the_watch_serves_a_population_and_says_who_diverged():
+    def epoch(state, index):
+        state = state.at[2].set(jnp.where(jnp.array(index) == 3, jnp.nan, 0.0))
+        return state, Info(jnp.zeros(4), state)
+
+    with pytest.raises(DivergenceError, match=r"epoch 3: norm is nan in member 2, one of 1\. Lower"):
+        train(epoch, jnp.zeros(4), 10)
+
+
 def test_a_watch_may_know_better():
     def watch(info):
         return Diagnosis("the norm is 4", "Be content with 3.") if info.norm >= 4 else None
