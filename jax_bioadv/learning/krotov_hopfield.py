@@ -41,7 +41,7 @@ Accumulation = Literal["auto", "scatter", "product"]
 
 # The published run divides by the largest change of the batch, but never by less than this.
 SMALLEST_CHANGE = 1e-9
-# A row counts as converged when its L_p norm is this close to R (absolute; the published criterion).
+# A row counts as converged when its L_p norm is this close to R, as a share of R (the published criterion, at R = 1).
 NORM_TOLERANCE = 1e-2
 # A layer counts as converged when fewer than this share of its rows are not (the published criterion).
 UNCONVERGED_SHARE = 0.1
@@ -274,8 +274,8 @@ def init(
         rule: hyper-parameters, checked here.
         images: the training images.
         hidden: number of rows H.
-        start: "normal" draws N(0, scale²), as published; "samples" takes H different training images, which converges
-            within some ten epochs where the published start needs hundreds.
+        start: "normal" draws N(0, scale²), as published; "samples" takes H different training images, scaled to the L_p
+            norm R of converged rows, which converges within some ten epochs where the published start needs hundreds.
         scale: standard deviation of the "normal" start.
 
     Returns:
@@ -293,7 +293,9 @@ def init(
         raise ValueError(f"scale must be positive, got {scale}")
     start_key, order_key = jax.random.split(key)
     if start == "samples":
-        synapses = images[jax.random.permutation(start_key, len(images))[:hidden]]
+        chosen = images[jax.random.permutation(start_key, len(images))[:hidden]]
+        norms = row_norms(chosen, rule.p)[:, None]
+        synapses = rule.radius * chosen / jnp.where(norms > 0, norms, 1)
     elif start == "normal":
         synapses = scale * jax.random.normal(start_key, (hidden, images.shape[1]))
     else:
@@ -304,6 +306,10 @@ def init(
 def linear_decay(learning_rate: float, epoch: int, epochs: int) -> float:
     """The published schedule: from the initial rate in the first epoch towards 0 after the last."""
     return learning_rate * (1 - epoch / epochs)
+
+
+def _norm_converged(rule: KrotovHopfield, norms: Float[Array, " hidden"]) -> Bool[Array, " hidden"]:
+    return jnp.abs(norms - rule.radius) <= NORM_TOLERANCE * rule.radius
 
 
 @partial(jax.jit, static_argnames=("batch_size", "accumulation", "precision"))
@@ -350,7 +356,7 @@ def epoch(
     (synapses, has_won), largest = lax.scan(step, start, order[: batches * batch_size].reshape(batches, batch_size))
     norms = row_norms(synapses, rule.p)
     info = EpochInfo(
-        converged_share=jnp.mean(jnp.abs(norms - rule.radius) <= NORM_TOLERANCE),
+        converged_share=jnp.mean(_norm_converged(rule, norms)),
         median_norm=jnp.median(norms),
         largest_change=jnp.mean(largest),
         winning_share=jnp.mean(has_won),
@@ -370,7 +376,7 @@ class Convergence(NamedTuple):
 def convergence(rule: KrotovHopfield, synapses: Float[Array, "hidden inputs"]) -> Convergence:
     """Whether a layer has converged.
 
-    Accepted when fewer than 10 % of the rows have an L_p norm further than 1e-2 from R and no row sits at the wrong
+    Accepted when fewer than 10 % of the rows have an L_p norm further than 1e-2·R from R and no row sits at the wrong
     attractor, where all weights are near ``−R·D^(−1/p)``. The published test for the latter, a mean weight below −R/2,
     can never fire for more than a few inputs; this one asks for a mean below half of the attractor's value.
 
@@ -381,7 +387,7 @@ def convergence(rule: KrotovHopfield, synapses: Float[Array, "hidden inputs"]) -
     Returns:
         Per row, norm converged and wrong attractor; and the verdict.
     """
-    close = jnp.abs(row_norms(synapses, rule.p) - rule.radius) <= NORM_TOLERANCE
+    close = _norm_converged(rule, row_norms(synapses, rule.p))
     attractor = -rule.radius * synapses.shape[1] ** (-1 / rule.p)
     wrong = jnp.mean(synapses, axis=1) < attractor / 2
     accepted = int(jnp.sum(~close)) < UNCONVERGED_SHARE * len(close) and not bool(jnp.any(wrong))

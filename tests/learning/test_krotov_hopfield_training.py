@@ -14,6 +14,7 @@ from jax_bioadv.learning.krotov_hopfield import (
     init,
     linear_decay,
     minibatch_step,
+    row_norms,
 )
 
 EPSILON = float(np.finfo(np.float32).eps)
@@ -23,13 +24,24 @@ EPSILON = float(np.finfo(np.float32).eps)
 
 def test_a_start_from_samples_takes_different_images():
     images = jax.random.uniform(jax.random.key(0), (12, 6))
+    images /= row_norms(images, 3.0)[:, None]
     key = jax.random.key(1)
     rows = np.asarray(init(key, KrotovHopfield(), images, hidden=12, start="samples").synapses)
-    np.testing.assert_array_equal(np.sort(rows, axis=0), np.sort(images, axis=0))  # all of them, once
+    np.testing.assert_allclose(np.sort(rows, axis=0), np.sort(images, axis=0), rtol=1e-6)  # all of them, once
     assert not np.array_equal(rows, images)
     few = init(key, KrotovHopfield(), images, hidden=4, start="samples").synapses
     assert len({tuple(row) for row in np.asarray(few)}) == 4
     assert {tuple(row) for row in np.asarray(few)} < {tuple(row) for row in rows}
+
+
+@pytest.mark.parametrize("p", [2.0, 3.0, 3.5])
+@pytest.mark.parametrize("radius", [0.5, 1.0, 20.0])
+def test_a_start_from_samples_has_the_norm_of_converged_rows(p, radius):
+    images = jax.random.uniform(jax.random.key(0), (12, 6)).at[3].set(0.0)
+    rule = KrotovHopfield(p=p, radius=radius)
+    rows = init(jax.random.key(1), rule, images, hidden=12, start="samples").synapses
+    norms = np.sort(row_norms(rows, p))
+    np.testing.assert_allclose(norms, [0.0, *[radius] * 11], rtol=1e-5)  # an empty image stays one
 
 
 def test_a_normal_start_has_the_wanted_deviation_and_a_key_decides():
@@ -185,14 +197,15 @@ def test_the_learning_rate_falls_on_a_line_towards_zero():
 # --- verdict ---
 
 
-def test_fewer_than_a_tenth_of_the_rows_may_be_elsewhere():
+@pytest.mark.parametrize("radius", [1e-3, 1.0, 200.0])
+def test_fewer_than_a_tenth_of_the_rows_may_be_elsewhere_by_a_share_of_the_radius(radius):
     # A tenth of 50 is 5, though 5 · (1/50) in float32 is a little less than 0.1.
-    rule, hidden, tenth = KrotovHopfield(radius=2.0), 50, 5
+    rule, hidden, tenth = KrotovHopfield(radius=radius), 50, 5
     for offset, outside in ((0.009, False), (0.011, True), (-0.009, False), (-0.011, True)):
         for count in (tenth - 1, tenth):
             synapses = np.zeros((hidden, 4), np.float32)
-            synapses[:, 1] = 2.0
-            synapses[:count, 1] += offset
+            synapses[:, 1] = radius
+            synapses[:count, 1] *= 1 + offset
             verdict = convergence(rule, jnp.asarray(synapses))
             assert verdict.accepted == (not outside or count < tenth)
             assert int((~verdict.norm_converged).sum()) == outside * count
