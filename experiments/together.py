@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -57,10 +57,9 @@ def members_that_fit(job: Job, varied: Sequence[str], devices: Devices) -> int:
     shared = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), trainable.shared)
     at_epoch = {name: jax.ShapeDtypeStruct((), rows.dtype) for name, rows in trainable.at_epoch(0).items()}
     running = {**one, **at_epoch, "start": jax.eval_shape(trainable.start, one, shared)}
-    starting = population.memory_of_one(population.over_members(trainable.start, mesh, together), mesh, one, shared)
-    training_it = population.memory_of_one(
-        population.over_members(trainable.epoch, mesh, together), mesh, running, shared
-    )
+    programs = _programs(trainable, devices)
+    starting = population.memory_of_one(programs.start, mesh, one, shared)
+    training_it = population.memory_of_one(programs.epoch, mesh, running, shared)
     # The state at epoch 0 stays until the end.
     first = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(running["start"].state))
     training_it = training_it._replace(resident=training_it.resident + first)
@@ -85,12 +84,27 @@ def train_together(
         directory: for checkpoints.
         at_a_time: members in one program, from :func:`members_that_fit`.
     """
+    programs: Programs | None = None
     for chunk in (jobs[first : first + at_a_time] for first in range(0, len(jobs), at_a_time)):
         started = time.perf_counter()
+        trainable = trainable_of(chunk, needed)
+        programs = programs or _programs(trainable, devices)
         with _checkpoints(chunk, directory) as checkpoints:
-            outcomes = _train_chunk(trainable_of(chunk, needed), chunk, _members(chunk, varied), devices, checkpoints)
+            outcomes = _train_chunk(trainable, chunk, _members(chunk, varied), programs, devices, checkpoints)
             seconds = (time.perf_counter() - started) / len(chunk)
             yield from (Finished(job, outcome, seconds) for job, outcome in zip(chunk, outcomes, strict=True))
+
+
+class Programs(NamedTuple):
+    """The compiled start and epoch of a population: the same for all chunks, whose members tell them apart."""
+
+    start: Callable[..., Any]
+    epoch: Callable[..., Any]
+
+
+def _programs(trainable: Trainable, devices: Devices) -> Programs:
+    mesh, together = devices.mesh, devices.together
+    return Programs(*(population.over_members(each, mesh, together) for each in (trainable.start, trainable.epoch)))
 
 
 def _members(jobs: Sequence[Job], varied: Sequence[str]) -> dict[str, Any]:
@@ -106,18 +120,21 @@ def _numbers(values: Sequence[Any]) -> Any:
 
 
 def _train_chunk(
-    trainable: Trainable, jobs: Sequence[Job], members: Any, devices: Devices, checkpoints: Checkpoints | None
+    trainable: Trainable,
+    jobs: Sequence[Job],
+    members: Any,
+    programs: Programs,
+    devices: Devices,
+    checkpoints: Checkpoints | None,
 ) -> list[Outcome]:
-    mesh, together = devices.mesh, devices.together
-    begin = population.over_members(trainable.start, mesh, together)
-    step = population.over_members(trainable.epoch, mesh, together)
+    mesh = devices.mesh
     placed = population.distribute({**members, **trainable.members()}, mesh)
     shared = population.replicate(trainable.shared, mesh)
-    start = begin(placed, shared)
+    start = programs.start(placed, shared)
 
     def epoch(state: Any, index: int) -> Any:
         now = population.distribute(trainable.at_epoch(index), mesh)
-        return step({**placed, **now, "start": dataclasses.replace(start, state=state)}, shared)
+        return programs.epoch({**placed, **now, "start": dataclasses.replace(start, state=state)}, shared)
 
     watches = trainable.watches(start.constant) if trainable.watches else [watch_finite] * len(jobs)
     name = f"{jobs[0].kind} × {len(jobs)}"

@@ -203,6 +203,9 @@ def hybrid_epoch(
     return epoch(state, regularizers.TrainingData(features, labels))
 
 
+_compiled_hybrid_epoch = jax.jit(hybrid_epoch, static_argnames=("decoder", "graphdef"), donate_argnames="state")
+
+
 def layer_kernel(study: Study, synapses: np.ndarray, keep: np.ndarray) -> jax.Array:
     """The encoder's kernel that a pruned layer makes."""
     pruned = pruning.prune(jnp.asarray(synapses), keep)
@@ -241,7 +244,8 @@ def _decoded(
 ) -> tuple[Network, Mapping[str, np.ndarray]]:
     """A frozen layer under a decoder trained on it."""
     start, labels = hybrid_start(study, decoder, seed, kernel, study.train_images), study.train_labels
-    epoch = jax.jit(partial(hybrid_epoch, decoder, start.graphdef))
+    # The features are given, so that the power shapes nothing: all decoders of a size are one program.
+    epoch = partial(_compiled_hybrid_epoch, dataclasses.replace(decoder, power=1.0), start.graphdef)
     state, history = _train(
         study, task, lambda state, index: epoch(state, start.constant, labels), start.state, decoder.epochs
     )
@@ -316,6 +320,11 @@ def backprop_epoch(
     return epoch(state, data)
 
 
+_compiled_backprop_epoch = jax.jit(
+    backprop_epoch, static_argnames=("settings", "model", "graphdef"), donate_argnames="state"
+)
+
+
 def _adversary(chosen: AdversarialSettings) -> supervised.Adversary:
     attack = pgd(steps=chosen.steps, step_size=min(2.5 / chosen.steps, 1.0) * chosen.epsilon)
 
@@ -343,7 +352,8 @@ def run_backprop(study: Study, model: str, seed: int, task: Task, needed: Mappin
     """A network trained by backpropagation; ``bp_matched`` stops when it is as accurate as ``needed["hybrid"]``."""
     settings, data = study.settings, backprop_data(study, model)
     start = backprop_start(study, settings, model, seed, data)
-    epoch = jax.jit(partial(backprop_epoch, settings, model, start.graphdef))
+    # Up to where it stops, ``bp_matched`` is trained as ``bp`` is, by the same program.
+    epoch = partial(_compiled_backprop_epoch, settings, "bp" if model == "bp_matched" else model, start.graphdef)
     if model == "bp_matched":
         return _matched_outcome(study, start, lambda state: epoch(state, start.constant, data), needed["hybrid"])
     epochs = settings.adversarial.epochs if model == "adversarial" else settings.backprop.epochs
@@ -359,11 +369,16 @@ def _matched_outcome(study: Study, start: Start, epoch: Callable[[Any], Any], hy
     """
     wanted, epochs, state = hybrid.values["test_accuracy"], study.settings.backprop.epochs, start.state
     infos: list[supervised.EpochInfo] = []
-    found = -float("inf"), supervised.trained_model(start.graphdef, state)
+
+    def network_of(state: supervised.TrainingState) -> Network:
+        """With weights of its own: an epoch uses up the state that it is given."""
+        return supervised.trained_model(start.graphdef, jax.tree.map(jnp.copy, state))
+
+    found = -float("inf"), network_of(state)
     with progress("train bp_matched", epochs, "epoch") as advance:
         while found[0] < wanted and len(infos) < epochs:
             before, (state, info) = found, epoch(state)
-            network = supervised.trained_model(start.graphdef, state)
+            network = network_of(state)
             found = _test_accuracy(study, network), network
             infos.append(info)
             advance(1)

@@ -23,6 +23,7 @@ Under ``jax.distributed`` the mesh spans all hosts, each of which runs this same
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -195,6 +196,11 @@ def members_that_fit(needs: Memory, budget: int, mesh: Mesh, together: int | Non
     return fitting * mesh.shape[POPULATION]
 
 
+@cache
+def _on_every_device(mesh: Mesh) -> Callable[[Any], Any]:
+    return jax.jit(lambda infos: infos, out_shardings=NamedSharding(mesh, PartitionSpec()))
+
+
 class TrainedPopulation(NamedTuple):
     """The last states (still on the devices), every field of the epochs' infos, and who diverged."""
 
@@ -227,7 +233,7 @@ def train_population(
     Returns:
         The population, trained.
     """
-    everywhere = jax.jit(lambda infos: infos, out_shardings=NamedSharding(mesh, PartitionSpec()))
+    everywhere = _on_every_device(mesh)
 
     def step(states: Any, index: int) -> tuple[Any, Any]:
         states, infos = epoch(states, index)

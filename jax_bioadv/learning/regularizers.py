@@ -158,7 +158,9 @@ def hidden_spectrum(
     Raises:
         TypeError: any other model.
     """
-    check_one_hidden_layer(model, "The covariance of its hidden layer needs the images: see jax_bioadv.analysis.spectra.")
+    check_one_hidden_layer(
+        model, "The covariance of its hidden layer needs the images: see jax_bioadv.analysis.spectra."
+    )
     kernel = model.encoder.kernel[...]
     hidden_covariance = jnp.matmul(kernel.T, jnp.matmul(covariance, kernel, precision="highest"), precision="highest")
     eigenvalues, eigenvectors = jnp.linalg.eigh(hidden_covariance)

@@ -11,12 +11,14 @@ trained on the layer's activations, computed once::
         state, info = epoch(state, data)
     model = trained_model(graphdef, state)
 
+One optimizer and one regularizer, made once and given for every seed, make one compilation for all of them.
+
 An ``adversary`` replaces every minibatch by images made against the model as it stands: adversarial training (Madry et
 al., arXiv 1706.06083), with any attack of :mod:`jax_bioadv.attacks`.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -145,6 +147,7 @@ def random_order(key: Key[Array, ""], count: int) -> Int[Array, " count"]:
     return jnp.argsort(jax.random.bits(key, (count,)))
 
 
+@lru_cache(maxsize=32)
 def make_epoch(
     graphdef: nnx.GraphDef,
     optimizer: optax.GradientTransformation,
@@ -156,8 +159,11 @@ def make_epoch(
 ) -> Callable[[TrainingState, TrainingData], tuple[TrainingState, EpochInfo]]:
     """The jitted function that trains for one epoch; an incomplete last batch is left out.
 
+    The same arguments give the same function, so that all seeds share its compilations. Optimizers, regularizers and
+    adversaries are the same where they are the same objects: make each once.
+
     Args:
-        graphdef: structure of the model, from :func:`init`.
+        graphdef: structure of the model, from :func:`init`; equal for all models of one shape.
         optimizer: the one given to :func:`init`.
         regularizer: what is added to the cross-entropy.
         batch_size: images per step.

@@ -117,6 +117,12 @@ def test_no_regularizer_is_the_sum_of_none(training, digits):
     assert programs[0] == programs[1]
 
 
+def test_all_seeds_of_a_model_share_one_compiled_epoch(training):
+    graphdef, _ = supervised.init(jax.random.key(1), network(1), training.optimizer)
+    assert supervised.make_epoch(graphdef, training.optimizer, batch_size=BATCH) is training.epoch
+    assert supervised.make_epoch(graphdef, training.optimizer, batch_size=BATCH - 1) is not training.epoch
+
+
 def test_an_adversary_replaces_every_minibatch_and_knows_the_model_and_the_labels(training, digits):
     def lighter(model, images, labels, key):
         assert model(images).shape == (BATCH, 10)
