@@ -25,7 +25,10 @@ def read_results(directory: Path) -> dict[str, Any]:
     path = directory / "results.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: finish the run first (python -m experiments.reproduce --out …)")
-    results = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no whole JSON file ({error}); run the experiment again") from error
     if not isinstance(results, dict) or results.get("schema") != SCHEMA:
         raise ValueError(f"{path} is no results file of schema {SCHEMA}; render it with the version that wrote it")
     _restore_infinite_medians(results)
