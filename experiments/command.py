@@ -41,13 +41,20 @@ def with_user_paths(command: Command) -> Command:
     return dataclasses.replace(command, **paths)  # type: ignore[type-var]
 
 
+class _MessageAlone(logging.Formatter):
+    """No traceback on the terminal: it stands in the log file."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return record.getMessage()
+
+
 @contextlib.contextmanager
 def logging_to(directory: Path) -> Iterator[None]:
     """What the experiment and the library have to say goes to the log file and to the terminal."""
     file = logging.FileHandler(directory / "log.txt", encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     terminal = logging.StreamHandler(sys.stderr)
-    terminal.setFormatter(logging.Formatter("%(message)s"))
+    terminal.setFormatter(_MessageAlone())
     loggers = [logging.getLogger(name) for name in ("experiments", "jax_bioadv")]
     on_a_terminal = sys.stderr.isatty()
     terminal.setLevel(logging.INFO if on_a_terminal else logging.WARNING)

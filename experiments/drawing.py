@@ -194,7 +194,7 @@ def draw_all(plan: Plan, ledger: Ledger, results: Mapping[str, Any], directory: 
             else:
                 undrawn.failed.append(name)
                 undrawn.notes.append(f"{name} could not be drawn: {type(error).__name__}: {error}")
-                logger.warning("%s could not be drawn", name, exc_info=error)
+                logger.warning(undrawn.notes[-1], exc_info=error)
         for stale in directory.glob(f"{name}.*"):
             stale.unlink(missing_ok=True)
     return undrawn

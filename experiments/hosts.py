@@ -6,6 +6,7 @@ writes the run's directory, so that the hosts need no common disk.
 
 import os
 import pickle
+import socket
 import sys
 import threading
 import time
@@ -48,8 +49,21 @@ def join_hosts(coordinator: str | None, processes: int | None, process: int | No
         raise ValueError(f"--coordinator must be HOST:PORT, such as 10.0.0.1:8476, got {coordinator!r}")
     if processes < 1 or not 0 <= process < processes:
         raise ValueError(f"--process must be from 0 to --processes − 1, got {process} of {processes}")
+    if process == 0:
+        _check_free(int(port))
     others = f"all {processes} processes at {coordinator} (this is --process {process})"
     _initialize(others, coordinator_address=coordinator, num_processes=processes, process_id=process)
+
+
+def _check_free(port: int) -> None:
+    """ValueError if this machine cannot listen there, of which JAX would die."""
+    both = socket.has_dualstack_ipv6()
+    try:
+        socket.create_server(
+            ("", port), family=socket.AF_INET6 if both else socket.AF_INET, dualstack_ipv6=both
+        ).close()
+    except OSError as error:
+        raise ValueError(f"port {port} of --coordinator cannot be used here: {error.strerror}; name another") from error
 
 
 def _initialize(others: str, **options: Any) -> None:
@@ -72,8 +86,10 @@ def _initialize(others: str, **options: Any) -> None:
         )
         os._exit(2)  # the waiting thread cannot be stopped
     if failed:
-        advice = "" if options else "; no cluster was recognised: give --coordinator, --processes, --process"
-        raise ValueError(f"{' '.join(str(failed[0]).split())}{advice}") from failed[0]
+        reason = " ".join(str(failed[0]).split())
+        if not options:
+            reason = f"no cluster was recognised ({reason}); give --coordinator, --processes, --process"
+        raise ValueError(reason) from failed[0]
 
 
 def is_first() -> bool:

@@ -189,7 +189,7 @@ def _run_stages(sweep: Sweep) -> None:
         try:
             draw_sweep(directory)
         except Exception as error:
-            logger.warning("the figure could not be drawn", exc_info=error)
+            logger.warning("the figure could not be drawn: %s", error, exc_info=error)
             raise IncompleteError(f"the figure could not be drawn; {directory / 'log.txt'} says why") from error
         logger.info("done: %s", directory / "sweep.csv")
 

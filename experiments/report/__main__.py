@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from experiments.report import write_report
+from experiments.report import whole_results, write_report
 from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.user_folders import user_path
 
@@ -20,13 +20,8 @@ def render(directory: tyro.conf.Positional[Path]) -> None:
         ValueError: it is no directory of a run, or its results are not whole.
     """
     directory = user_path(directory)
-    try:
+    with whole_results(directory):
         print(write_report(directory))
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(
-            f"{directory / 'results.json'} lacks what the report needs ({error!r}); run the experiment again, or "
-            "render it with the version that wrote it"
-        ) from error
 
 
 def main(arguments: list[str] | None = None) -> int:

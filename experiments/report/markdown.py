@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.report import read_results
+from experiments.report import read_results, whole_results
 from experiments.report.numbers import centre, dig, summarise, summary_text, verdicts_text
 from experiments.settings import ATTACKS
 from jax_bioadv.command_line import exit_code, start
@@ -70,8 +70,10 @@ def evidence_table(results: dict[str, Any]) -> str:
 def run(arguments: list[str]) -> None:
     if len(arguments) != 1:
         raise ValueError("name the folder of one finished run")
-    found = read_results(user_path(arguments[0]))
-    print(markdown_table(found), evidence_table(found), sep="\n\n")
+    directory = user_path(arguments[0])
+    with whole_results(directory):
+        found = read_results(directory)
+        print(markdown_table(found), evidence_table(found), sep="\n\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
