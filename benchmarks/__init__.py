@@ -13,3 +13,15 @@ writes NAME.json and NAME.md. Every stage is a row (``stages*.py``) with up to f
 
 Ratios of one run on one machine are what is claimed. On a CPU, absolute times are indications.
 """
+
+import importlib.util
+import sys
+
+import jax_bioadv  # noqa: F401  (first: Ctrl-C ends in one line while all else is imported)
+
+
+def require(*packages: str) -> None:
+    """End the command in one line where one of the packages is missing; to be called before they are imported."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            sys.exit(f"error: {package} is missing; PyTorch and ART come with: pip install -e '.[test,benchmark]'")

@@ -9,13 +9,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import require
+
+if __name__ == "__main__":
+    require("torch")
+
 import jax
 
 from benchmarks import eager_network, environment, running, table
 from benchmarks.stages import STAGES
 from benchmarks.timing import Stopwatch
 from benchmarks.workload import Sizes, Workload, make_workload
+from jax_bioadv.command_line import IncompleteError, exit_code, start
+from jax_bioadv.compilation_cache import compiling_afresh
 from jax_bioadv.storage import atomic_file, read_json, write_json
+from jax_bioadv.user_folders import user_path
 
 SCHEMA = 1
 logger = logging.getLogger("benchmarks")
@@ -23,7 +31,7 @@ logger = logging.getLogger("benchmarks")
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="results go to OUT.json and OUT.md")
+    parser.add_argument("--out", type=user_path, required=True, help="results go to OUT.json and OUT.md")
     parser.add_argument("--stages", default=",".join(STAGES), help="names, separated by commas; default: all")
     parser.add_argument("--rounds", type=int, default=15, help="most rounds of a stage; never fewer than 3 are run")
     parser.add_argument("--seconds", type=float, default=30.0, help="after so long, no new round of a stage starts")
@@ -80,10 +88,11 @@ def _write(out: Path, results: dict[str, Any]) -> None:
         stream.write(table.markdown(results).encode())
 
 
-def run(arguments: list[str]) -> bool:
-    """Run what the command says; true if all contestants agreed.
+def run(arguments: list[str]) -> None:
+    """Run what the command says.
 
     Raises:
+        IncompleteError: contestants that did not agree.
         ValueError: settings that cannot work, before any work.
     """
     options = parse(arguments)
@@ -106,7 +115,7 @@ def run(arguments: list[str]) -> bool:
     stopwatch = Stopwatch(options.rounds, options.seconds, options.pause)
     published = all(getattr(sizes, name) == getattr(Sizes(), name) for name in ("hidden", "inputs", "batch_size"))
     start, command = time.perf_counter(), _command(arguments)
-    with jax.default_matmul_precision(options.precision):
+    with jax.default_matmul_precision(options.precision), compiling_afresh():
         speed, device = running.measure_device(workload, stopwatch)
         results: dict[str, Any] = {
             "schema": SCHEMA,
@@ -126,21 +135,14 @@ def run(arguments: list[str]) -> bool:
                 _write(options.out, {**results, "wall_seconds": time.perf_counter() - start})
     results["wall_seconds"] = time.perf_counter() - start
     _write(options.out, results)
-    return all(entry["agrees"] for entry in results["stages"].values())
+    if differing := [name for name, entry in results["stages"].items() if not entry["agrees"]]:
+        raise IncompleteError(f"the contestants' results differ in {', '.join(differing)}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        agreed = run(sys.argv[1:] if arguments is None else arguments)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0 if agreed else 1
+    return exit_code(lambda: run(sys.argv[1:] if arguments is None else arguments))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(main)

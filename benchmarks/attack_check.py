@@ -24,37 +24,37 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-try:
-    import torch
+from benchmarks import require
 
-    from benchmarks.attack_contestants import (
-        BOUNDS,
-        THREATS,
-        Budget,
-        Model,
-        Threat,
-        build,
-        our_attacks,
-        run_ours,
-        run_theirs,
-        verified,
-    )
-except ModuleNotFoundError as missing:
-    if __name__ != "__main__":
-        raise
-    package = str(missing.name).partition(".")[0]
-    sys.exit(f"error: {package} is missing; PyTorch and ART come with: pip install -e '.[test,benchmark]'")
+if __name__ == "__main__":
+    require("torch", "art")
 
 import jax
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from benchmarks import environment
+from benchmarks.attack_contestants import (
+    BOUNDS,
+    THREATS,
+    Budget,
+    Model,
+    Threat,
+    build,
+    our_attacks,
+    run_ours,
+    run_theirs,
+    verified,
+)
 from benchmarks.eager_network import configure
 from experiments.settings import MODELS, POWERED
+from jax_bioadv.command_line import IncompleteError, exit_code, start
+from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.data import Dataset, load, unit_norm
 from jax_bioadv.raw_pixels import raw_pixels
 from jax_bioadv.storage import atomic_file, read_arrays, read_json, write_json
+from jax_bioadv.user_folders import user_path
 
 SCHEMA = 1
 TOLERATED_POINTS = 1.0
@@ -177,8 +177,8 @@ def read_run(directory: Path, models: list[str], seed: int, images: int, data_di
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.attack_check", description=__doc__)
-    parser.add_argument("--run", type=Path, required=True, help="folder that experiments.reproduce wrote")
-    parser.add_argument("--out", type=Path, required=True, help="folder for attack_check.json and attack_check.md")
+    parser.add_argument("--run", type=user_path, required=True, help="folder that experiments.reproduce wrote")
+    parser.add_argument("--out", type=user_path, required=True, help="folder for attack_check.json and attack_check.md")
     parser.add_argument("--images", type=int, default=500, help="so many of the first test images")
     parser.add_argument("--models", default=",".join(MODELS), help="names, separated by commas")
     parser.add_argument("--seed", type=int, default=0, help="of the run's models")
@@ -188,10 +188,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def run(arguments: list[str]) -> bool:
-    """Run what the command says; true if nothing differs by more than is tolerated.
+def run(arguments: list[str]) -> None:
+    """Run what the command says.
 
     Raises:
+        IncompleteError: something differs by more than is tolerated.
         ValueError: settings that cannot work, before any work; or a twin that is none.
     """
     options = parse(arguments)
@@ -202,6 +203,7 @@ def run(arguments: list[str]) -> bool:
     models = [name.strip() for name in options.models.split(",")]
     found = read_run(options.run, models, options.seed, options.images, options.data_dir)
     configure("highest")
+    keep_compiled_programs()
     torch.set_num_threads(1)  # more of them wait for each other on small batches, on a busy machine five times as long
     about = environment.describe()
     about["versions"]["adversarial-robustness-toolbox"] = version("adversarial-robustness-toolbox")
@@ -230,7 +232,9 @@ def run(arguments: list[str]) -> bool:
         _write(options.out, results)
         logger.info("%-10s %-10s %s", name, threat, _in_words(results["models"][name][threat]))
     _write(options.out, results)
-    return all(entry["agrees"] for model in results["models"].values() for entry in model.values())
+    weak = [name for name, model in results["models"].items() if not all(one["agrees"] for one in model.values())]
+    if weak:
+        raise IncompleteError(f"our attacks are too weak on {', '.join(weak)}; see {options.out / 'attack_check.md'}")
 
 
 def _check(found: Run, trained: Trained, threat: Threat, budget: Budget) -> dict[str, Any]:
@@ -317,16 +321,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for library in ("art", "jax"):
         logging.getLogger(library).setLevel(logging.ERROR)
-    try:
-        agreed = run(sys.argv[1:] if arguments is None else arguments)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0 if agreed else 1
+    return exit_code(lambda: run(sys.argv[1:] if arguments is None else arguments))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(main)

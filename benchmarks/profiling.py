@@ -14,6 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import require
+
+if __name__ == "__main__":
+    require("torch")
+
 import jax
 import jax.numpy as jnp
 
@@ -22,8 +27,10 @@ from benchmarks.stages_training import OurTraining
 from benchmarks.workload import Sizes, Workload, make_workload
 from jax_bioadv import attacks
 from jax_bioadv.analysis.robustness import epsilon_grid, epsilon_sweep
+from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.models import logits_function
 from jax_bioadv.storage import atomic_file
+from jax_bioadv.user_folders import user_path
 
 LARGEST = 10
 
@@ -74,7 +81,13 @@ def profile(workload: Workload) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    (out,) = sys.argv[1:] if arguments is None else arguments
+    return exit_code(lambda: run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> None:
+    if len(arguments) != 1:
+        raise ValueError("name the file to write")
+    out = arguments[0]
     about = describe()
     workload = make_workload(Sizes(), synthetic=True, data_dir=None, precision="highest", compiled=False)
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
@@ -82,10 +95,9 @@ def main(arguments: list[str] | None = None) -> int:
         f"`python -m benchmarks.profiling {out}` on {about['device']}, {about['processors']} processors; {versions}.",
         "",
     ]
-    with atomic_file(Path(out)) as stream:
+    with atomic_file(user_path(out)) as stream:
         stream.write("\n".join(head + profile(workload)).encode())
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(main)

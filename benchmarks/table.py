@@ -1,12 +1,13 @@
 """The Markdown table of a results file: ``python -m benchmarks.table FILE.json``."""
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from benchmarks.rows import CONTESTANTS
 from benchmarks.targets import Target
+from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.storage import read_json
+from jax_bioadv.user_folders import user_path
 
 COLUMNS = (
     "stage",
@@ -120,10 +121,9 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    for path in sys.argv[1:] if arguments is None else arguments:
-        print(markdown(read_json(Path(path))))
-    return 0
+    paths = sys.argv[1:] if arguments is None else arguments
+    return exit_code(lambda: [print(markdown(read_json(user_path(path)))) for path in paths])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(main)

@@ -1,24 +1,51 @@
-"""What the commands of this package share: how they read options, where they log, how they end."""
+"""What the commands of this package share: how they read options and where they log."""
 
 import contextlib
+import dataclasses
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from tqdm.contrib.logging import logging_redirect_tqdm
+
+from jax_bioadv.user_folders import user_path
+
+Command = TypeVar("Command")
 
 logger = logging.getLogger("experiments")
 
 
 def option(arguments: Sequence[str], name: str) -> str | None:
-    """The value of an option that decides the defaults of all others."""
+    """The value of an option that decides the defaults of all others.
+
+    Raises:
+        ValueError: it stands twice, so that no one value decides.
+    """
+    found: list[str | None] = []
     for place, argument in enumerate(arguments):
-        if argument == name and place + 1 < len(arguments):
-            return arguments[place + 1]
-        if argument.startswith(f"{name}="):
-            return argument.removeprefix(f"{name}=")
-    return None
+        if argument == name:
+            found.append(arguments[place + 1] if place + 1 < len(arguments) else None)
+        elif argument.startswith(f"{name}="):
+            found.append(argument.removeprefix(f"{name}="))
+    if len(found) > 1:
+        raise ValueError(f"{name} stands {len(found)} times; give it once")
+    return found[0] if found else None
+
+
+def with_user_paths(command: Command) -> Command:
+    """The command with ``~`` in its paths replaced by the home folder; ValueError if there is none."""
+    fields: Any = vars(command)
+    paths = {name: user_path(value) for name, value in fields.items() if isinstance(value, Path)}
+    return dataclasses.replace(command, **paths)  # type: ignore[type-var]
+
+
+class _MessageAlone(logging.Formatter):
+    """No traceback on the terminal: it stands in the log file."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return record.getMessage()
 
 
 @contextlib.contextmanager
@@ -27,7 +54,7 @@ def logging_to(directory: Path) -> Iterator[None]:
     file = logging.FileHandler(directory / "log.txt", encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     terminal = logging.StreamHandler(sys.stderr)
-    terminal.setFormatter(logging.Formatter("%(message)s"))
+    terminal.setFormatter(_MessageAlone())
     loggers = [logging.getLogger(name) for name in ("experiments", "jax_bioadv")]
     on_a_terminal = sys.stderr.isatty()
     terminal.setLevel(logging.INFO if on_a_terminal else logging.WARNING)
@@ -38,8 +65,12 @@ def logging_to(directory: Path) -> Iterator[None]:
     try:
         with logging_redirect_tqdm(loggers) if on_a_terminal else contextlib.nullcontext():  # above the progress bars
             yield
-    except Exception:
+    except KeyboardInterrupt:
         terminal.setLevel(logging.CRITICAL)  # the terminal gets the message alone, from main
+        logger.info("stopped by a signal")
+        raise
+    except Exception:
+        terminal.setLevel(logging.CRITICAL)
         logger.exception("stopped by an error")
         raise
     finally:
@@ -47,16 +78,3 @@ def logging_to(directory: Path) -> Iterator[None]:
             one.setLevel(level)
             one.handlers, one.propagate = handlers, propagate
         file.close()
-
-
-def exit_code(work: Callable[[], object]) -> int:
-    """Do the work; 0 when it ends well, 2 and one line when its input was wrong or a file fails, 130 when stopped."""
-    try:
-        work()
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0

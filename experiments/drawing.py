@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -156,8 +156,15 @@ def _curves(outcomes: Iterable[Outcome | None], kind: str) -> list[SpectrumCurve
     return [_curve(outcome, kind) if outcome is not None and outcome.arrays else None for outcome in outcomes]
 
 
-def draw_all(plan: Plan, ledger: Ledger, results: Mapping[str, Any], directory: Path) -> list[str]:
-    """Write every figure whose data are there as PNG and PDF, and return why others were left out."""
+class Undrawn(NamedTuple):
+    """Why figures are missing, in words, and which of them should have been there."""
+
+    notes: list[str]
+    failed: list[str]
+
+
+def draw_all(plan: Plan, ledger: Ledger, results: Mapping[str, Any], directory: Path) -> Undrawn:
+    """Write every figure whose data are there as PNG and PDF; one that fails takes no other with it."""
     drawing, models = Drawing(plan, ledger), plan.settings.model_names
     reference = "kh" if "kh" in models else models[0]
     makers = {
@@ -173,13 +180,21 @@ def draw_all(plan: Plan, ledger: Ledger, results: Mapping[str, Any], directory: 
         "figureA2": drawing.figure_a2,
         "training_curves": drawing.training_curves,
     }
-    missing = []
+    undrawn = Undrawn([], [])
     for name, make in makers.items():
+        figure = None
         try:
-            figures.save_figure(make(), directory, name)
-        except ValueError as error:
-            missing.append(f"{name} was not drawn: {error}")
-            logger.warning(missing[-1])
-            for stale in directory.glob(f"{name}.*"):
-                stale.unlink()
-    return missing
+            figure = make()
+            figures.save_figure(figure, directory, name)
+            continue
+        except Exception as error:
+            if figure is None and isinstance(error, ValueError):  # there is nothing to draw
+                undrawn.notes.append(f"{name} was not drawn: {error}")
+                logger.warning(undrawn.notes[-1])
+            else:
+                undrawn.failed.append(name)
+                undrawn.notes.append(f"{name} could not be drawn: {type(error).__name__}: {error}")
+                logger.warning(undrawn.notes[-1], exc_info=error)
+        for stale in directory.glob(f"{name}.*"):
+            stale.unlink(missing_ok=True)
+    return undrawn

@@ -15,7 +15,7 @@ import jax
 import tyro
 
 from experiments import drawing
-from experiments.command import exit_code, logging_to, option
+from experiments.command import logging_to, option, with_user_paths
 from experiments.plan import STAGES, Plan
 from experiments.report import write_report
 from experiments.results import collect
@@ -23,6 +23,8 @@ from experiments.settings import PRESETS, Preset, Settings
 from experiments.study import Study
 from experiments.tasks import Ledger, exclusive, progress
 from jax_bioadv import data
+from jax_bioadv.command_line import IncompleteError, exit_code, start
+from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.storage import write_json
 
 logger = logging.getLogger("experiments")
@@ -47,18 +49,26 @@ class Command:
     """Folder of the run; runs/PRESET if not given."""
     data_dir: Path | None = None
     """Folder that holds, or will hold, the data; default: $JAX_BIOADV_DATA, else ~/.cache/jax-bioadv."""
+    compiled: Path | None = None
+    """Folder that keeps compiled programs for later runs, or off; default: $JAX_BIOADV_COMPILED, else
+    ~/.cache/jax-bioadv/compiled."""
     stages: str = ",".join(STAGES)
     """Stages to run, separated by commas; what they build on is run too."""
     settings: Annotated[Settings, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: PRESETS["quick"])
 
 
 def parse(arguments: list[str]) -> Command:
-    """The command line, with the settings of the preset that it names as defaults."""
+    """The command line, with the settings of the preset that it names as defaults.
+
+    Raises:
+        ValueError: two presets, or a home folder that is not known.
+    """
     chosen: Any = option(arguments, "--preset")
     if chosen not in PRESETS:
         chosen = "quick"  # tyro then refuses what was given, but would take any default
     default = Command(preset=chosen, settings=PRESETS[chosen])
-    return tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.reproduce")
+    command = tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.reproduce")
+    return with_user_paths(command)
 
 
 def run(command: Command) -> Path:
@@ -67,6 +77,7 @@ def run(command: Command) -> Path:
     Raises:
         ValueError: a setting that cannot work, before any work.
         OSError: the folder cannot be written.
+        IncompleteError: figures that could not be drawn, when all else is written.
     """
     directory = command.out or Path("runs") / command.preset
     stages = [stage.strip() for stage in command.stages.split(",")]
@@ -75,6 +86,7 @@ def run(command: Command) -> Path:
             raise ValueError(f"unknown stage {stage!r}; choose among {', '.join(STAGES)}")
     command.settings.check_values()
     with exclusive(directory), logging_to(directory):
+        keep_compiled_programs(command.compiled)
         dataset = data.load(command.settings.dataset, command.data_dir)
         with jax.default_matmul_precision(command.settings.precision):
             _run_stages(Study(command.preset, command.settings, dataset, directory), stages)
@@ -93,9 +105,13 @@ def _run_stages(study: Study, stages: list[str]) -> None:
     if all(ledger.find(task) is not None for task in plan.all_tasks()):
         shutil.rmtree(directory / "checkpoints", ignore_errors=True)
     results = collect(plan, ledger)
-    results["notes"] += drawing.draw_all(plan, ledger, results, directory / "figures")
+    write_json(directory / "results.json", results)  # whatever becomes of the figures
+    undrawn = drawing.draw_all(plan, ledger, results, directory / "figures")
+    results["notes"] += undrawn.notes
     write_json(directory / "results.json", results)
     logger.info("done: %s", write_report(directory))
+    if undrawn.failed:
+        raise IncompleteError(f"{', '.join(undrawn.failed)} could not be drawn; {directory / 'log.txt'} says why")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -103,4 +119,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(main)

@@ -17,9 +17,9 @@ from typing import Annotated, Any
 import jax
 import tyro
 
-from experiments.command import exit_code, logging_to, option
+from experiments.command import logging_to, option, with_user_paths
 from experiments.grid import SWEEP_PRESETS, Grid, parse_grid, points, read_file, with_settings
-from experiments.hosts import is_first
+from experiments.hosts import is_first, join_hosts
 from experiments.members import MEASUREMENTS, describe
 from experiments.results import environment
 from experiments.settings import CONTROLS, SWEPT, Preset, Settings
@@ -29,8 +29,11 @@ from experiments.sweeping import TRAINED, Sweep
 from experiments.tasks import exclusive, progress
 from experiments.together import Devices
 from jax_bioadv import data, population
+from jax_bioadv.command_line import IncompleteError, exit_code, start
+from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.sharding import make_mesh
 from jax_bioadv.storage import write_json
+from jax_bioadv.user_folders import user_path
 
 logger = logging.getLogger("experiments")
 
@@ -57,6 +60,9 @@ class Command:
     """Folder of the sweep."""
     data_dir: Path | None = None
     """Folder that holds, or will hold, the data; default: $JAX_BIOADV_DATA, else ~/.cache/jax-bioadv."""
+    compiled: Path | None = None
+    """Folder that keeps compiled programs for later runs, or off; default: $JAX_BIOADV_COMPILED, else
+    ~/.cache/jax-bioadv/compiled."""
     memory_gib: float | None = None
     """Memory on each device that training may take; default: half of what is free."""
     data_devices: int = 1
@@ -86,29 +92,14 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Grid]:
     grid: dict[str, tuple[Any, ...]] = {}
     default = Command()
     if file is not None:
-        named, settings, grid = read_file(Path(file))
+        named, settings, grid = read_file(user_path(file))
         default = Command(preset=named, settings=settings)  # type: ignore[arg-type]
     elif preset in SWEEP_PRESETS:
         default = Command(preset=preset, settings=SWEEP_PRESETS[preset])
     command = tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.sweep")
     if file is not None and preset is not None and preset != default.preset:
         raise ValueError(f"{file} is a sweep of the preset {default.preset}; leave --preset out")
-    return command, {**grid, **parse_grid(command.grid, command.settings)}
-
-
-def _start_distributed(command: Command) -> None:
-    flags = (command.coordinator, command.processes, command.process)
-    if any(flag is not None for flag in flags):
-        if any(flag is None for flag in flags):
-            raise ValueError("--coordinator, --processes and --process go together")
-        jax.distributed.initialize(command.coordinator, command.processes, command.process)
-    elif command.distributed:
-        try:
-            jax.distributed.initialize()
-        except (ValueError, RuntimeError) as error:
-            raise ValueError(
-                f"no cluster was recognised ({error}); give --coordinator, --processes, --process"
-            ) from error
+    return with_user_paths(command), {**grid, **parse_grid(command.grid, command.settings)}
 
 
 def _measurements(text: str) -> list[str]:
@@ -133,6 +124,7 @@ def run(command: Command, grid: Grid) -> Path:
     Raises:
         ValueError: a setting that cannot work, before any work.
         OSError: the folder cannot be written.
+        IncompleteError: the figure could not be drawn; the table is written.
     """
     measurements = _measurements(command.measure)
     for model in command.settings.model_names:
@@ -145,8 +137,9 @@ def run(command: Command, grid: Grid) -> Path:
             with_settings(command.settings, point).check_values()
         except ValueError as error:
             raise ValueError(f"at {describe(point) or 'the settings given'}: {error}") from error
-    _start_distributed(command)
+    join_hosts(command.coordinator, command.processes, command.process, command.distributed)
     with _owned(command.out):
+        keep_compiled_programs(command.compiled)
         devices = devices_of(command)
         dataset = data.load(command.settings.dataset, command.data_dir)
         with jax.default_matmul_precision(command.settings.precision):
@@ -193,7 +186,11 @@ def _run_stages(sweep: Sweep) -> None:
                 "processes": jax.process_count(),
             },
         )
-        draw_sweep(directory)
+        try:
+            draw_sweep(directory)
+        except Exception as error:
+            logger.warning("the figure could not be drawn: %s", error, exc_info=error)
+            raise IncompleteError(f"the figure could not be drawn; {directory / 'log.txt'} says why") from error
         logger.info("done: %s", directory / "sweep.csv")
 
 
@@ -202,4 +199,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(main)

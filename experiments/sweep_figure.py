@@ -9,9 +9,11 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments.members import show
+from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.figures.style import display_name, save_figure
 from jax_bioadv.figures.sweep import SweepLine, sweep_figure
 from jax_bioadv.storage import read_json
+from jax_bioadv.user_folders import user_path
 
 # Quantities that are drawn where they were measured: stage, column, label.
 QUANTITIES = (
@@ -78,15 +80,23 @@ def draw_sweep(directory: Path) -> list[Path]:
     return save_figure(figure_of(table, values), directory, "sweep")
 
 
-def main(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str]) -> None:
+    """Draw what the command line says.
+
+    Raises:
+        ValueError: it does not name the folder of a sweep that has come to its end.
+    """
     try:
         (folder,) = arguments
-        print(*draw_sweep(Path(folder)), sep="\n")
-    except (ValueError, OSError) as error:
-        print(f"error: name the folder of a sweep that has come to its end ({error})", file=sys.stderr)
-        return 2
-    return 0
+        print(*draw_sweep(user_path(folder)), sep="\n")
+    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+        reason = error if isinstance(error, ValueError | OSError) else f"it holds something else: {error!r}"
+        raise ValueError(f"name the folder of a sweep that has come to its end ({reason})") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    return exit_code(lambda: run(sys.argv[1:] if arguments is None else arguments))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    start(main)

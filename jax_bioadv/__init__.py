@@ -5,3 +5,7 @@ backpropagation, measured as in Holzhausen et al., "Exploring Biologically Inspi
 Robustness", arXiv 2405.00679: covariance spectra, adversarial attacks, Jacobian landscapes. The library holds the
 pieces; the experiments that put them together live in the package ``experiments``.
 """
+
+from jax_bioadv.command_line import leave_at_once_while_importing
+
+leave_at_once_while_importing()

@@ -4,8 +4,10 @@
 ``python -m experiments.report DIRECTORY`` renders it again.
 """
 
+import contextlib
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,26 @@ def read_results(directory: Path) -> dict[str, Any]:
     path = directory / "results.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: finish the run first (python -m experiments.reproduce --out …)")
-    results = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no whole JSON file ({error}); run the experiment again") from error
     if not isinstance(results, dict) or results.get("schema") != SCHEMA:
         raise ValueError(f"{path} is no results file of schema {SCHEMA}; render it with the version that wrote it")
     _restore_infinite_medians(results)
     return results
+
+
+@contextlib.contextmanager
+def whole_results(directory: Path) -> Iterator[None]:
+    """Turn what a file of the right schema, but with something else inside, leads to into one clear ValueError."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(
+            f"{directory / 'results.json'} lacks what is needed ({error!r}); run the experiment again, or read it with "
+            "the version that wrote it"
+        ) from error
 
 
 def _restore_infinite_medians(results: dict[str, Any]) -> None:

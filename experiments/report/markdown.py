@@ -2,13 +2,14 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from experiments.report import read_results
+from experiments.report import read_results, whole_results
 from experiments.report.numbers import centre, dig, summarise, summary_text, verdicts_text
 from experiments.settings import ATTACKS
+from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.figures import THREAT_NAMES, display_name, ordered_models, threat_name
+from jax_bioadv.user_folders import user_path
 
 HEADER = ("", "test accuracy", "α on images", "α on noise", "r² on noise", "Gaussian", "FGSM", "PGD", "mean ‖∂a/∂x‖")
 BOUNDS = ("lipschitz", "relaxation")
@@ -66,6 +67,18 @@ def evidence_table(results: dict[str, Any]) -> str:
     return _table(results, header, columns)
 
 
+def run(arguments: list[str]) -> None:
+    if len(arguments) != 1:
+        raise ValueError("name the folder of one finished run")
+    directory = user_path(arguments[0])
+    with whole_results(directory):
+        found = read_results(directory)
+        print(markdown_table(found), evidence_table(found), sep="\n\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    return exit_code(lambda: run(sys.argv[1:] if arguments is None else arguments))
+
+
 if __name__ == "__main__":
-    found = read_results(Path(sys.argv[1]))
-    print(markdown_table(found), evidence_table(found), sep="\n\n")
+    start(main)

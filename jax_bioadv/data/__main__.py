@@ -4,29 +4,35 @@ import argparse
 import logging
 import sys
 
-from jax_bioadv.data import DataError, Dataset, export, load, verify
+from jax_bioadv.command_line import exit_code, start
+from jax_bioadv.data import Dataset, export, load, verify
 from jax_bioadv.data.sources import DATA_FOLDER_VARIABLE
+from jax_bioadv.user_folders import user_path
+
+
+def run(arguments: list[str]) -> None:
+    """Do what the command line says.
+
+    Raises:
+        DataError: the data cannot be had, kept or written.
+    """
+    options = _parser().parse_args(arguments)
+    if options.command == "verify":
+        dataset = verify(options.name, options.data_dir)
+    else:
+        dataset = load(options.name, options.data_dir)
+    if options.command == "export":
+        print(f"exported to {export(dataset, user_path(options.to))}")
+    _describe(dataset)
+    if options.command == "fetch":
+        # load() goes on where no copy can be kept; a fetch that kept none has failed.
+        verify(options.name, options.data_dir)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit status."""
-    options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        if options.command == "verify":
-            dataset = verify(options.name, options.data_dir)
-        else:
-            dataset = load(options.name, options.data_dir)
-        if options.command == "export":
-            print(f"exported to {export(dataset, options.to)}")
-        _describe(dataset)
-        if options.command == "fetch":
-            # load() goes on where no copy can be kept; a fetch that kept none has failed.
-            verify(options.name, options.data_dir)
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(lambda: run(sys.argv[1:] if arguments is None else arguments))
 
 
 def _describe(dataset: Dataset) -> None:
@@ -55,4 +61,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    start(main)

@@ -27,6 +27,7 @@ from jax_bioadv.data.digits import load_embedded_digits
 from jax_bioadv.data.npm import load_from_npm
 from jax_bioadv.data.shards import export, exported_name, is_export, read_export
 from jax_bioadv.data.tensorflow_datasets_source import EXAMPLES, knows, load_from_tensorflow_datasets
+from jax_bioadv.user_folders import cache_folder, user_path
 
 DATA_FOLDER_VARIABLE = "JAX_BIOADV_DATA"
 
@@ -37,13 +38,16 @@ logger = logging.getLogger(__name__)
 
 
 def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Folder to search and to keep copies in: the argument, ``JAX_BIOADV_DATA`` or ``~/.cache/jax-bioadv``."""
-    if data_dir is not None:
-        return Path(data_dir).expanduser()
-    if named := os.environ.get(DATA_FOLDER_VARIABLE):
-        return Path(named).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "jax-bioadv"
+    """Folder to search and to keep copies in: the argument, ``JAX_BIOADV_DATA`` or ``~/.cache/jax-bioadv``.
+
+    Raises:
+        DataError: it lies in the home folder, which is not known.
+    """
+    named = data_dir or os.environ.get(DATA_FOLDER_VARIABLE)
+    try:
+        return user_path(named) if named else cache_folder()
+    except ValueError as error:
+        raise DataError(f"{error}; or name the data folder (--data-dir or {DATA_FOLDER_VARIABLE})") from error
 
 
 def kept_copy(name: str, data_dir: str | os.PathLike[str] | None = None) -> Path:

@@ -31,6 +31,7 @@ from jax_bioadv.figures.style import (
     ordered_models,
     plain_logarithmic_ticks,
     settle,
+    strength_name,
 )
 
 Curves = Mapping[str, Mapping[str, tuple[Numbers, Numbers]]]
@@ -214,7 +215,7 @@ def robustness_figure(curves: Curves, critical: Distances) -> Figure:
     grid = figure.subplots(2, len(attacks), sharey="row", squeeze=False)
     for panel, attack in zip(grid[0], attacks, strict=True):
         _draw_curves(panel, curves.get(attack, {}), styles)
-        panel.set_xlabel("perturbation ε (L∞)" if attack in ("fgsm", "pgd") else "perturbation ε (noise s.d.)")
+        panel.set_xlabel(f"perturbation ε ({strength_name(attack)})")
         panel.set_title(attack_name(attack))
     _draw_boxes(list(grid[1]), attacks, critical, models, styles)
     grid[0, 0].set_ylabel("relative accuracy")

@@ -13,7 +13,7 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import Any, Literal, NamedTuple, ParamSpec
 
-import matplotlib
+import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -48,6 +48,7 @@ ATTACK_NAMES = {
     "transfer": "transfer",
     "gaussian_published": "published noise",
 }
+STRENGTH_NAMES = {"gaussian": "noise s.d.", "gaussian_published": "noise s.d.", "fgsm": "L∞", "pgd": "L∞"}
 THREAT_NAMES = {
     "unit_linf": "L∞, unit-norm images",
     "unit_l2": "L₂, unit-norm images",
@@ -166,6 +167,11 @@ def attack_name(attack: str) -> str:
     return ATTACK_NAMES.get(attack, attack.replace("_", " "))
 
 
+def strength_name(attack: str) -> str:
+    """What the ε of an attack measures; of an attack that is not known here, the attack's own name."""
+    return STRENGTH_NAMES.get(attack, attack_name(attack))
+
+
 def threat_name(threat: str) -> str:
     """The name of a threat model as it stands in a figure or a table."""
     return THREAT_NAMES.get(threat, threat.replace("_", " "))
@@ -200,9 +206,11 @@ def shared_style() -> AbstractContextManager[None]:
         "lines.linewidth": 2.2,
         "figure.facecolor": "white",
         "axes.facecolor": "white",
+        "pdf.fonttype": 42,
         "svg.hashsalt": "jax_bioadv",
     }
-    return matplotlib.rc_context(settings)
+    # On Matplotlib's own defaults, whatever the user's matplotlibrc says: it may ask for LaTeX where there is none.
+    return matplotlib.style.context(["default", settings])
 
 
 def in_shared_style(build: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -256,7 +264,7 @@ def save_figure(figure: Figure, directory: Path, name: str, dpi: int = 160) -> l
     """
     paths = []
     engine = figure.get_layout_engine()
-    with shared_style(), matplotlib.rc_context({"pdf.fonttype": 42}):
+    with shared_style():
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once for both files
         for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):

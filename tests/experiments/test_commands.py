@@ -1,0 +1,275 @@
+"""What the commands of the experiments do before and after the work: options, paths, other processes, wrong folders."""
+
+import json
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import matplotlib
+import pytest
+
+from experiments import hosts, reproduce, sweep, sweep_figure
+from experiments.report import __main__ as report
+from experiments.report import markdown
+from jax_bioadv.command_line import STOPPED
+
+COMMANDS = {"reproduce": reproduce, "sweep": sweep}
+
+
+def refused(capsys, code):
+    """What a command that ended in 2 said, in one line."""
+    printed = capsys.readouterr()
+    assert (code, printed.out) == (2, "")
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    return printed.err
+
+
+# Options and paths.
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+@pytest.mark.parametrize("twice", [["--preset", "smoke", "--preset", "paper"], ["--preset=smoke", "--preset=smoke"]])
+def test_two_presets_are_refused(command, twice, tmp_path, capsys):
+    assert "--preset stands 2 times" in refused(capsys, command.main([*twice, "--out", str(tmp_path / "run")]))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["out", "data-dir", "compiled"])
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_a_tilde_is_the_home_folder_in_every_path(command, option, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    parsed = command.parse([f"--{option}=~/x"])
+    parsed = parsed if command is reproduce else parsed[0]
+    assert getattr(parsed, option.replace("-", "_")) == tmp_path / "x"
+
+
+def test_a_tilde_is_the_home_folder_in_the_name_of_a_sweep_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "sweep.toml").write_text('preset = "smoke"\n[grid]\nlayer.delta = [0.1, 0.2]\n')
+    command, grid = sweep.parse(["--file=~/sweep.toml"])
+    assert command.file == tmp_path / "sweep.toml"
+    assert grid == {"layer.delta": (0.1, 0.2)}
+
+
+@pytest.fixture
+def homeless(monkeypatch):
+    """As in a container whose user has neither HOME nor an entry in the list of users."""
+
+    def unknown(user):
+        raise KeyError(user)
+
+    for name in ("HOME", "XDG_CACHE_HOME", "JAX_BIOADV_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_without_a_home_a_tilde_is_refused(command, homeless, capsys):
+    assert "home folder is not known" in refused(capsys, command.main(["--preset", "smoke", "--out", "~/run"]))
+
+
+def test_without_a_home_the_data_need_a_folder_and_the_digits_none(homeless, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(reproduce, "_run_stages", lambda *arguments: None)
+    assert "--data-dir" in refused(capsys, reproduce.main(["--preset", "quick", "--out", str(tmp_path / "quick")]))
+    assert reproduce.main(["--preset", "smoke", "--out", str(tmp_path / "smoke")]) == 0
+
+
+# Compiled programs.
+
+
+def test_a_second_run_on_this_machine_compiles_nothing(tmp_path):
+    """Two processes and two folders; they have the kept programs in common."""
+
+    def kept(out):
+        words = ["--stages", "layer", "--models", "bp", "--noise-start.epochs", "1"]
+        command = [sys.executable, "-m", "experiments.reproduce", "--preset", "smoke", *words, "--out", str(out)]
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("JAX_COMPILATION")}
+        variables["JAX_BIOADV_COMPILED"] = str(tmp_path / "compiled")
+        subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, env=variables)
+        return {path.name for path in tmp_path.glob("compiled/*/*-cache")}
+
+    first = kept(tmp_path / "one")
+    assert len(first) > 10
+    assert kept(tmp_path / "other") == first
+
+
+# Other processes.
+
+WAITING = """
+import sys
+from experiments import hosts, sweep
+from jax_bioadv.command_line import start
+hosts.WAIT_SECONDS = float(sys.argv[1])
+print("waits", flush=True)
+start(lambda: sweep.main(sys.argv[2:]))
+"""
+
+
+def waiting(process, seconds, out):
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+    words = ["--preset", "smoke", "--out", str(out), "--processes", "2", "--process", str(process)]
+    return subprocess.Popen(
+        [sys.executable, "-c", WAITING, str(seconds), *words, "--coordinator", address],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_a_partner_that_never_comes_is_told_in_one_line(process, tmp_path):
+    alone = waiting(process, 0.5, tmp_path / "run")
+    output, errors = alone.communicate()
+    assert (alone.returncode, output) == (2, "waits\n")
+    assert errors.startswith("error: waited 0.5 s in vain for all 2 processes at 127.0.0.1:")
+    assert errors.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_waiting_for_a_partner_can_be_stopped(tmp_path):
+    alone = waiting(1, 60.0, tmp_path / "run")
+    assert alone.stdout is not None
+    assert alone.stdout.readline() == "waits\n"
+    time.sleep(1.0)  # it may not wait yet, and must end all the same
+    alone.send_signal(signal.SIGTERM)
+    _, errors = alone.communicate()
+    assert (alone.returncode, errors) == (143, f"{STOPPED}\n")
+
+
+@pytest.mark.parametrize(
+    ("coordinator", "process", "said"),
+    [
+        ("localhost", 0, "must be HOST:PORT"),
+        ("localhost:", 0, "must be HOST:PORT"),
+        (":8476", 0, "must be HOST:PORT"),
+        ("localhost:http", 0, "must be HOST:PORT"),
+        ("localhost:99999", 0, "must be HOST:PORT"),
+        ("localhost:8476", 2, "must be from 0"),
+        ("localhost:8476", -1, "must be from 0"),
+    ],
+)
+def test_a_coordinator_that_cannot_be_is_refused(coordinator, process, said):
+    with pytest.raises(ValueError, match=said):
+        hosts.join_hosts(coordinator, 2, process, False)
+
+
+def test_a_port_that_is_taken_is_refused():
+    with socket.create_server(("", 0)) as taken, pytest.raises(ValueError, match="cannot be used here"):
+        hosts.join_hosts(f"localhost:{taken.getsockname()[1]}", 2, 0, False)
+
+
+# Figures that cannot be drawn.
+
+
+def without_latex(monkeypatch, tmp_path):
+    """A user's own settings of Matplotlib, which ask for a program that is not there."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)
+    monkeypatch.setitem(matplotlib.rcParams, "axes.facecolor", "black")
+    monkeypatch.setitem(matplotlib.rcParams, "axes.prop_cycle", matplotlib.cycler(color=["red"]))
+    monkeypatch.setitem(matplotlib.rcParams, "xtick.direction", "in")
+
+
+def test_a_users_style_changes_no_figure(copied, smoke, run_smoke, monkeypatch, tmp_path):
+    without_latex(monkeypatch, tmp_path)
+    run = run_smoke(copied)
+    assert (run.code, run.errors) == (0, "")
+    for figure in (smoke.directory / "figures").iterdir():
+        assert (copied / "figures" / figure.name).read_bytes() == figure.read_bytes()
+
+
+def test_a_figure_that_fails_fails_alone_and_is_named(copied, run_smoke, monkeypatch):
+    """Whatever it raises, and whether it fails in building or in saving."""
+
+    def fails(*arguments):
+        raise RuntimeError("Failed to process string with tex")
+
+    draw = reproduce.drawing.figures.save_figure
+
+    def save(figure, directory, name):
+        if name == "figure5":
+            raise ValueError("image size is too large")
+        if name.startswith("figureA") or name == "figure3":
+            draw(figure, directory, name)
+
+    for name in ("threat_figure", "landscape_figure"):
+        monkeypatch.setattr(reproduce.drawing.figures, name, fails)
+    monkeypatch.setattr(reproduce.drawing.figures, "save_figure", save)
+    (copied / "results.json").unlink()
+    (copied / "report.html").unlink()
+    run = run_smoke(copied)
+    assert run.code == 1
+    assert run.errors.splitlines()[-1].startswith("error: figure4, figure5, figure6 could not be drawn")
+    assert "Traceback" in run.log
+    assert "Traceback" not in run.errors
+    notes = json.loads((copied / "results.json").read_text())["notes"]
+    assert "figure6 could not be drawn: RuntimeError: Failed to process string with tex" in notes
+    assert "figure6 could not be drawn" in (copied / "report.html").read_text()
+    assert (copied / "figures" / "figure3.png").exists()
+    assert not list((copied / "figures").glob("figure6.*")), "an older one would pass for this one"
+
+
+def test_results_are_written_before_the_figures(copied, run_smoke, monkeypatch):
+    """Not even what ends the process while it draws takes them away."""
+
+    def draws(plan, ledger, results, directory):
+        assert json.loads((copied / "results.json").read_text())["models"] == json.loads(json.dumps(results["models"]))
+        raise KeyboardInterrupt
+
+    (copied / "results.json").unlink()
+    monkeypatch.setattr(reproduce.drawing, "draw_all", draws)
+    assert run_smoke(copied).code == 130
+    assert (copied / "results.json").exists()
+
+
+# Folders that hold no run.
+
+
+@pytest.mark.parametrize("main", [report.main, markdown.main], ids=["report", "markdown"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "is missing: finish the run first"),
+        (b"", "no whole JSON file"),
+        (b'{"schema": 1, "models"', "no whole JSON file"),
+        (b"\xff\xfe", "no whole JSON file"),
+        (b"[1, 2]", "no results file of schema 1"),
+        (b'{"schema": 2}', "no results file of schema 1"),
+        (b'{"schema": 1, "models": {"kh": 1}}', "lacks what"),
+        (b'{"schema": 1, "models": [], "seeds": 3}', "lacks what"),
+    ],
+)
+def test_a_wrong_folder_is_told_in_one_line(main, content, said, tmp_path, capsys):
+    if content is not None:
+        (tmp_path / "results.json").write_bytes(content)
+    assert said in refused(capsys, main([str(tmp_path)]))
+
+
+@pytest.mark.parametrize("main", [report.main, markdown.main, lambda words: sweep_figure.main(words)])
+@pytest.mark.parametrize("folder", ["nowhere", "file"])
+def test_no_folder_at_all_is_told_in_one_line(main, folder, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    refused(capsys, main([str(tmp_path / folder)]))
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"grid": 3}', "no JSON"])
+def test_a_sweep_that_is_none_is_told_in_one_line(content, tmp_path, capsys):
+    (tmp_path / "sweep.json").write_text(content)
+    (tmp_path / "sweep.csv").write_text("stage,model\ntrain,kh\n")
+    assert "name the folder of a sweep" in refused(capsys, sweep_figure.main([str(tmp_path)]))
+
+
+def test_the_report_of_a_run_is_rendered_again(copied, capsys):
+    page = (copied / "report.html").read_bytes()
+    (copied / "report.html").unlink()
+    assert report.main([str(copied)]) == 0
+    assert (copied / "report.html").read_bytes() == page
+    assert capsys.readouterr().out == f"{copied / 'report.html'}\n"

@@ -1,0 +1,147 @@
+"""How commands start and end, tried on real processes and real signals."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jax_bioadv.command_line import STOPPED
+
+COMMANDS = (
+    "experiments.reproduce",
+    "experiments.sweep",
+    "experiments.report",
+    "experiments.report.markdown",
+    "experiments.sweep_figure",
+    "jax_bioadv.data",
+)
+
+
+def begin(*words, **variables):
+    """Start Python without a terminal, and with Ctrl-C as a shell in the foreground leaves it."""
+    reset = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    return subprocess.Popen(
+        [sys.executable, "-c", reset, sys.executable, *words],
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_until(condition, process, seconds=120.0):
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def importing(process):
+    """Whether a process has begun to import the large packages."""
+    try:
+        return "_multiarray_umath" in Path(f"/proc/{process.pid}/maps").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="tells by /proc what is imported")
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_imports_ends_every_command_in_one_line(command, number):
+    process = begin("-m", command)
+    wait_until(lambda: importing(process), process)
+    process.send_signal(number)
+    output, errors = process.communicate()
+    assert (process.returncode, output, errors) == (128 + number, "", f"{STOPPED}\n")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="PyTorch is there")
+@pytest.mark.parametrize("command", ["benchmarks", "benchmarks.attack_check", "benchmarks.profiling"])
+def test_benchmarks_without_pytorch_say_how_to_get_it(command):
+    process = begin("-m", command)
+    output, errors = process.communicate()
+    assert (process.returncode, output) == (1, "")
+    assert errors == "error: torch is missing; PyTorch and ART come with: pip install -e '.[test,benchmark]'\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["when the log begins", "after the first task", "after twelve tasks"])
+def test_a_signal_during_a_run_ends_it_in_one_line(tmp_path, number, moment):
+    tasks = {"when the log begins": 0, "after the first task": 1, "after twelve tasks": 12}[moment]
+    process = begin("-m", "experiments.reproduce", "--preset", "smoke", "--out", str(tmp_path))
+    log = tmp_path / "log.txt"
+    wait_until(lambda: log.exists() and len(list(tmp_path.glob("stages/*.json"))) >= tasks, process)
+    process.send_signal(number)
+    output, errors = process.communicate()
+    assert (process.returncode, output, errors) == (128 + number, "", f"{STOPPED}\n")
+    assert log.read_text().rstrip().endswith("stopped by a signal") or not tasks
+
+
+SCRIPT = """
+import os, signal, sys
+from jax_bioadv.command_line import exit_code, start
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+class Interrupted:
+    def __del__(self):
+        interrupt()
+
+def in_a_destructor():
+    Interrupted()
+
+def made_an_error():
+    try:
+        interrupt()
+    except BaseException as error:
+        raise OSError("a library says something else") from error
+
+def swallowed_once():
+    try:
+        interrupt()
+    except BaseException:
+        pass
+    interrupt()
+
+def while_it_is_put_in_order():
+    try:
+        interrupt()
+    finally:
+        interrupt()
+        print("not reached")
+
+start(lambda: exit_code(WORK))
+"""
+
+
+@pytest.mark.parametrize(
+    "work", ["interrupt", "in_a_destructor", "made_an_error", "swallowed_once", "while_it_is_put_in_order"]
+)
+def test_a_signal_is_not_lost_wherever_it_comes(work):
+    process = begin("-c", SCRIPT.replace("WORK", work))
+    output, errors = process.communicate()
+    assert (process.returncode, output, errors) == (130, "", f"{STOPPED}\n")
+
+
+def test_a_signal_that_the_shell_wants_ignored_is(tmp_path):
+    """As under nohup, or behind a & in a script."""
+    script = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + SCRIPT.replace("WORK", "interrupt")
+    process = begin("-c", script)
+    assert process.communicate() == ("", "")
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS[:2] + COMMANDS[5:6])
+def test_help_can_be_read_on_a_terminal_that_knows_ascii_alone(command):
+    process = begin("-m", command, "--help", PYTHONIOENCODING="ascii")
+    output, errors = process.communicate()
+    assert (process.returncode, errors) == (0, "")
+    assert "usage" in output
+    assert output.isascii()
