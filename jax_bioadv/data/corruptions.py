@@ -27,23 +27,24 @@ _BLUR_REACH = 5  # pixels: more than three standard deviations of the widest blu
 
 Pixels = Float[Array, "height width channels"]
 """One image with pixels between 0 and 1."""
+Strength = Float[Array, ""] | float
 
 
-def _gaussian_noise(key: Key[Array, ""], image: Pixels, deviation: float) -> Pixels:
+def _gaussian_noise(key: Key[Array, ""], image: Pixels, deviation: Strength) -> Pixels:
     return image + deviation * jax.random.normal(key, image.shape)
 
 
-def _shot_noise(key: Key[Array, ""], image: Pixels, photons: float) -> Pixels:
+def _shot_noise(key: Key[Array, ""], image: Pixels, photons: Strength) -> Pixels:
     return jax.random.poisson(key, image * photons) / photons
 
 
-def _impulse_noise(key: Key[Array, ""], image: Pixels, share: float) -> Pixels:
+def _impulse_noise(key: Key[Array, ""], image: Pixels, share: Strength) -> Pixels:
     where, what = jax.random.split(key)
     hit = jax.random.bernoulli(where, share, image.shape)
     return jnp.where(hit, jax.random.bernoulli(what, 0.5, image.shape), image)
 
 
-def _blurred(image: Pixels, deviation: float) -> Pixels:
+def _blurred(image: Pixels, deviation: Strength) -> Pixels:
     offsets = jnp.arange(-_BLUR_REACH, _BLUR_REACH + 1)
     weights = jnp.exp(-((offsets / deviation) ** 2) / 2)
     weights /= weights.sum()
@@ -55,20 +56,20 @@ def _blurred(image: Pixels, deviation: float) -> Pixels:
     return image
 
 
-def _blur(key: Key[Array, ""], image: Pixels, deviation: float) -> Pixels:
+def _blur(key: Key[Array, ""], image: Pixels, deviation: Strength) -> Pixels:
     return _blurred(image, deviation)
 
 
-def _contrast(key: Key[Array, ""], image: Pixels, kept: float) -> Pixels:
+def _contrast(key: Key[Array, ""], image: Pixels, kept: Strength) -> Pixels:
     mean = image.mean(axis=(0, 1))
     return mean + kept * (image - mean)
 
 
-def _brightness(key: Key[Array, ""], image: Pixels, added: float) -> Pixels:
+def _brightness(key: Key[Array, ""], image: Pixels, added: Strength) -> Pixels:
     return image + added
 
 
-def _fog(key: Key[Array, ""], image: Pixels, thickness: float) -> Pixels:
+def _fog(key: Key[Array, ""], image: Pixels, thickness: Strength) -> Pixels:
     """A cloud whose power falls as the cube of the spatial frequency, the same in all channels."""
     height, width, _ = image.shape
     frequency = jnp.hypot(jnp.fft.fftfreq(height)[:, None], jnp.fft.fftfreq(width)) * max(height, width)
@@ -84,7 +85,7 @@ def _pixelation(key: Key[Array, ""], image: Pixels, kept: float) -> Pixels:
     return jax.image.resize(jax.image.resize(image, small, "linear"), image.shape, "nearest")
 
 
-def _elastic(key: Key[Array, ""], image: Pixels, pixels: float) -> Pixels:
+def _elastic(key: Key[Array, ""], image: Pixels, pixels: Strength) -> Pixels:
     """Every pixel comes from a place some pixels away, neighbours from neighbouring places."""
     height, width, channels = image.shape
     field = _blurred(jax.random.normal(key, (height, width, 2)), 2.0)
@@ -140,16 +141,21 @@ def corrupt(
     key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(corruption.encode()))
     size = min(_BLOCK, len(images))
     places = np.arange(-(-len(images) // size) * size) % len(images)  # whole blocks: one compilation
-    blocks = [_block(corruption, severity, key, images[block], block) for block in places.reshape(-1, size)]
+    strength = _ON_DEVICE[corruption][1][severity - 1]
+    static = strength if corruption == "pixelation" else None  # whose strength is a shape
+    blocks = [_block(corruption, static, key, images[block], block, strength) for block in places.reshape(-1, size)]
     return np.concatenate([np.asarray(block) for block in blocks])[: len(images)]
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _block(corruption: str, severity: int, key: Key[Array, ""], images: Array, places: Array) -> Array:
-    function, strengths = _ON_DEVICE[corruption]
+def _block(
+    corruption: str, static: float | None, key: Key[Array, ""], images: Array, places: Array, strength: Array
+) -> Array:
+    function, _ = _ON_DEVICE[corruption]
 
     def of_one(image: Array, place: Array) -> Array:
-        made = function(jax.random.fold_in(key, place), image.astype(jnp.float32) / 255, strengths[severity - 1])
+        own = jax.random.fold_in(key, place)
+        made = function(own, image.astype(jnp.float32) / 255, strength if static is None else static)
         return jnp.rint(jnp.clip(made, 0, 1) * 255).astype(jnp.uint8)
 
     return jax.vmap(of_one)(images, places)
