@@ -1,0 +1,39 @@
+"""Which spatial frequencies rows of synapses, or images, are made of."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Array, Float, Float64
+
+
+def radial_spectrum(
+    rows: Float[Array | np.ndarray, "rows inputs"], image_shape: Sequence[int]
+) -> Float64[np.ndarray, "rows rings"]:
+    """Power of each row, as an image, in rings of equal spatial frequency.
+
+    Args:
+        rows: flattened images or synapses.
+        image_shape: (height, width, channels) in which the inputs were flattened.
+
+    Returns:
+        For each row, the total power of all channels at frequencies nearest to 0, 1, 2, … cycles per image (of the
+        longer side), up to the corner of the frequency plane; a row's rings add up to its squared L2 norm.
+
+    Raises:
+        ValueError: a shape that does not fit the rows.
+    """
+    height, width, channels = _checked(rows, image_shape)
+    images = np.asarray(rows, np.float64).reshape(-1, height, width, channels)
+    power = np.abs(np.fft.fft2(images, axes=(1, 2))) ** 2 / (height * width)
+    longer = max(height, width)
+    vertical, horizontal = np.fft.fftfreq(height) * longer, np.fft.fftfreq(width) * longer
+    rings = np.rint(np.hypot(vertical[:, None], horizontal)).astype(int)
+    of_ring = np.eye(rings.max() + 1)[rings.ravel()]
+    return power.sum(axis=3).reshape(len(images), -1) @ of_ring
+
+
+def _checked(rows: Array | np.ndarray, image_shape: Sequence[int]) -> tuple[int, int, int]:
+    if len(image_shape) != 3 or int(np.prod(image_shape)) != rows.shape[1]:
+        raise ValueError(f"rows of {rows.shape[1]} inputs are no images of (height, width, channels) {image_shape}")
+    height, width, channels = image_shape
+    return height, width, channels
