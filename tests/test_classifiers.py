@@ -27,7 +27,7 @@ def _network(seed=3, **options):
 X = np.random.default_rng(1).uniform(0.2, 0.8, (IMAGES, INPUTS)).astype(np.float32)
 Y = np.asarray(_network()(jnp.asarray(X))).argmax(axis=1)
 OTHER = models.logits_function(_network(4))
-PLANE = np.asarray(boundaries.random_plane(KEY, INPUTS))
+PLANE = boundaries.random_plane(KEY, INPUTS)
 
 
 def _masking(classifier, **options):
@@ -41,7 +41,7 @@ def _sweep(attack, classifier):
 
 
 def _transferred(classifier):
-    return robustness.epsilon_sweep(attacks.transfer(attacks.fgsm(), classifier), KEY, OTHER, X, Y, [0.05, 0.1]).success
+    return attacks.transfer(attacks.fgsm(), classifier)(KEY, OTHER, X, Y, 0.1).images
 
 
 OF_CLASSIFIERS = {
@@ -54,12 +54,10 @@ OF_CLASSIFIERS = {
     ),
     "epsilon_sweep": functools.partial(_sweep, attacks.minimum_norm(steps=2)),
     "generic_boundary_geometry": lambda classifier: (
-        boundary_geometry.generic_boundary_geometry(
-            classifier, X[:1], PLANE[None], radius=2.0, resolution=8
-        ).boundary_length
+        boundary_geometry.generic_boundary_geometry(classifier, X[:1], PLANE[None], radius=2.0, resolution=8).length
     ),
     "generic_landscape": lambda classifier: (
-        boundaries.generic_landscape(classifier, classifier, X[0], PLANE, resolution=3).confidence
+        boundaries.generic_landscape(classifier, classifier, jnp.asarray(X[0]), PLANE, resolution=3).confidence
     ),
     "jacobian_norms": lambda classifier: jacobian_norms(on_one_image(classifier), jnp.asarray(X)),
     "masking_outcomes": _masking,
@@ -72,9 +70,9 @@ OF_CLASSIFIERS = {
 }
 OF_NETWORKS = {
     "boundary_geometry": lambda network: (
-        boundary_geometry.boundary_geometry(network, X[:1], KEY, radius=2.0, resolution=8).boundary_length
+        boundary_geometry.boundary_geometry(network, X[:1], KEY, radius=2.0, resolution=8).length
     ),
-    "landscape": lambda network: boundaries.landscape(network, X[0], PLANE, resolution=3).confidence,
+    "landscape": lambda network: boundaries.landscape(network, jnp.asarray(X[0]), PLANE, resolution=3).confidence,
     "lipschitz_bound": lambda network: certified.lipschitz_bound(network, X, Y),
     "smoothness_measures": lambda network: smoothness.smoothness_measures(network, X, Y, KEY)["lipschitz_local"],
 }
@@ -85,6 +83,10 @@ def _change(network):
     network.decoder.kernel[...] = -1.5 * network.decoder.kernel[...][:, ::-1]
 
 
+def _applied(function, images):
+    return function(images)
+
+
 KINDS = {
     "module": lambda network: network,
     "bound method": lambda network: network.__call__,
@@ -92,9 +94,9 @@ KINDS = {
     "closure": lambda network: lambda images: network(images),
     "Partial of a closure": lambda network: Partial(lambda images: network(images)),
     "Partial of a default": lambda network: Partial(lambda images, network=network: network(images)),
-    "Partial of a module": lambda network: Partial(lambda network, images: network(images), network),
+    "Partial of a module": lambda network: Partial(_applied, network),
     "Partial of a module as the function": lambda network: Partial(network),
-    "Partial of a method": lambda network: Partial(lambda function, images: function(images), network.__call__),
+    "Partial of a method": lambda network: Partial(_applied, network.__call__),
 }
 
 
@@ -153,7 +155,7 @@ def test_a_function_of_variables_is_asked_anew():
         np.testing.assert_array_equal(found, np.arange(IMAGES))
 
 
-@pytest.mark.parametrize("kind", ["module", "bound method", "Partial of a module"])
+@pytest.mark.parametrize("kind", ["module", "bound method", "Partial of a module", "Partial of a method"])
 def test_models_of_one_shape_share_compilations_whatever_they_come_as(kind):
     traces = []
 
