@@ -31,9 +31,9 @@ def _call_on_one(batch_function: Callable[[Array], Array], image: Array) -> Arra
 
 
 def on_one_image(batch_function: Callable[[Array], Array]) -> Partial:
-    """A function of a batch, such as ``models.logits_function(model)``, as a function of one flattened image.
+    """A function of a batch, such as a model or a method of one, as a function of one flattened image.
 
-    A ``Partial`` stays a pytree of its weights, so that jitted code is still traced once for many models.
+    It is a pytree of the weights of now, so that jitted code is traced once for many models.
     """
     return Partial(_call_on_one, as_pytree(batch_function))
 
@@ -134,7 +134,8 @@ def preactivation_jacobian_norm(kernel: Float[Array, "inputs hidden"]) -> Float[
 
 
 @jax.jit(static_argnames=("mode", "image_block"))
-def _full_norms(function: Partial, images: Array, mode: str, image_block: int) -> Array:
+def full_jacobian_norms(function: Partial, images: Array, mode: str, image_block: int) -> Array:
+    """As :func:`jacobian_norms`, of a pytree, which calls one after another share a compilation of."""
     differentiate = jax.jacfwd if mode == "forward" else jax.jacrev
 
     def norm(image: Array) -> Array:
@@ -161,7 +162,7 @@ def jacobian_norms(
     Returns:
         One norm for every image.
     """
-    return _full_norms(as_pytree(function), images, mode, image_block)
+    return full_jacobian_norms(as_pytree(function), images, mode, image_block)
 
 
 def jacobian_norms_squared_along(

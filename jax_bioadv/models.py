@@ -8,6 +8,9 @@ The module keeps its parameters in the layout of ``flax.nnx.Linear``: ``encoder.
 pytree whose leaves are the weights, so that jitted code takes them as arguments and is traced once for many models.
 """
 
+import dataclasses
+import functools
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from flax.errors import TraceContextError
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
@@ -154,13 +158,64 @@ def fold_batch_norm(network: Network) -> Network:
     return folded
 
 
+_OF_ITS_OWN = (Partial, nnx.Module)
+
+
+class _TracedAnew:
+    """A function that jitted code traces again, although it has seen it: what it captures may be another by now."""
+
+    def __init__(self, function: Callable[..., Any]):
+        self.function = function
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return self.function(*arguments, **options)
+        except TraceContextError as error:
+            raise ValueError(
+                "the function changes the state of a module whenever it is called; give the module itself, or "
+                "logits_function(module), either of which runs in evaluation mode"
+            ) from error
+
+
 def as_pytree(function: Callable[..., Any]) -> Partial:
-    """A function as an argument that jitted code can take; a ``Partial`` stays the pytree of its weights."""
-    return function if isinstance(function, Partial) else Partial(function)
+    """A function as an argument that jitted code can take, and that gives today's answer.
 
+    Every public function that is given a classifier, or another function of images, begins with this.
 
-def _merged_call(graphdef: Any, state: Any, images: Array) -> Array:
-    return nnx.merge(graphdef, state)(images)
+    Args:
+        function: one of these.
+
+            - An ``nnx.Module`` or a method of one: a pytree of its present weights, in evaluation mode. Models of one
+              shape share compilations.
+            - A ``Partial``: the pytree that it is, and its function is taken for constant: it shares compilations, and
+              what it captures but the arguments of the ``Partial`` must never change. Modules are looked for among both
+              and treated as above, or as below where the function captures them.
+            - Any other function, with whatever it captures: compiled anew by every call of a public function, for the
+              variables that it reads may have changed since the last one.
+
+    Returns:
+        The function; of a module, with the weights of now.
+
+    Raises:
+        ValueError: when it is called, by a function that changes the state of a module that it captures, such as batch
+            norm in training mode.
+    """
+    if isinstance(function, nnx.Module):
+        return logits_function(function)
+    owner: Any = getattr(function, "__self__", None)
+    if isinstance(owner, nnx.Module):
+        return Partial(_merged_method, _Method(function.__name__), *nnx.split(_evaluated(owner)))
+    if not isinstance(function, Partial):
+        return Partial(_TracedAnew(function))
+    called: Callable[..., Any] = function.func
+    arguments, options = jax.tree.map(
+        _without_modules, (function.args, function.keywords), is_leaf=lambda each: isinstance(each, _OF_ITS_OWN)
+    )
+    if isinstance(called, _TracedAnew):
+        return Partial(_TracedAnew(called.function), *arguments, **options)
+    if isinstance(called, nnx.Module) or any(isinstance(each, nnx.Module) for each in _captured(called)):
+        return Partial(_call, as_pytree(called), *arguments, **options)
+    return Partial(called, *arguments, **options)
 
 
 def logits_function(model: nnx.Module) -> Partial:
@@ -170,6 +225,47 @@ def logits_function(model: nnx.Module) -> Partial:
     argument of a jitted function: models of the same shape then share one compilation. It keeps the weights of now,
     whatever is later assigned to the model's.
     """
-    evaluated = nnx.clone(model)
-    evaluated.eval()
-    return Partial(_merged_call, *nnx.split(evaluated))
+    return Partial(_merged_call, *nnx.split(_evaluated(model)))
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class _Method:
+    name: str
+
+
+def _merged_call(graphdef: Any, state: Any, images: Array) -> Array:
+    return nnx.merge(graphdef, state)(images)
+
+
+def _merged_method(method: _Method, graphdef: Any, state: Any, *arguments: Any) -> Any:
+    return getattr(nnx.merge(graphdef, state), method.name)(*arguments)
+
+
+def _call(function: Partial, *arguments: Any, **options: Any) -> Any:
+    return function(*arguments, **options)
+
+
+def _evaluated(model: nnx.Module) -> nnx.Module:
+    """A copy in evaluation mode."""
+    copy = nnx.clone(model)
+    copy.eval()
+    return copy
+
+
+def _without_modules(argument: Any) -> Any:
+    """An argument of a ``Partial`` as jitted code can take it: modules stay modules, whose attributes may be wanted."""
+    if isinstance(argument, nnx.Module):
+        return _evaluated(argument)
+    return as_pytree(argument) if callable(argument) else argument
+
+
+def _captured(function: Callable[..., Any]) -> list[Any]:
+    """What a function holds beside its arguments, as far as Python tells."""
+    if isinstance(function, functools.partial):
+        return [*function.args, *function.keywords.values(), *_captured(function.func)]
+    held = [getattr(function, "__self__", None), *(getattr(function, "__defaults__", None) or ())]
+    if inspect.isfunction(function):
+        variables = inspect.getclosurevars(function)
+        held += [*variables.nonlocals.values(), *variables.globals.values()]
+    return held

@@ -31,7 +31,8 @@ def raw_pixel_logits(logits_function: LogitsFunction, norm: float | int = 3.0) -
     """A classifier of unit-norm images as one of raw pixels.
 
     Args:
-        logits_function: the classifier of images of unit L_p norm.
+        logits_function: the classifier of images of unit L_p norm, a model or a function; see
+            :func:`jax_bioadv.models.as_pytree`. A model is taken with its weights of now.
         norm: its p ≥ 1.
 
     Returns:

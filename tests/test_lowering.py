@@ -190,6 +190,10 @@ SWEEPS = {f"sweep_{name}": partial(_sweep, attack=attack) for name, attack in AT
 SEARCHES = {f"search_{name}": partial(_search, attack=attack) for name, attack in ATTACKS.items()}
 
 
+def _attack_once(lowering):
+    fgsm()(KEY, _logits(), _images(), _labels(), 0.1)
+
+
 def _sweep_raw_pixels(lowering):
     robustness.epsilon_sweep(apgd(), KEY, raw_pixel_logits(_logits()), _images(), _labels(), [0.1])
 
@@ -262,6 +266,7 @@ POPULATIONS = {
 }
 
 ANALYSES = {
+    "attack": _attack_once,
     "image_covariance": _image_covariance,
     "correctly_classified": _choose_images,
     "jacobian_norms_closed": _closed_jacobian_norms,

@@ -7,6 +7,7 @@ epsilon (:mod:`jax_bioadv.analysis.critical`), which so attack an image at an ep
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
@@ -19,10 +20,8 @@ from jax_bioadv.attacks.attack import (
     AttackKeys,
     LogitsFunction,
     attack_keys,
-    check_images,
-    equal_blocks,
 )
-from jax_bioadv.models import as_pytree
+from jax_bioadv.attacks.batch import checked_batch, equal_blocks
 
 
 class ImageBlock(NamedTuple):
@@ -36,8 +35,8 @@ class ImageBlock(NamedTuple):
 class AttackInput(NamedTuple):
     """Input that makes sense, with the attack and the classifier as pytrees that jitted functions take.
 
-    ``rows`` says which images a block holds. All blocks have one length, so that one compilation serves; the last may
-    start over with the first images.
+    ``rows`` says which images a block holds. All blocks have one length, of which there are few, so that few
+    compilations serve; the last may start over with the first images.
     """
 
     attack: Attack
@@ -79,11 +78,11 @@ def checked_input(
     Args:
         attack: from :mod:`jax_bioadv.attacks`.
         key: seed of the attack's randomness.
-        logits_function: the classifier.
+        logits_function: the classifier, a model or a function; see :func:`jax_bioadv.models.as_pytree`.
         images: (images, inputs), floating, finite, within the attack's bounds.
         labels: (images,), integers that name a logit.
         epsilons: increasing positive numbers.
-        image_indices: (images,), a number per image that decides its randomness; None for its position.
+        image_indices: (images,), an integer per image that decides its randomness; None for its position.
         image_block: most images in one block.
 
     Returns:
@@ -92,20 +91,25 @@ def checked_input(
     Raises:
         ValueError: for input that does not fit the description above.
     """
-    images, labels, epsilons = np.asarray(images), np.asarray(labels), np.asarray(epsilons, np.float64)
+    epsilons = np.asarray(epsilons, np.float64)
     _check_epsilons(epsilons)
-    logits_function = as_pytree(logits_function)
-    check_images(attack, logits_function, images, labels)
-    identities = jnp.arange(len(images)) if image_indices is None else jnp.asarray(image_indices)
-    if identities.shape != labels.shape:
-        raise ValueError(f"image_indices must have one number per image, got shape {identities.shape}")
+    function, images, labels = checked_batch(logits_function, images, labels, attack.bounds)
+    identities = np.arange(len(images)) if image_indices is None else np.asarray(image_indices)
+    if identities.shape != labels.shape or not np.issubdtype(identities.dtype, np.integer):
+        raise ValueError(
+            f"image_indices must have one integer per image, got {identities.dtype} of shape {identities.shape}"
+        )
     rows = equal_blocks(len(images), image_block)
     blocks = [
-        ImageBlock(jnp.asarray(images[block]), jnp.asarray(labels[block]), attack_keys(key, identities[block]))
+        ImageBlock(jnp.asarray(images[block]), jnp.asarray(labels[block]), _keys(key, jnp.asarray(identities[block])))
         for block in rows
     ]
-    attack = attack._replace(prepare=as_pytree(attack.prepare), perturb=as_pytree(attack.perturb))
-    return AttackInput(attack, logits_function, epsilons, blocks, rows, len(images))
+    return AttackInput(attack.as_pytree(), function, epsilons, blocks, rows, len(images))
+
+
+@jax.jit
+def _keys(key: Key[Array, ""], identities: Integer[Array, " images"]) -> AttackKeys:
+    return attack_keys(key, identities)
 
 
 def _check_epsilons(epsilons: np.ndarray) -> None:

@@ -21,7 +21,7 @@ from flax import nnx
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from jax_bioadv.jacobian import jacobian_norms, on_one_image, slope_norms_squared
+from jax_bioadv.jacobian import full_jacobian_norms, on_one_image, slope_norms_squared
 from jax_bioadv.models import Network, as_pytree, check_one_hidden_layer
 
 
@@ -136,8 +136,10 @@ def generic_landscape(
     """Landscape of any network by automatic differentiation, one row of the grid at a time.
 
     Args:
-        logits_function: batch of flattened images to logits, in evaluation mode.
-        representation: batch of flattened images to the layer whose Jacobian norm is wanted, flattened.
+        logits_function: batch of flattened images to logits, a model or a function; see
+            :func:`jax_bioadv.models.as_pytree`.
+        representation: batch of flattened images to the layer whose Jacobian norm is wanted, flattened; a function or a
+            method of a model.
         image: a flattened image, the middle of the plane.
         directions: two orthonormal directions.
         radius: half the side of the square, in the units of the images.
@@ -154,6 +156,6 @@ def generic_landscape(
     rows = []
     for step in steps:
         points = image + steps[:, None] * directions[0] + step * directions[1]
-        norms = jacobian_norms(one_representation, points, mode, image_block)
+        norms = full_jacobian_norms(one_representation, points, mode, image_block)
         rows.append((norms, *_class_map(logits_pytree, points)))
     return Landscape(np.asarray(steps), *(np.stack(maps) for maps in zip(*rows, strict=True)))

@@ -272,7 +272,8 @@ def generic_boundary_geometry(
     """Boundaries of any classifier on given planes.
 
     Args:
-        logits_function: batch of flattened images to logits; a ``Partial`` of weights is traced once for all of them.
+        logits_function: batch of flattened images to logits, a model or a function; see
+            :func:`jax_bioadv.models.as_pytree`.
         images: (planes, inputs), the centre of each plane.
         directions: (planes, 2, inputs), orthonormal.
         radius: half the side of the square on each plane, in the units of the images.

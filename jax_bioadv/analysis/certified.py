@@ -31,7 +31,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Integer
 
-from jax_bioadv.attacks.attack import check_batch
+from jax_bioadv.attacks.batch import check_batch
 from jax_bioadv.models import Network, check_one_hidden_layer, rectified_power
 
 UNIT_ROUNDOFF = 2.0**-24

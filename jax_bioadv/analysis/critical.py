@@ -127,14 +127,13 @@ def critical_search(
     Args:
         attack: from :mod:`jax_bioadv.attacks`; not the Gaussian with new noise at every epsilon, see the module.
         key: seed of the attack's randomness, the same as the sweep's to meet the same noise.
-        logits_function: the classifier; a pytree such as :func:`jax_bioadv.models.logits_function` gives shares the
-            compilation with other models of the same shape, a plain function is compiled for itself.
+        logits_function: the classifier, a model or a function; see :func:`jax_bioadv.models.as_pytree`.
         images: (images, inputs), floating, finite, within the attack's bounds.
         labels: (images,), integers that name a logit.
         epsilons: the lattice, increasing positive numbers in the units of the images, as from :func:`epsilon_lattice`.
         coarse: lattice points of the coarse pass, evenly spaced and with the last one. More of them find more of the
             images whose success is not monotone.
-        image_indices: (images,), a number per image that decides its randomness; by default its position.
+        image_indices: (images,), an integer per image that decides its randomness; by default its position.
         image_block: most images in one batch.
         progress: called with 1 after every attack on all images, as ``tqdm.update`` wants it.
 

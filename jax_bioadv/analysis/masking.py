@@ -23,6 +23,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from jax_bioadv.analysis.robustness import Sweep, correctly_classified, epsilon_sweep
 from jax_bioadv.attacks.attack import Attack, LogitsFunction
+from jax_bioadv.attacks.batch import checked_batch
 from jax_bioadv.attacks.projected_gradient_descent import pgd
 from jax_bioadv.attacks.square import square
 from jax_bioadv.attacks.transfer import transfer
@@ -132,11 +133,11 @@ def masking_outcomes(
     """Attacks a model in the ways that :func:`diagnose_masking` compares.
 
     It costs ``4·steps + steps·restarts + 1`` gradients and ``queries`` evaluations for each image, and ``steps``
-    gradients more for each source. Models of one shape share all compilations, if the images are as many.
+    gradients more for each source. Models of one shape share all compilations, if the images are about as many.
 
     Args:
         key: seed of all randomness.
-        logits_function: the classifier.
+        logits_function: the classifier, a model or a function; see :func:`jax_bioadv.models.as_pytree`.
         images: (images, inputs) within the bounds; a few hundred show what there is to see.
         labels: (images,), their classes.
         epsilon: radius at which the attacks are compared; some images should fall and some not.
@@ -146,7 +147,7 @@ def masking_outcomes(
         steps: of the iterative attack, whose step size is the default of :func:`pgd`.
         restarts: random starts.
         queries: of the attack by scores.
-        sources: other models of the same images and classes.
+        sources: other models of the same images and classes, or functions.
         image_block: most images in one batch.
 
     Returns:
@@ -157,6 +158,8 @@ def masking_outcomes(
     """
     largest = (bounds[1] - bounds[0]) * (1.0 if norm == math.inf else math.prod(image_shape) ** (1 / norm))
     iterative = pgd(norm, steps, bounds=bounds)
+    logits_function, images, labels = checked_batch(logits_function, images, labels, bounds)
+    sources = [checked_batch(source, images, labels, bounds).logits_function for source in sources]
 
     def at(attack: Attack, epsilon: float) -> Sweep:
         return epsilon_sweep(

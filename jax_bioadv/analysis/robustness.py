@@ -22,8 +22,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from jax_bioadv.analysis import statistics
 from jax_bioadv.analysis.attack_input import Attempt, ImageBlock, attempt, checked_input
-from jax_bioadv.attacks.attack import Attack, LogitsFunction, check_batch, succeeded
-from jax_bioadv.models import as_pytree
+from jax_bioadv.attacks.attack import Attack, LogitsFunction, succeeded
+from jax_bioadv.attacks.batch import checked_batch, filled_up
 
 
 class Sweep(NamedTuple):
@@ -81,13 +81,12 @@ def epsilon_sweep(
     Args:
         attack: from :mod:`jax_bioadv.attacks`.
         key: seed of the attack's randomness.
-        logits_function: the classifier; a pytree such as :func:`jax_bioadv.models.logits_function` gives shares the
-            compilation with other models of the same shape, a plain function is compiled for itself.
+        logits_function: the classifier, a model or a function; see :func:`jax_bioadv.models.as_pytree`.
         images: (images, inputs), floating, finite, within the attack's bounds.
         labels: (images,), integers that name a logit.
         epsilons: increasing positive numbers in the units of the images.
-        image_indices: (images,), a number per image that decides its randomness, so that an image meets the same noise
-            whichever others are attacked with it; by default its position.
+        image_indices: (images,), an integer per image that decides its randomness, so that an image meets the same
+            noise whichever others are attacked with it; by default its position.
         epsilon_block: epsilons between two reports of progress.
         image_block: most images in one batch.
         progress: called with the number of epsilons finished since the last call, as ``tqdm.update`` wants it.
@@ -160,22 +159,26 @@ def correctly_classified(
     """Indices of the first images whose largest logit is their label's, at most ``limit`` of them.
 
     Args:
-        logits_function: the classifier.
+        logits_function: the classifier, a model or a function; see :func:`jax_bioadv.models.as_pytree`.
         images: (images, inputs).
-        labels: (images,).
+        labels: (images,), integers that name a logit.
         limit: most indices wanted, None for all.
 
     Returns:
         Increasing indices; images with a logit that is not finite are left out.
 
     Raises:
-        ValueError: for images or labels of the wrong shape or type, or a limit below 1.
+        ValueError: for images or labels of the wrong shape, type or range, or a limit below 1.
     """
-    images, labels = np.asarray(images), np.asarray(labels)
-    check_batch(images, labels)
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1 or None, got {limit}")
-    return np.flatnonzero(_is_correct(as_pytree(logits_function), images, labels, 2048))[:limit]
+    given = checked_batch(logits_function, images, labels, may_be_empty_or_broken=True)
+    count = len(given.labels)
+    size = filled_up(count)
+    if count not in (0, size):
+        rows = np.arange(size) % count
+        given = given._replace(images=given.images[rows], labels=given.labels[rows])
+    return np.flatnonzero(np.asarray(_is_correct(*given, 2048))[:count])[:limit]
 
 
 def relative_accuracy(sweep: Sweep) -> Float[np.ndarray, " epsilons"]:

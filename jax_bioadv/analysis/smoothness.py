@@ -44,7 +44,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jax_bioadv.analysis.certified import FoldedNetwork, folded, gram_factor, slopes_at
-from jax_bioadv.attacks.attack import check_batch
+from jax_bioadv.attacks.batch import check_batch
 from jax_bioadv.models import Network, rectified_power
 
 LANCZOS_STEPS = 24

@@ -5,8 +5,10 @@ the rest. A sweep over many epsilons prepares once. Both are :class:`jax.tree_ut
 that an :class:`Attack` is itself a pytree: a jitted function takes it as an argument, and two attacks with equal
 settings share one compilation. An attack of one's own is ``Attack(Partial(prepare), Partial(perturb))``.
 
-Images never interact: the loss is summed over the batch and randomness comes from one key per image, so that an image
-meets the same attack whatever batch it is in.
+A call is compiled once for an attack, a shape of network and a size of batch, of which there are few: a batch is filled
+up to the next with copies of its images (:mod:`jax_bioadv.attacks.batch`). Images never interact: the loss is summed
+over the batch and randomness comes from one key per image, so that an image meets the same attack whatever batch it is
+in.
 """
 
 import math
@@ -16,8 +18,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Int, Integer, Key
+from jaxtyping import Array, Bool, Float, Integer, Key
+
+from jax_bioadv.attacks.batch import checked_batch, equal_blocks, filled_up
+from jax_bioadv.models import as_pytree
+from jax_bioadv.tracing import is_traced
 
 LogitsFunction = Callable[[Array], Array]
 """Images (batch, inputs) to logits (batch, classes), each image by itself."""
@@ -81,29 +88,35 @@ class Attack(NamedTuple):
 
         Args:
             key: seed of all randomness; image i of the batch gets a key of its own from it.
-            logits_function: the classifier.
-            images: (batch, inputs), floating.
-            labels: (batch,), integers: the classes to leave or, for a targeted attack, to reach.
+            logits_function: the classifier, a model or a function; see :func:`jax_bioadv.models.as_pytree`.
+            images: (batch, inputs), floating, finite, within the attack's bounds.
+            labels: (batch,), integers that name a logit: the classes to leave or, for a targeted attack, to reach.
             epsilon: size of the perturbation in the units of the images, a finite number ≥ 0.
             epsilon_index: place of this epsilon in a sweep; attacks that draw anew at every epsilon fold it in.
 
         Returns:
-            The perturbed images, and per image whether they succeeded and whether a gradient vanished.
+            The perturbed images, and per image whether they succeeded and whether a gradient vanished. Images of half
+            precision come back in float32, in which they are attacked.
 
         Raises:
-            ValueError: for images, labels or an epsilon of the wrong shape, type or range.
+            ValueError: for images, labels or an epsilon of the wrong shape, type or range. Inside ``jit`` ranges are
+                not known and not checked.
         """
-        images, labels = jnp.asarray(images), jnp.asarray(labels)
-        check_batch(images, labels)
         if jnp.ndim(epsilon) != 0:
             raise ValueError("epsilon must be one number; use analysis.robustness.epsilon_sweep for many")
-        if not isinstance(epsilon, jax.core.Tracer) and not (np.isfinite(epsilon) and np.all(np.asarray(epsilon) >= 0)):
+        if not is_traced(epsilon) and not (np.isfinite(epsilon) and np.all(np.asarray(epsilon) >= 0)):
             raise ValueError(f"epsilon must be finite and not negative, got {epsilon}")
-        keys = attack_keys(key, jnp.arange(images.shape[0]))
-        prepared = self.prepare(keys.prepare, logits_function, images, labels)
-        return self.at_epsilon(
-            prepared, keys.perturb, logits_function, images, labels, jnp.asarray(epsilon, images.dtype), epsilon_index
-        )
+        given = checked_batch(logits_function, images, labels, self.bounds)
+        epsilon, count = jnp.asarray(epsilon, given.images.dtype), len(given.labels)
+        rows = equal_blocks(count, filled_up(count))[0]
+        if len(rows) > count and not is_traced(given.images, given.labels):
+            given = given._replace(images=given.images[rows], labels=given.labels[rows])
+        found = _attacked(self.as_pytree(), key, *given, epsilon, epsilon_index)
+        return found if len(found.success) == count else Adversarial(*(each[:count] for each in found))
+
+    def as_pytree(self) -> "Attack":
+        """The attack as an argument that jitted code can take, whatever its functions are."""
+        return self._replace(prepare=as_pytree(self.prepare), perturb=as_pytree(self.perturb))
 
     def at_epsilon(
         self,
@@ -119,6 +132,21 @@ class Attack(NamedTuple):
         epsilon_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(keys, epsilon_index)
         perturbed, vanished = self.perturb(prepared, epsilon_keys, logits_function, images, labels, epsilon)
         return Adversarial(perturbed, succeeded(logits_function(perturbed), labels, self.targeted), vanished)
+
+
+@jax.jit
+def _attacked(
+    attack: Attack,
+    key: Key[Array, ""],
+    logits_function: Partial,
+    images: Float[Array, "batch inputs"],
+    labels: Integer[Array, " batch"],
+    epsilon: Float[Array, ""],
+    epsilon_index: ArrayLike,
+) -> Adversarial:
+    keys = attack_keys(key, jnp.arange(images.shape[0]))
+    prepared = attack.prepare(keys.prepare, logits_function, images, labels)
+    return attack.at_epsilon(prepared, keys.perturb, logits_function, images, labels, epsilon, epsilon_index)
 
 
 def succeeded(
@@ -179,44 +207,6 @@ def attack_keys(key: Key[Array, ""], image_indices: Integer[Array, " batch"]) ->
     prepare_key, perturb_key = jax.random.split(key)
     per_image = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
     return AttackKeys(per_image(prepare_key, image_indices), per_image(perturb_key, image_indices))
-
-
-def check_batch(images: Array | np.ndarray, labels: Array | np.ndarray) -> None:
-    """Raises ValueError unless images are floating (batch, inputs) and labels are integers (batch,)."""
-    if images.ndim != 2 or not jnp.issubdtype(images.dtype, jnp.floating):
-        raise ValueError(
-            f"images must be floating and flattened to (batch, inputs), got {images.dtype} of shape {images.shape}"
-        )
-    if labels.shape != images.shape[:1] or not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise ValueError(
-            f"labels must be integers of shape {images.shape[:1]}, got {labels.dtype} of shape {labels.shape}"
-        )
-
-
-def equal_blocks(images: int, largest: int) -> list[Int[np.ndarray, " block"]]:
-    """Indices in as few blocks as possible, all of one length; the last may wrap. ValueError for blocks of none."""
-    if largest < 1:
-        raise ValueError(f"image_block must be at least 1, got {largest}")
-    count = -(-images // largest)
-    length = -(-images // count)
-    return [np.arange(start, start + length) % images for start in range(0, count * length, length)]
-
-
-def check_images(attack: Attack, logits_function: LogitsFunction, images: np.ndarray, labels: np.ndarray) -> None:
-    """Raise ValueError for images and labels that cannot be attacked, with what is wrong with them."""
-    check_batch(images, labels)
-    if len(images) == 0:
-        raise ValueError("there is no image to attack; did the model classify none correctly?")
-    if not np.isfinite(images).all():
-        raise ValueError("images hold values that are not finite; clean them before the attack")
-    if attack.bounds is not None and (images.min() < attack.bounds[0] or images.max() > attack.bounds[1]):
-        raise ValueError(
-            f"images span [{images.min()}, {images.max()}] but the attack clips to {attack.bounds}: clipping alone "
-            "would change them; rescale the images or give the attack other bounds"
-        )
-    classes = jax.eval_shape(logits_function, jax.ShapeDtypeStruct((1, images.shape[1]), images.dtype)).shape[-1]
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"labels must be in 0 … {classes - 1}, got {labels.min()} … {labels.max()}")
 
 
 def checked_bounds(bounds: tuple[float, float] | None) -> tuple[float, float] | None:

@@ -40,16 +40,14 @@ from jax_bioadv.attacks.attack import (
     Attack,
     LogitsFunction,
     attack_keys,
-    check_images,
     checked_bounds,
     clip_to,
-    equal_blocks,
     lead_over_label,
     logit_of,
 )
 from jax_bioadv.attacks.auto_projected_gradient_descent import ascend
+from jax_bioadv.attacks.batch import checked_batch, equal_blocks
 from jax_bioadv.attacks.lp_ball import steepest_ascent
-from jax_bioadv.models import as_pytree
 
 # Overshoot beyond the hyperplane, and share of the way back that is taken, at the first step and at the last.
 OVERSHOOT = 0.05
@@ -127,8 +125,7 @@ def minimum_norm_perturbations(
     Args:
         attack: from :func:`minimum_norm`.
         key: seed of the attack's randomness, which it needs only where there is no gradient.
-        logits_function: the classifier; a pytree such as :func:`jax_bioadv.models.logits_function` gives shares the
-            compilation with other models of the same shape.
+        logits_function: the classifier, a model or a function; see :func:`jax_bioadv.models.as_pytree`.
         images: (images, inputs), floating, within the attack's bounds.
         labels: (images,), integers: the classes to leave.
         image_block: most images in one batch.
@@ -140,22 +137,25 @@ def minimum_norm_perturbations(
         ValueError: for images that are not finite or out of bounds, labels that name no logit, wrong shapes or types,
             or a block without an image.
     """
-    images, labels, logits_function = np.asarray(images), np.asarray(labels), as_pytree(logits_function)
-    check_images(attack, logits_function, images, labels)
-    keys = attack_keys(key, jnp.arange(len(images))).prepare
-    attack = attack._replace(prepare=as_pytree(attack.prepare), perturb=as_pytree(attack.perturb))
+    given = checked_batch(logits_function, images, labels, attack.bounds)
+    count, attack = len(given.images), attack.as_pytree()
     parts = [
-        _prepare_block(attack, keys[rows], logits_function, images[rows], labels[rows])
-        for rows in equal_blocks(len(images), image_block)
+        _prepare_block(attack, key, rows, given.logits_function, given.images[rows], given.labels[rows])
+        for rows in equal_blocks(count, image_block)
     ]
-    return MinimumNorm(*jax.tree.map(lambda *part: np.concatenate(part)[: len(images)], *parts))
+    return MinimumNorm(*jax.tree.map(lambda *part: np.concatenate(part)[:count], *parts))
 
 
 @jax.jit
 def _prepare_block(
-    attack: Attack, keys: Key[Array, " batch"], logits_function: LogitsFunction, images: Array, labels: Array
+    attack: Attack,
+    key: Key[Array, ""],
+    rows: Integer[Array, " batch"],
+    logits_function: LogitsFunction,
+    images: Float[Array, "batch inputs"],
+    labels: Integer[Array, " batch"],
 ) -> MinimumNorm:
-    return attack.prepare(keys, logits_function, images, labels)
+    return attack.prepare(attack_keys(key, rows).prepare, logits_function, images, labels)
 
 
 def _prepare(

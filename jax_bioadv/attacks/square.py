@@ -27,6 +27,8 @@ from jax_bioadv.attacks.attack import Attack, LogitsFunction, checked_bounds, cl
 
 # Shares of the budget after which the share of pixels in a square halves: the published 10, 50, … of 10 000 queries.
 _HALVED_AFTER = np.array([10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000]) / 10_000
+# An image of more channels and hardly a row is one whose channels come first.
+_MOST_CHANNELS = 4
 # A bump of two signs needs three rows.
 _LEAST_L2_SIDE = 3
 
@@ -63,7 +65,8 @@ def square(
     Args:
         norm: 2 or infinity.
         queries: evaluations of the classifier for each image and restart, the start among them.
-        image_shape: (height, width, channels) of the flattened images.
+        image_shape: (height, width, channels) of the flattened images. More than 4 channels of at most 4 rows are
+            refused, for they are channels that come first.
         p_init: share of the pixels in the first square; 0.8 as in AutoAttack (arXiv 2003.01690) suits small budgets.
         bounds: range that the perturbed images are clipped to, None for no clipping.
         restarts: number of searches, of which an image keeps the best: the first success, else the smallest margin.
@@ -84,6 +87,11 @@ def square(
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise ValueError(f"image_shape must be (height, width, channels), each at least 1; got {image_shape}")
     height, width, channels = map(int, image_shape)
+    if channels > _MOST_CHANNELS and height <= _MOST_CHANNELS:
+        raise ValueError(
+            f"image_shape {image_shape} has its channels first; images are flattened from (height, width, channels): "
+            f"give image_shape={(width, channels, height)} and the pixels in that order"
+        )
     shape = (height, width, channels)
     settings = _Settings(float(norm), int(queries), shape, float(p_init), checked_bounds(bounds), int(restarts))
     return Attack(Partial(_prepare, settings), Partial(_perturb, settings), bounds=settings.bounds)

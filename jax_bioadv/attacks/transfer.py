@@ -12,6 +12,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Integer, Key
 
 from jax_bioadv.attacks.attack import Attack, LogitsFunction
+from jax_bioadv.attacks.batch import check_same_classes
 from jax_bioadv.models import as_pytree
 
 
@@ -21,16 +22,19 @@ def transfer(attack: Attack, source_logits: LogitsFunction) -> Attack:
     Args:
         attack: from :mod:`jax_bioadv.attacks`; one that moves every image, such as ``pgd`` or ``fgsm``. What the source
             gets wrong as it is, ``apgd`` and ``minimum_norm`` leave unchanged.
-        source_logits: the classifier to make perturbations against, for the same images and classes. As a pytree, such
-            as :func:`jax_bioadv.models.logits_function` gives, it is an argument of jitted code like any other:
-            sources of one shape share a compilation.
+        source_logits: the classifier to make perturbations against, a model or a function, for the same images and
+            classes. A model is taken with its weights of now; sources of one shape share a compilation.
 
     Returns:
         The attack, which reports gradients that vanished on the source.
+
+    Raises:
+        ValueError: when attacking a model of other classes than the source's.
     """
-    prepare, perturb = as_pytree(attack.prepare), as_pytree(attack.perturb)
-    source = as_pytree(source_logits)
-    return attack._replace(prepare=Partial(_prepare, prepare, source), perturb=Partial(_perturb, perturb, source))
+    attack, source = attack.as_pytree(), as_pytree(source_logits)
+    return attack._replace(
+        prepare=Partial(_prepare, attack.prepare, source), perturb=Partial(_perturb, attack.perturb, source)
+    )
 
 
 def _prepare(
@@ -41,7 +45,7 @@ def _prepare(
     images: Float[Array, "batch inputs"],
     labels: Integer[Array, " batch"],
 ) -> Any:
-    return prepare(keys, source, images, labels)
+    return prepare(keys, check_same_classes(source, logits_function, images), images, labels)
 
 
 def _perturb(
@@ -54,4 +58,4 @@ def _perturb(
     labels: Integer[Array, " batch"],
     epsilon: Float[Array, ""],
 ) -> tuple[Float[Array, "batch inputs"], Bool[Array, " batch"]]:
-    return perturb(prepared, keys, source, images, labels, epsilon)
+    return perturb(prepared, keys, check_same_classes(source, logits_function, images), images, labels, epsilon)

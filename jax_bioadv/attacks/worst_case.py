@@ -16,7 +16,6 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Integer, Key
 
 from jax_bioadv.attacks.attack import Attack, LogitsFunction, log_odds_against, succeeded
-from jax_bioadv.models import as_pytree
 from jax_bioadv.tracing import is_traced
 
 
@@ -36,7 +35,7 @@ def worst_case(attacks: Sequence[Attack]) -> Attack:
     Raises:
         ValueError: for no attack, a targeted one, or bounds that differ.
     """
-    attacks = list(attacks)
+    attacks = [each.as_pytree() for each in attacks]
     if not attacks:
         raise ValueError("the worst case is over at least one attack")
     if not is_traced(*(each.targeted for each in attacks)) and any(each.targeted for each in attacks):
@@ -44,8 +43,8 @@ def worst_case(attacks: Sequence[Attack]) -> Attack:
     ends = [end for each in attacks for end in each.bounds or ()]
     if not is_traced(*ends) and len({each.bounds for each in attacks}) > 1:
         raise ValueError(f"attacks must share their bounds, got {[each.bounds for each in attacks]}")
-    prepare = Partial(_prepare, [as_pytree(each.prepare) for each in attacks])
-    perturb = Partial(_perturb, [as_pytree(each.perturb) for each in attacks])
+    prepare = Partial(_prepare, [each.prepare for each in attacks])
+    perturb = Partial(_perturb, [each.perturb for each in attacks])
     return Attack(prepare, perturb, bounds=attacks[0].bounds)
 
 

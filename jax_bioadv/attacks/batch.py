@@ -1,0 +1,160 @@
+"""The door that every classifier and batch of images comes in by, before anything long begins.
+
+Classifiers become pytrees that give today's answer (:func:`jax_bioadv.models.as_pytree`), values are checked, and all
+is brought to one type: the widest of float32, the images' and the logits'. Images of half precision are therefore
+attacked in float32, which holds them exactly, and 64 bits need ``jax_enable_x64``. Batches are filled up to one of few
+sizes, because every size is a program of its own.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int, Integer
+
+from jax_bioadv.models import as_pytree
+from jax_bioadv.tracing import is_traced
+
+# Ten sizes a decade (Renard's preferred numbers): at most 28 % of a batch of 8 or more is filling, 12 % on average.
+BATCH_SIZES = sorted({int(size * 10**k) for size in (1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.4, 8) for k in range(9)})
+
+
+class Batch(NamedTuple):
+    """A classifier and what it classifies: on the host, unless a caller's ``jit`` traces it."""
+
+    logits_function: Partial
+    images: Float[np.ndarray | Array, "batch inputs"]
+    labels: Integer[np.ndarray | Array, " batch"]
+
+
+def checked_batch(
+    logits_function: Callable[[Array], Array],
+    images: ArrayLike,
+    labels: ArrayLike,
+    bounds: tuple[ArrayLike, ArrayLike] | None = None,
+    *,
+    may_be_empty_or_broken: bool = False,
+) -> Batch:
+    """Checks what is to be classified and brings it to one type.
+
+    Args:
+        logits_function: the classifier, a module or a function.
+        images: (batch, inputs), floating.
+        labels: (batch,), integers that name a logit.
+        bounds: range that the images must lie in, None if there is none.
+        may_be_empty_or_broken: whether it is no fault if there is no image, or if values are not finite.
+
+    Returns:
+        The batch, its labels as int32. Values that a caller's ``jit`` traces are not known and not checked.
+
+    Raises:
+        ValueError: for input that does not fit the description above, with what to do about it.
+    """
+    pixels, classes = _on_host(images), _on_host(labels)
+    check_batch(pixels, classes)
+    function = as_pytree(logits_function)
+    dtype = jnp.promote_types(jax.dtypes.canonicalize_dtype(pixels.dtype), jnp.float32)
+    logits = _logits(function, pixels.shape[1], dtype)
+    if logits.ndim != 2:
+        raise ValueError(f"the classifier must give logits of shape (batch, classes), it gives {logits.shape} for one")
+    dtype = jnp.promote_types(dtype, logits.dtype)
+    with np.errstate(over="ignore"):
+        pixels = pixels.astype(dtype)
+    if not is_traced(classes):
+        _check_labels(classes, logits.shape[1])
+    if not is_traced(pixels) and not may_be_empty_or_broken:
+        _check_images(pixels, bounds)
+    return Batch(_of_dtype(function, logits.dtype, dtype), pixels, classes.astype(np.int32))
+
+
+def check_batch(images: Array | np.ndarray, labels: Array | np.ndarray) -> None:
+    """Raises ValueError unless images are floating (batch, inputs) and labels are integers (batch,)."""
+    if images.ndim != 2 or not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ValueError(
+            f"images must be floating and flattened to (batch, inputs), got {images.dtype} of shape {images.shape}"
+        )
+    if labels.shape != images.shape[:1] or not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(
+            f"labels must be integers of shape {images.shape[:1]}, got {labels.dtype} of shape {labels.shape}"
+        )
+
+
+def check_same_classes(
+    source: Partial, target: Callable[[Array], Array], images: Float[Array, "batch inputs"]
+) -> Partial:
+    """A source of perturbations whose logits are of the images' type.
+
+    Raises:
+        ValueError: if it has other classes than the model that its perturbations are for.
+    """
+    ours, theirs = (_logits(each, images.shape[1], images.dtype) for each in (source, target))
+    if ours.shape != theirs.shape:
+        raise ValueError(f"the source's logits are of shape {ours.shape}, the attacked model's of {theirs.shape}")
+    return _of_dtype(source, ours.dtype, images.dtype)
+
+
+def filled_up(count: int) -> int:
+    """The size that a batch of this many images is filled up to."""
+    return next((size for size in BATCH_SIZES if size >= count), count)
+
+
+def equal_blocks(images: int, largest: int) -> list[Int[np.ndarray, " block"]]:
+    """Indices in as few blocks as possible, all of one length and that one of few; what is filled up starts over.
+
+    Args:
+        images: how many there are.
+        largest: most images in one block.
+
+    Raises:
+        ValueError: for blocks of none.
+    """
+    if largest < 1:
+        raise ValueError(f"image_block must be at least 1, got {largest}")
+    count = -(-images // largest)
+    length = min(filled_up(-(-images // count)), largest)
+    return [np.arange(start, start + length) % images for start in range(0, count * length, length)]
+
+
+def _on_host(values: ArrayLike) -> Any:
+    return values if is_traced(values) else np.asarray(values)
+
+
+def _check_images(images: np.ndarray, bounds: tuple[ArrayLike, ArrayLike] | None) -> None:
+    if len(images) == 0:
+        raise ValueError("there is no image to attack; did the model classify none correctly?")
+    if not np.isfinite(images).all():
+        raise ValueError("images hold values that are not finite; clean them before the attack")
+    if bounds is None or is_traced(*bounds):
+        return
+    if images.min() < bounds[0] or images.max() > bounds[1]:
+        raise ValueError(
+            f"images span [{images.min()}, {images.max()}] but the attack clips to {bounds}: clipping alone "
+            "would change them; rescale the images or give the attack other bounds"
+        )
+
+
+def _check_labels(labels: np.ndarray, classes: int) -> None:
+    if labels.size and (labels.min() < 0 or labels.max() >= classes):
+        raise ValueError(f"labels must be in 0 … {classes - 1}, got {labels.min()} … {labels.max()}")
+
+
+def _logits(function: Callable[[Array], Array], inputs: int, dtype: jnp.dtype) -> jax.ShapeDtypeStruct:
+    """Shape and type of the logits of one image; asked once of functions that share compilations."""
+    return jax.eval_shape(_call, function, jax.ShapeDtypeStruct((1, inputs), dtype))
+
+
+@jax.jit
+def _call(function: Callable[[Array], Array], images: Array) -> Array:
+    return function(images)
+
+
+def _of_dtype(function: Partial, given: jnp.dtype, wanted: jnp.dtype) -> Partial:
+    return function if given == wanted else Partial(_in_type_of_images, function)
+
+
+def _in_type_of_images(function: Partial, images: Array) -> Array:
+    return function(images).astype(images.dtype)
