@@ -11,6 +11,10 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 logger = logging.getLogger("experiments")
 
 
+class TasksFailed(RuntimeError):
+    """Some tasks ended in an error; what does not build on them is done."""
+
+
 def option(arguments: Sequence[str], name: str) -> str | None:
     """The value of an option that decides the defaults of all others."""
     for place, argument in enumerate(arguments):
@@ -50,9 +54,13 @@ def logging_to(directory: Path) -> Iterator[None]:
 
 
 def exit_code(work: Callable[[], object]) -> int:
-    """Do the work; 0 when it ends well, 2 and one line when its input was wrong or a file fails, 130 when stopped."""
+    """Do the work: 0 when it ends well, 1 when some tasks failed, 2 when its input was wrong or a file fails, 130 when
+    stopped; one line says which."""
     try:
         work()
+    except TasksFailed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

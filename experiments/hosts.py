@@ -4,31 +4,14 @@ Every process runs the same code in the same order, as ``jax.distributed`` wants
 writes the run's directory, so that the hosts need no common disk.
 """
 
-import pickle
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import jax
-import numpy as np
-from jax.experimental import multihost_utils
 
-from experiments.tasks import Ledger, Outcome, Task
-
-
-def is_first() -> bool:
-    return jax.process_index() == 0
-
-
-def broadcast(value: Any, source: int = 0) -> Any:
-    """The value that one process has, on all of them."""
-    if jax.process_count() == 1:
-        return value
-    is_source = jax.process_index() == source
-    content = np.frombuffer(pickle.dumps(value) if is_source else b"", np.uint8)
-    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(content)), is_source=is_source))
-    padded = content if is_source else np.zeros(length, np.uint8)
-    return pickle.loads(np.asarray(multihost_utils.broadcast_one_to_all(padded, is_source=is_source)).tobytes())
+from experiments.ledger import Ledger
+from experiments.tasks import Outcome, Task
+from jax_bioadv.processes import broadcast, is_first
 
 
 class SharedLedger(Ledger):
@@ -38,7 +21,7 @@ class SharedLedger(Ledger):
         return broadcast(super().find(task) if is_first() else None)
 
     def store(self, task: Task, outcome: Outcome, seconds: float) -> None:
-        if is_first():
+        if is_first() or outcome.failed:
             super().store(task, outcome, seconds)
 
     def on_disk(self, task: Task) -> Outcome | None:

@@ -16,12 +16,13 @@ import tyro
 
 from experiments import drawing
 from experiments.command import exit_code, logging_to, option
+from experiments.ledger import Ledger
 from experiments.plan import STAGES, Plan
 from experiments.report import write_report
 from experiments.results import collect
 from experiments.settings import PRESETS, Preset, Settings
 from experiments.study import Study
-from experiments.tasks import Ledger, exclusive, progress
+from experiments.tasks import exclusive, progress
 from jax_bioadv import data
 from jax_bioadv.storage import write_json
 
@@ -67,6 +68,7 @@ def run(command: Command) -> Path:
     Raises:
         ValueError: a setting that cannot work, before any work.
         OSError: the folder cannot be written.
+        TasksFailed: some tasks ended in an error; all else is done, and results.json says so.
     """
     directory = command.out or Path("runs") / command.preset
     stages = [stage.strip() for stage in command.stages.split(",")]
@@ -84,18 +86,22 @@ def run(command: Command) -> Path:
 def _run_stages(study: Study, stages: list[str]) -> None:
     directory, plan, ledger = study.directory, Plan(study), Ledger(study.directory)
     tasks = [task for task in plan.all_tasks() if task.stage in stages]
-    done = sum(ledger.find(task) is not None for task in tasks)
+    missing = [task for task in tasks if ledger.find(task) is None]
+    done = len(tasks) - len(missing)
     logger.info("%s on %s: %d tasks, %d already done", study.preset, study.dataset.name, len(tasks), done)
+    ledger.say_what_runs_again(missing)
     with progress("all tasks", len(tasks), "task") as advance:
         for task in tasks:
             ledger.complete(task)
             advance(1)
     if all(ledger.find(task) is not None for task in plan.all_tasks()):
         shutil.rmtree(directory / "checkpoints", ignore_errors=True)
+    ledger.set_aside_all_but(plan.all_tasks())
     results = collect(plan, ledger)
     results["notes"] += drawing.draw_all(plan, ledger, results, directory / "figures")
     write_json(directory / "results.json", results)
     logger.info("done: %s", write_report(directory))
+    ledger.raise_failures()
 
 
 def main(arguments: list[str] | None = None) -> int:

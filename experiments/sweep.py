@@ -21,7 +21,7 @@ from experiments.command import exit_code, logging_to, option
 from experiments.grid import SWEEP_PRESETS, Grid, parse_grid, points, read_file, with_settings
 from experiments.hosts import is_first
 from experiments.members import MEASUREMENTS, describe
-from experiments.results import environment
+from experiments.provenance import environment
 from experiments.settings import CONTROLS, SWEPT, Preset, Settings
 from experiments.study import Study
 from experiments.sweep_figure import draw_sweep
