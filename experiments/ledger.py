@@ -204,9 +204,7 @@ class Ledger:
         if diverged:
             return Outcome({"diverged": diverged})
         try:
-            outcome = task.run(task, needed)
-            json.dumps(outcome.values, allow_nan=False)  # as it will be stored
-            return outcome
+            return checked(task, task.run(task, needed))
         except DivergenceError as error:
             return Outcome({"diverged": f"{task.name}: {error}"})
         except StorageError:
@@ -250,6 +248,15 @@ class Ledger:
 
 def _own(name: str, why: str) -> bool:
     return why.startswith(f"{name}: ")
+
+
+def checked(task: Task, outcome: Outcome) -> Outcome:
+    """The outcome, or a failure where it holds what cannot be stored."""
+    try:
+        json.dumps(outcome.values, allow_nan=False)
+    except (ValueError, TypeError) as error:
+        return failure(task, error)
+    return outcome
 
 
 def failure(task: Task, error: Exception) -> Outcome:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("jax_bioadv", "experiments")
 # Not followed, because no outcome depends on them: what keeps outcomes and states, and what refuses settings.
 WITHOUT_INFLUENCE = (
+    "experiments.sources",
     "experiments.tasks",
     "jax_bioadv.storage",
     "jax_bioadv.processes",

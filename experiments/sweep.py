@@ -180,7 +180,8 @@ def _run_stages(sweep: Sweep) -> None:
     sweep.write()
     if is_first():
         directory, settings = sweep.study.directory, sweep.study.settings
-        shutil.rmtree(directory / "checkpoints", ignore_errors=True)
+        if not sweep.ledger.failures:
+            shutil.rmtree(directory / "checkpoints", ignore_errors=True)
         write_json(
             directory / "sweep.json",
             {
@@ -191,10 +192,12 @@ def _run_stages(sweep: Sweep) -> None:
                 "environment": environment(settings.precision),
                 "devices": mesh.size,
                 "processes": jax.process_count(),
+                "failed": sweep.ledger.failure_notes(),
             },
         )
         draw_sweep(directory)
         logger.info("done: %s", directory / "sweep.csv")
+    sweep.ledger.raise_failures()
 
 
 def main(arguments: list[str] | None = None) -> int:

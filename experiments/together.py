@@ -1,12 +1,11 @@
 """Training tasks of many members as one program; every outcome is that of the task run alone.
 
 Members of a group share everything that shapes a program (hidden units, k, epochs, batch size …) and differ in seeds
-and in the numbers of ``VECTORIZED``. Groups larger than the memory budget are trained in chunks.
+and in the numbers of ``VECTORIZED``.
 """
 
-import contextlib
 import dataclasses
-import hashlib
+import logging
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -20,11 +19,18 @@ import numpy as np
 from jax.sharding import Mesh
 
 from experiments.grid import setting
+from experiments.sources import digest_of
 from experiments.tasks import Outcome, progress
 from experiments.trainable import Job, Needed, Trainable, trainable_of
 from jax_bioadv import population
 from jax_bioadv.learning.training import watch_finite
-from jax_bioadv.storage import Checkpoints
+from jax_bioadv.processes import broadcast, is_first
+from jax_bioadv.storage import Checkpoints, StorageError, read_json, write_json
+
+logger = logging.getLogger("experiments")
+
+# Beside a chunk's checkpoints.
+CHUNK = "members.json"
 
 
 class Finished(NamedTuple):
@@ -73,24 +79,22 @@ def train_together(
     needed: Needed,
     devices: Devices,
     directory: Path,
-    at_a_time: int,
 ) -> Iterator[Finished]:
-    """Outcomes of training tasks that only seeds and varied settings tell apart, chunk by chunk.
+    """Outcomes of training tasks that only seeds and varied settings tell apart; all of them fit into the memory.
 
     Args:
         jobs: of one kind, with the same settings otherwise.
         varied: dotted paths, among those of VECTORIZED for the kind; the numbers of every job are traced.
         needed: the outcomes that a task builds on.
         devices: where to run.
-        directory: for checkpoints.
-        at_a_time: members in one program, from :func:`members_that_fit`.
+        directory: for checkpoints, which go when all outcomes were taken.
     """
-    for chunk in (jobs[first : first + at_a_time] for first in range(0, len(jobs), at_a_time)):
-        started = time.perf_counter()
-        with _checkpoints(chunk, directory) as checkpoints:
-            outcomes = _train_chunk(trainable_of(chunk, needed), chunk, _members(chunk, varied), devices, checkpoints)
-            seconds = (time.perf_counter() - started) / len(chunk)
-            yield from (Finished(job, outcome, seconds) for job, outcome in zip(chunk, outcomes, strict=True))
+    started, folder = time.perf_counter(), begin_chunk(directory, jobs)
+    checkpoints = Checkpoints(folder, shared=True)
+    outcomes = _train_chunk(trainable_of(jobs, needed), jobs, _members(jobs, varied), devices, checkpoints)
+    seconds = (time.perf_counter() - started) / len(jobs)
+    yield from (Finished(job, outcome, seconds) for job, outcome in zip(jobs, outcomes, strict=True))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _members(jobs: Sequence[Job], varied: Sequence[str]) -> dict[str, Any]:
@@ -106,7 +110,7 @@ def _numbers(values: Sequence[Any]) -> Any:
 
 
 def _train_chunk(
-    trainable: Trainable, jobs: Sequence[Job], members: Any, devices: Devices, checkpoints: Checkpoints | None
+    trainable: Trainable, jobs: Sequence[Job], members: Any, devices: Devices, checkpoints: Checkpoints
 ) -> list[Outcome]:
     mesh, together = devices.mesh, devices.together
     begin = population.over_members(trainable.start, mesh, together)
@@ -137,14 +141,21 @@ def _train_chunk(
     return outcomes
 
 
-@contextlib.contextmanager
-def _checkpoints(jobs: Sequence[Job], directory: Path) -> Any:
-    """Checkpoints of a chunk, which go when its outcomes are stored; none where several hosts would write them."""
-    if jax.process_count() > 1:
-        yield None
-        return
-    digest = hashlib.sha256("".join(job.task.fingerprint for job in jobs).encode()).hexdigest()
-    folder = directory / "checkpoints" / f"{jobs[0].kind}-{digest[:16]}"
-    with contextlib.closing(Checkpoints(folder)) as checkpoints:
-        yield checkpoints
-    shutil.rmtree(folder, ignore_errors=True)
+def begin_chunk(directory: Path, jobs: Sequence[Job]) -> Path:
+    """The folder of a chunk's checkpoints, where the chunk is written down: which members, in which order."""
+    members = [job.task.fingerprint for job in jobs]
+    folder = directory / "checkpoints" / f"{jobs[0].kind}-{digest_of(members)[:16]}"
+    if is_first():
+        write_json(folder / CHUNK, members)
+    return folder
+
+
+def begun_chunks(directory: Path) -> list[list[str]]:
+    """The fingerprints of every chunk whose training was stopped; it goes on with them, however much now fits."""
+    found = []
+    for path in sorted((directory / "checkpoints").glob(f"*/{CHUNK}")) if is_first() else ():
+        try:
+            found.append([str(member) for member in read_json(path)])
+        except (StorageError, TypeError) as error:
+            logger.warning("the checkpoints in %s cannot be used: %s", path.parent, error)
+    return broadcast(found)

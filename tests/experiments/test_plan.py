@@ -186,7 +186,10 @@ def named(reader: str) -> set[str]:
 
 
 OTHER_WORDS = {
-    "samples": "normal", "normal": "samples", "grid": "search", "threshold": "none",
+    "samples": "normal",
+    "normal": "samples",
+    "grid": "search",
+    "threshold": "none",
     "preactivation": "activation",
 }
 
