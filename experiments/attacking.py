@@ -6,6 +6,7 @@ perturbations goes on for all members at once.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
+from experiments.groups import AttackSettings
 from experiments.measuring import AttackPlan, attack_plan, search_outcome
 from experiments.study import Study, purpose_key
 from experiments.tasks import Outcome, progress
@@ -64,39 +66,33 @@ def attacks_that_fit(name: str, job: Job, devices: Devices) -> int:
     return population.members_that_fit(needs, devices.budget, devices.mesh, devices.together)
 
 
-def attack_together(
-    name: str, jobs: Sequence[Job], needed: Needed, devices: Devices, at_a_time: int
-) -> Iterator[Finished]:
-    """Outcomes of one attack on models of one shape, chunk by chunk.
+def attack_together(name: str, jobs: Sequence[Job], needed: Needed, devices: Devices) -> Iterator[Finished]:
+    """Outcomes of one attack on models of one shape; all of them fit into the memory.
 
     Args:
         name: of the attack, one that is searched.
         jobs: attacking tasks with the same settings of the attack, on models that differ in their weights alone.
         needed: the outcomes that a task builds on.
         devices: where to run.
-        at_a_time: members in one program, from :func:`attacks_that_fit`.
     """
     study = jobs[0].study
     plan = attack_plan(study.settings.attacks, name)
-    prepare, attack = (
-        population.over_members(function, devices.mesh, devices.together) for function in _member_functions(plan, name)
-    )
-    for chunk in (jobs[first : first + at_a_time] for first in range(0, len(jobs), at_a_time)):
-        started = time.perf_counter()
-        targets = [_target(job, needed, plan) for job in chunk]
-        outcomes = [Outcome({"n_attacked": 0}) for _ in chunk]
-        attacked = [place for place, target in enumerate(targets) if len(target.chosen)]
-        if attacked:
-            bar = f"{name} on {jobs[0].kind} × {len(attacked)}"
-            seeds, correct = [chunk[place].seed for place in attacked], [targets[place] for place in attacked]
-            members = _members(seeds, correct, max(len(target.chosen) for target in correct), study)
-            with progress(bar, search_evaluations(len(plan.epsilons)), "ε") as advance:
-                found = _search(prepare, attack, members, len(attacked), plan.epsilons, devices, advance)
-            for member, (place, target) in enumerate(zip(attacked, correct, strict=True)):
-                mine = {field: getattr(found, field)[member, : len(target.chosen)] for field in PER_IMAGE}
-                outcomes[place] = search_outcome(target.chosen, found._replace(**mine))
-        seconds = (time.perf_counter() - started) / len(chunk)
-        yield from (Finished(job, outcome, seconds) for job, outcome in zip(chunk, outcomes, strict=True))
+    prepare, attack = _programs(study.settings.attacks, name, devices)
+    started = time.perf_counter()
+    targets = [_target(job, needed, plan) for job in jobs]
+    outcomes = [Outcome({"n_attacked": 0}) for _ in jobs]
+    attacked = [place for place, target in enumerate(targets) if len(target.chosen)]
+    if attacked:
+        bar = f"{name} on {jobs[0].kind} × {len(attacked)}"
+        seeds, correct = [jobs[place].seed for place in attacked], [targets[place] for place in attacked]
+        members = _members(seeds, correct, max(len(target.chosen) for target in correct), study)
+        with progress(bar, search_evaluations(len(plan.epsilons)), "ε") as advance:
+            found = _search(prepare, attack, members, len(attacked), plan.epsilons, devices, advance)
+        for member, (place, target) in enumerate(zip(attacked, correct, strict=True)):
+            mine = {field: getattr(found, field)[member, : len(target.chosen)] for field in PER_IMAGE}
+            outcomes[place] = search_outcome(target.chosen, found._replace(**mine))
+    seconds = (time.perf_counter() - started) / len(jobs)
+    yield from (Finished(job, outcome, seconds) for job, outcome in zip(jobs, outcomes, strict=True))
 
 
 def _target(job: Job, needed: Needed, plan: AttackPlan) -> _Target:
@@ -114,6 +110,14 @@ def _members(seeds: Sequence[int], targets: Sequence[_Target], images: int, stud
         "images": np.asarray(study.test_images)[chosen],
         "labels": np.asarray(study.test_labels)[chosen],
     }
+
+
+@lru_cache(maxsize=8)
+def _programs(settings: AttackSettings, name: str, devices: Devices) -> tuple[Any, Any]:
+    """The member functions over a population: the same for all of a group, so that they are compiled once."""
+    functions = _member_functions(attack_plan(settings, name), name)
+    prepare, attack = (population.over_members(one, devices.mesh, devices.together) for one in functions)
+    return prepare, attack
 
 
 def _member_functions(plan: AttackPlan, name: str) -> tuple[Callable[[Any], Any], Callable[[Any], Attempt]]:

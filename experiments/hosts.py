@@ -5,7 +5,6 @@ writes the run's directory, so that the hosts need no common disk.
 """
 
 import os
-import pickle
 import socket
 import sys
 import threading
@@ -14,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
-import numpy as np
-from jax.experimental import multihost_utils
 
-from experiments.tasks import Ledger, Outcome, Task
+from experiments.ledger import Ledger
+from experiments.tasks import Outcome, Task
+from jax_bioadv.processes import broadcast, is_first
 
 WAIT_SECONDS = 300.0
 """How long the processes of a run wait for each other at its start."""
@@ -92,21 +91,6 @@ def _initialize(others: str, **options: Any) -> None:
         raise ValueError(reason) from failed[0]
 
 
-def is_first() -> bool:
-    return jax.process_index() == 0
-
-
-def broadcast(value: Any, source: int = 0) -> Any:
-    """The value that one process has, on all of them."""
-    if jax.process_count() == 1:
-        return value
-    is_source = jax.process_index() == source
-    content = np.frombuffer(pickle.dumps(value) if is_source else b"", np.uint8)
-    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(content)), is_source=is_source))
-    padded = content if is_source else np.zeros(length, np.uint8)
-    return pickle.loads(np.asarray(multihost_utils.broadcast_one_to_all(padded, is_source=is_source)).tobytes())
-
-
 class SharedLedger(Ledger):
     """A ledger that the first process keeps, and that all of them agree on."""
 
@@ -114,7 +98,7 @@ class SharedLedger(Ledger):
         return broadcast(super().find(task) if is_first() else None)
 
     def store(self, task: Task, outcome: Outcome, seconds: float) -> None:
-        if is_first():
+        if is_first() or outcome.failed:
             super().store(task, outcome, seconds)
 
     def on_disk(self, task: Task) -> Outcome | None:

@@ -14,15 +14,23 @@ from typing import Any
 
 import numpy as np
 
+from experiments.attacking import attack_together
 from experiments.grid import Grid, points, with_settings
 from experiments.plan import Plan
 from experiments.settings import ATTACKS
 from experiments.study import Study
 from experiments.tasks import Outcome, Task
+from experiments.together import train_together
 from experiments.trainable import Job
 from jax_bioadv.analysis import robustness
 from jax_bioadv.storage import atomic_file
 
+# What runs the tasks of a stage side by side: their outcomes depend on its code too.
+POPULATIONS: Mapping[str, Callable[..., Any]] = {
+    "layer": train_together,
+    "train": train_together,
+    "attacks": attack_together,
+}
 MEASUREMENTS = ("spectra", "jacobian", *ATTACKS)
 
 
@@ -64,7 +72,7 @@ def members_of(study: Study, grid: Grid) -> list[Member]:
         except ValueError as error:
             raise ValueError(f"at {describe(point) or 'the settings given'}: {error}") from error
         same_images.setdefault(key, variant)
-        plan = Plan(variant)
+        plan = Plan(variant, POPULATIONS)
         for model in plan.settings.model_names:
             members += [Member(len(members) + seed, model, seed, point, plan) for seed in range(plan.settings.seeds)]
     return members

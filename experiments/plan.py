@@ -23,6 +23,8 @@ READ_BY_ATTACK = {
     "pgd": ("images", "epsilons", "method", "gradient_low", "gradient_high", "pgd_steps"),
     PUBLISHED_NOISE: ("published_images", "published_epsilons"),
 }
+# Of backprop.
+READ_BY_NETWORK = ("batch_size", "learning_rates", "boundaries")
 READ_BY_SPECTRAL = ("epochs", "batch_size")
 READ_BESIDES_BACKPROP = {
     "l2": ("l2",),
@@ -33,15 +35,21 @@ READ_BESIDES_BACKPROP = {
 }
 READ_BY_THREAT = ("images", "steps", "targets", "target_steps", "restarts", "queries", "minimum_norm_steps")
 READ_BY_TRANSFER = ("images", "steps")
-READ_BY_LAYER_SPECTRA = ("noise_images", "first", "last_on_images", "last_on_noise", "populations")
+READ_BY_LAYER_SPECTRA = ("noise_images", "first", "last_on_images", "last_on_noise")
+READ_BY_SPECTRA = (*READ_BY_LAYER_SPECTRA, "populations")
 READ_BY_DATA_SPECTRA = ("noise_images", "first", "last_on_data", "last_on_images", "last_on_noise")
 
 
 class Plan:
-    """The tasks of a study; a task is the same wherever it is asked for."""
+    """The tasks of a study; a task is the same wherever it is asked for.
 
-    def __init__(self, study: Study):
-        self.study, self.settings = study, study.settings
+    Args:
+        study: of the experiment.
+        also: by stage, a further function whose code outcomes depend on, such as that of populations.
+    """
+
+    def __init__(self, study: Study, also: Mapping[str, Callable[..., Any]] | None = None):
+        self.study, self.settings, self.also = study, study.settings, also or {}
         self.data_settings = {"sha256": study.data_digests, "norm": study.settings.norm}
 
     def _task(
@@ -54,7 +62,8 @@ class Plan:
         folder: str = "arrays",
     ) -> Task:
         everything = {"data": self.data_settings, "precision": self.settings.precision, **settings}
-        return Task(name, stage, everything, needs or {}, run, folder)
+        also = (self.also[stage],) if stage in self.also else ()
+        return Task(name, stage, everything, needs or {}, run, folder, also=also)
 
     def _chosen(self, *names: str) -> dict[str, Any]:
         return {name: dataclasses.asdict(getattr(self.settings, name)) for name in names}
@@ -62,17 +71,20 @@ class Plan:
     def _read(self, name: str, fields: tuple[str, ...]) -> dict[str, Any]:
         return {name: {field: getattr(getattr(self.settings, name), field) for field in fields}}
 
-    def _layer_spectra(self) -> dict[str, Any]:
-        return self._read("spectra", READ_BY_LAYER_SPECTRA)
+    def _read_by_cut(self) -> dict[str, Any]:
+        fields = ("method", "threshold") if self.settings.pruning.method == "threshold" else ("method",)
+        return self._read("pruning", fields)
 
     def layer(self, seed: int) -> Task:
         settings, hidden = self.settings.layer, self.settings.hidden
         return self._layer(f"layer-{seed}", settings, hidden, seed)
 
     def untrained_layer(self, seed: int) -> Task:
-        """What the layer of the ``kh`` model starts from."""
-        settings = dataclasses.replace(self.settings.layer, epochs=0)
-        return self._layer(f"layer-start-{seed}", settings, self.settings.hidden, seed)
+        """Training images as rows, whatever the layer of ``kh`` starts from; where it starts from images, the same."""
+        layer = dataclasses.replace(self.settings.layer, epochs=0, start="samples")
+        settings = {"hidden": self.settings.hidden, "seed": seed, **self._read("layer", ("p", "radius"))}
+        run = partial(training.run_layer, self.study, layer, self.settings.hidden, seed)
+        return self._task(f"layer-start-{seed}", "layer", settings, run)
 
     def noise_start_layer(self, seed: int) -> Task:
         """The layer of figure A1: the one of the ``kh`` model where that starts from noise too."""
@@ -82,7 +94,10 @@ class Plan:
         return self._layer(f"noise-start-layer-{seed}", settings, hidden, seed)
 
     def _layer(self, name: str, layer: LayerSettings, hidden: int, seed: int) -> Task:
-        settings = {"layer": dataclasses.asdict(layer), "hidden": hidden, "seed": seed}
+        read = dataclasses.asdict(layer)
+        if layer.start == "samples":
+            del read["scale"]
+        settings = {"layer": read, "hidden": hidden, "seed": seed}
         return self._task(name, "layer", settings, partial(training.run_layer, self.study, layer, hidden, seed))
 
     def fixed_layer(self, control: str, seed: int) -> Task:
@@ -100,14 +115,17 @@ class Plan:
         if model in FROZEN:
             layers = {"kh": self.layer, "kh_start": self.untrained_layer}
             needs = {"layer": layers.get(model, partial(self.fixed_layer, model))(seed)}
-            read = self._chosen("pruning", "decoder") if model in layers else self._read_by_decoder(model)
+            read = self._read_by_decoder(model) | (self._read_by_cut() if model in layers else {})
             run: Any = partial(training.run_hybrid, self.study, model, seed)
         else:
             needs = {"hybrid": self.model("kh", seed)} if model == "bp_matched" else {}
-            read = self._chosen("backprop") if model != "spectral" else self._read("backprop", READ_BY_SPECTRAL)
+            of_others = READ_BY_NETWORK if model == "adversarial" else ("epochs", *READ_BY_NETWORK)
+            read = self._read("backprop", READ_BY_SPECTRAL if model == "spectral" else of_others)
             read |= {group: self._chosen(group)[group] for group in READ_BESIDES_BACKPROP.get(model, ())}
             read |= self._read("decoder", ("power",)) if model in POWERED else {}
             run = partial(training.run_backprop, self.study, model, seed)
+            if model == "adversarial":
+                run = partial(training.run_adversarial, self.study, seed)
         return self._task(f"{model}-{seed}", "train", {**read, **settings}, run, needs, "models")
 
     def _read_by_decoder(self, model: str) -> dict[str, Any]:
@@ -119,17 +137,17 @@ class Plan:
         if model == "kh":
             needs["layer"] = self.layer(seed)
         run = partial(spectra.run_spectra, self.study, model)
-        return self._task(f"spectra-{model}-{seed}", "spectra", self._layer_spectra(), run, needs)
+        return self._task(f"spectra-{model}-{seed}", "spectra", self._read("spectra", READ_BY_SPECTRA), run, needs)
 
     def noise_start_spectra(self, seed: int) -> Task:
         needs = {"layer": self.noise_start_layer(seed)}
         run = partial(spectra.run_noise_start_spectra, self.study)
-        settings = {**self._chosen("pruning"), **self._layer_spectra()}
+        settings = {**self._read_by_cut(), **self._read("spectra", READ_BY_LAYER_SPECTRA)}
         return self._task(f"spectra-noise-start-{seed}", "spectra", settings, run, needs)
 
     def noise_start_decoder(self, pruned: bool, seed: int) -> Task:
         """A decoder on the layer that started from noise, to see what pruning costs."""
-        settings = {**self._chosen("decoder"), **(self._chosen("pruning") if pruned else {}), "seed": seed}
+        settings = {**self._chosen("decoder"), **(self._read_by_cut() if pruned else {}), "seed": seed}
         run = partial(training.run_noise_start_decoder, self.study, pruned, seed)
         name = f"noise-start-{'pruned' if pruned else 'whole'}-{seed}"
         return self._task(name, "train", settings, run, {"layer": self.noise_start_layer(seed)})
@@ -139,7 +157,7 @@ class Plan:
         return self._task("spectra-data", "spectra", self._read("spectra", READ_BY_DATA_SPECTRA), run)
 
     def untrained_spectra(self, seed: int) -> Task:
-        settings = {**self._layer_spectra(), "hidden": self.settings.hidden, "seed": seed}
+        settings = {**self._read("spectra", READ_BY_SPECTRA), "hidden": self.settings.hidden, "seed": seed}
         run = partial(spectra.run_untrained_spectra, self.study, seed)
         return self._task(f"spectra-untrained-{seed}", "spectra", settings, run)
 

@@ -16,12 +16,14 @@ import tyro
 
 from experiments import drawing
 from experiments.command import logging_to, option, with_user_paths
+from experiments.ledger import Ledger
 from experiments.plan import STAGES, Plan
 from experiments.report import write_report
 from experiments.results import collect
 from experiments.settings import PRESETS, Preset, Settings
 from experiments.study import Study
-from experiments.tasks import Ledger, exclusive, progress
+from experiments.tasks import exclusive, progress
+from experiments.threats import left_out
 from jax_bioadv import data
 from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.compilation_cache import keep_compiled_programs
@@ -77,7 +79,7 @@ def run(command: Command) -> Path:
     Raises:
         ValueError: a setting that cannot work, before any work.
         OSError: the folder cannot be written.
-        IncompleteError: figures that could not be drawn, when all else is written.
+        IncompleteError: tasks that failed or figures that could not be drawn; all else is written, and says so.
     """
     directory = command.out or Path("runs") / command.preset
     stages = [stage.strip() for stage in command.stages.split(",")]
@@ -96,22 +98,30 @@ def run(command: Command) -> Path:
 def _run_stages(study: Study, stages: list[str]) -> None:
     directory, plan, ledger = study.directory, Plan(study), Ledger(study.directory)
     tasks = [task for task in plan.all_tasks() if task.stage in stages]
-    done = sum(ledger.find(task) is not None for task in tasks)
+    missing = [task for task in tasks if ledger.find(task) is None]
+    done = len(tasks) - len(missing)
     logger.info("%s on %s: %d tasks, %d already done", study.preset, study.dataset.name, len(tasks), done)
+    ledger.say_what_runs_again(missing)
+    for note in left_out(study):
+        logger.warning("%s", note)
     with progress("all tasks", len(tasks), "task") as advance:
         for task in tasks:
             ledger.complete(task)
             advance(1)
     if all(ledger.find(task) is not None for task in plan.all_tasks()):
         shutil.rmtree(directory / "checkpoints", ignore_errors=True)
+    ledger.set_aside_all_but(plan.all_tasks())
     results = collect(plan, ledger)
     write_json(directory / "results.json", results)  # whatever becomes of the figures
     undrawn = drawing.draw_all(plan, ledger, results, directory / "figures")
     results["notes"] += undrawn.notes
     write_json(directory / "results.json", results)
     logger.info("done: %s", write_report(directory))
+    complaints = ledger.complaints()
     if undrawn.failed:
-        raise IncompleteError(f"{', '.join(undrawn.failed)} could not be drawn; {directory / 'log.txt'} says why")
+        complaints.append(f"{', '.join(undrawn.failed)} could not be drawn; {directory / 'log.txt'} says why")
+    if complaints:
+        raise IncompleteError("; ".join(complaints))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,33 +4,20 @@ Lists have one entry per seed, null where a training diverged or a fit is imposs
 """
 
 import dataclasses
-import platform
 from collections import defaultdict
-from importlib.metadata import version
 from typing import Any
 
-import jax
-
 from experiments.evidence import Evidence, correlations, critical_summary, finite, interval
+from experiments.ledger import Ledger
 from experiments.plan import Plan
+from experiments.provenance import environment, stages_made_by
 from experiments.settings import ATTACKS, CONTROLS, PRESETS, PUBLISHED_NOISE, SCHEMA
-from experiments.tasks import Ledger, Outcome, Task
+from experiments.tasks import Outcome, Task
+from experiments.threats import left_out
 from jax_bioadv.analysis.statistics import bootstrap_interval
 
 NOISE_START_ACCURACIES = ("test_accuracy", "test_accuracy_unpruned")
 FIT_KEYS = ("alpha", "stderr", "r2", "window")
-
-
-def environment(precision: str) -> dict[str, str]:
-    device = jax.devices()[0]
-    packages = {name: version(name) for name in ("jax", "jaxlib", "flax", "optax", "numpy")}
-    return {
-        **packages,
-        "python": platform.python_version(),
-        "device": device.device_kind,
-        "platform": f"{device.platform}, {platform.system()} {platform.machine()}",
-        "precision": precision,
-    }
 
 
 class Collector:
@@ -147,12 +134,17 @@ def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
         },
     }
     collector.notes += _layer_notes(collector)
+    collector.notes += left_out(plan.study) + ledger.failure_notes()
     seconds: dict[str, float] = defaultdict(float)
+    records = []
     for task in plan.all_tasks():
         if ledger.find(task) is not None:
-            seconds[task.stage] += ledger.seconds(task)
-        else:
+            records.append(ledger.record(task))
+            seconds[task.stage] += records[-1]["seconds"]
+        elif task.fingerprint not in ledger.failures:
             collector.note(f"tasks of the stage {task.stage} have not been run; run again without --stages")
+    made_by, mixed = stages_made_by(records)
+    collector.notes += mixed
     return {
         "schema": SCHEMA,
         "preset": plan.study.preset,
@@ -168,7 +160,10 @@ def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
             "source": dataset.source,
         },
         "environment": environment(settings.precision),
-        "stages": {stage: {"seconds": spent} for stage, spent in seconds.items()},
+        "stages": {
+            stage: {"seconds": spent, "made_by": {**made_by[stage], "precision": settings.precision}}
+            for stage, spent in seconds.items()
+        },
         "models": models,
         "baselines": baselines,
         "comparisons": collector.evidence.comparisons(),

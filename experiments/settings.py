@@ -159,6 +159,8 @@ class Settings:
                 self.hidden <= 2 * inputs,
                 f"hidden: pca and whitened have at most {2 * inputs} units, two for each direction; leave them out",
             )
+        if "kh_start" in self.model_names:
+            _require(self.hidden <= training_images, "hidden: kh_start needs a training image for every hidden unit")
         if "kmeans" in self.model_names:
             _require(self.hidden <= training_images, "hidden: k-means cannot have more centroids than training images")
 

@@ -21,7 +21,7 @@ from experiments.command import logging_to, option, with_user_paths
 from experiments.grid import SWEEP_PRESETS, Grid, parse_grid, points, read_file, with_settings
 from experiments.hosts import is_first, join_hosts
 from experiments.members import MEASUREMENTS, describe
-from experiments.results import environment
+from experiments.provenance import environment
 from experiments.settings import CONTROLS, SWEPT, Preset, Settings
 from experiments.study import Study
 from experiments.sweep_figure import draw_sweep
@@ -171,9 +171,11 @@ def _run_stages(sweep: Sweep) -> None:
         for stage in counts:
             sweep.complete(stage, advance)
     sweep.write()
+    complaints = sweep.ledger.complaints()
     if is_first():
         directory, settings = sweep.study.directory, sweep.study.settings
-        shutil.rmtree(directory / "checkpoints", ignore_errors=True)
+        if not sweep.ledger.failures:
+            shutil.rmtree(directory / "checkpoints", ignore_errors=True)
         write_json(
             directory / "sweep.json",
             {
@@ -184,14 +186,17 @@ def _run_stages(sweep: Sweep) -> None:
                 "environment": environment(settings.precision),
                 "devices": mesh.size,
                 "processes": jax.process_count(),
+                "failed": sweep.ledger.failure_notes(),
             },
         )
         try:
             draw_sweep(directory)
         except Exception as error:
             logger.warning("the figure could not be drawn: %s", error, exc_info=error)
-            raise IncompleteError(f"the figure could not be drawn; {directory / 'log.txt'} says why") from error
+            complaints.append(f"the figure could not be drawn; {directory / 'log.txt'} says why")
         logger.info("done: %s", directory / "sweep.csv")
+    if complaints:
+        raise IncompleteError("; ".join(complaints))
 
 
 def main(arguments: list[str] | None = None) -> int:

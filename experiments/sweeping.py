@@ -11,12 +11,14 @@ from typing import Any
 from experiments.attacking import attack_together, attacks_that_fit
 from experiments.grid import Grid
 from experiments.hosts import SharedLedger, is_first
+from experiments.ledger import checked, failure
 from experiments.members import Member, members_of, rows, write_table
 from experiments.settings import ATTACKS
 from experiments.study import Study
 from experiments.tasks import Outcome, Task
-from experiments.together import Devices, Finished, members_that_fit, train_together
+from experiments.together import Devices, Finished, Programs, begun_chunks, members_that_fit, train_together
 from experiments.trainable import ALWAYS_TRACED, VECTORIZED, Job, program_shape
+from jax_bioadv.storage import StorageError
 
 logger = logging.getLogger("experiments")
 
@@ -31,6 +33,7 @@ class Sweep:
         self.ledger = SharedLedger(study.directory, many_settings=True)
         self.members = members_of(study, grid)
         self.at_a_time: dict[Any, int] = {}
+        self.programs: dict[Any, Programs] = {}
         self.stages = [member.stages(measurements) for member in self.members]
 
     def tasks(self, stage: str) -> list[tuple[Task, Member]]:
@@ -47,6 +50,7 @@ class Sweep:
         Raises:
             ValueError: not one member of a group fits.
         """
+        planned: set[str] = set()
         for stage in (*TRAINED, *(stage for stage in self.measurements if stage in ATTACKS)):
             pending: dict[Any, list[Job]] = {}
             for task, member in self.tasks(stage):
@@ -57,6 +61,10 @@ class Sweep:
                 self.at_a_time[stage, shape] = fitting
                 what = stage if stage == jobs[0].kind else f"{stage} of {jobs[0].kind}"
                 logger.info("%s: %d to do, at most %d at a time", what, len(jobs), min(fitting, len(jobs)))
+                planned.update(job.task.fingerprint for job in jobs)
+        for members in begun_chunks(self.study.directory):
+            if not planned.issuperset(members):
+                logger.warning("checkpoints of %d members together are of other tasks, and not used", len(members))
 
     def _fitting(self, stage: str, job: Job) -> int:
         if stage in ATTACKS:
@@ -73,14 +81,13 @@ class Sweep:
         for task, member in self.tasks(stage):
             if self.ledger.find(task) is not None:
                 advance(1)
-            elif self._is_population(stage, member) and not self._builds_on_divergence(task):
+            elif self._is_population(stage, member) and self._has_what_it_needs(task):
                 groups.setdefault(self._shape(stage, member), []).append(member.job(task))
             else:
                 alone.append(task)
         for shape, jobs in groups.items():
-            for job, outcome, seconds in self._run_together(stage, jobs, self.at_a_time[stage, shape]):
-                self.ledger.store(job.task, outcome, seconds)
-                advance(1)
+            for chunk in self._chunks(jobs, self.at_a_time[stage, shape]):
+                self._complete_together(stage, chunk, advance)
             self.write()
         for _ in self.ledger.complete_all(alone):
             advance(1)
@@ -89,8 +96,38 @@ class Sweep:
     def _is_population(self, stage: str, member: Member) -> bool:
         return stage in TRAINED or (stage in ATTACKS and member.plan.settings.attacks.method == "search")
 
-    def _builds_on_divergence(self, task: Task) -> bool:
-        return any(outcome.diverged for outcome in self._needed(task).values())
+    def _has_what_it_needs(self, task: Task) -> bool:
+        return not any(outcome.diverged or outcome.failed for outcome in self._needed(task).values())
+
+    def _chunks(self, jobs: Sequence[Job], at_a_time: int) -> Iterator[list[Job]]:
+        """Those that were begun, as they were; the others as many at a time as fit."""
+        left = {job.task.fingerprint: job for job in jobs}
+        for members in begun_chunks(self.study.directory):
+            if all(member in left for member in members):
+                yield [left.pop(member) for member in members]
+        others = list(left.values())
+        yield from (others[first : first + at_a_time] for first in range(0, len(others), at_a_time))
+
+    def _complete_together(self, stage: str, jobs: Sequence[Job], advance: Callable[[int], object]) -> None:
+        """Run members as one program; after an error by halves, until those that it comes from stand alone."""
+        left = list(jobs)
+        try:
+            for job, outcome, seconds in self._run_together(stage, jobs):
+                self.ledger.store(job.task, checked(job.task, outcome), seconds)
+                left.remove(job)
+                advance(1)
+            return
+        except StorageError:
+            raise
+        except Exception as error:
+            if len(left) == 1:
+                self.ledger.store(left[0].task, failure(left[0].task, error), 0.0)
+                advance(1)
+                return
+            logger.warning("%s of %d members failed, tried again by halves: %s", stage, len(left), type(error).__name__)
+        half = len(left) // 2  # out of the except clause, whose traceback holds arrays
+        self._complete_together(stage, left[:half], advance)
+        self._complete_together(stage, left[half:], advance)
 
     def _shape(self, stage: str, member: Member) -> Any:
         """What the members of one program share."""
@@ -102,11 +139,11 @@ class Sweep:
             (path, value) for path, value in member.point.items() if path in read or path.startswith("attacks.")
         )
 
-    def _run_together(self, stage: str, jobs: Sequence[Job], at_a_time: int) -> Iterator[Finished]:
+    def _run_together(self, stage: str, jobs: Sequence[Job]) -> Iterator[Finished]:
         if stage in ATTACKS:
-            return attack_together(stage, jobs, self._needed, self.devices, at_a_time)
+            return attack_together(stage, jobs, self._needed, self.devices)
         varied, directory = self._varied(jobs[0]), self.study.directory
-        return train_together(jobs, varied, self._needed, self.devices, directory, at_a_time)
+        return train_together(jobs, varied, self._needed, self.devices, directory, self.programs)
 
     def _needed(self, task: Task) -> dict[str, Outcome]:
         return {short: self.ledger.complete(other) for short, other in task.needs.items()}

@@ -1,17 +1,12 @@
 """Tasks with fingerprints: what is done is skipped, what depends on a changed setting runs again, nothing else does.
 
-A task's fingerprint covers its name, the settings it reads, the data and the fingerprints of the tasks it builds on.
-Its outcome is two files written one after the other, atomically: the arrays, then a small JSON file with the
-fingerprint and checksums of both. A kill between them, or at any other moment, leaves a task that simply runs again,
-and so does a file that was altered.
+A task's fingerprint covers its name, the settings it reads, the data, the code that it runs, the packages and the
+device, and the fingerprints of the tasks it builds on. What the ledger makes of it stands in ``experiments.ledger``.
 """
 
 import contextlib
 import fcntl
-import hashlib
-import json
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,11 +16,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from jax_bioadv.learning.training import DivergenceError
-from jax_bioadv.storage import StorageError, read_arrays, read_json, write_arrays, write_json
-
-# Raise it when a change of the code changes what a task computes: results of older versions then run again.
-VERSION = 5
+from experiments import provenance
+from experiments.sources import code_digest, digest_of
+from jax_bioadv.storage import StorageError
 
 logger = logging.getLogger("experiments")
 
@@ -39,7 +32,13 @@ class Outcome:
 
     @property
     def diverged(self) -> str | None:
+        """Which training diverged, this task's or one that it builds on: found, and kept like any other outcome."""
         return self.values.get("diverged")
+
+    @property
+    def failed(self) -> str | None:
+        """Which task ended in an error, this one or one that it builds on: nothing was found, nothing is kept."""
+        return self.values.get("failed")
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,7 @@ class Task:
         run: computes the outcome, given the task itself and the outcomes of ``needs``.
         folder: where its arrays go, below the run's directory.
         optional: those of ``needs`` that it does without where they diverged.
+        also: further functions whose code the outcome depends on.
     """
 
     name: str
@@ -63,126 +63,37 @@ class Task:
     run: Callable[["Task", Mapping[str, Outcome]], Outcome]
     folder: str = "arrays"
     optional: tuple[str, ...] = ()
+    also: tuple[Callable[..., Any], ...] = ()
 
     @cached_property
-    def fingerprint(self) -> str:
-        content = {
-            "version": VERSION,
+    def identity(self) -> dict[str, Any]:
+        """All that the outcome depends on."""
+        return {
             "name": self.name,
             "settings": self.settings,
             "needs": {short: task.fingerprint for short, task in self.needs.items()},
+            "code": code_digest(self.run, *self.also),
+            "influences": provenance.influences(),
         }
-        return _digest(content)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return digest_of(self.identity)
+
+    @property
+    def made_by(self) -> dict[str, str]:
+        """What the record of an outcome that is made now says of its making."""
+        own = {provenance.OWN_PACKAGE: provenance.own_version(), "code": self.identity["code"]}
+        return {**own, **self.identity["influences"]}
 
 
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-class Ledger:
-    """The outcomes in a run's directory.
-
-    Args:
-        directory: of the run.
-        many_settings: whether tasks of one name but with different settings stand side by side, as in a sweep; their
-            files are then told apart by the fingerprint, and outcomes are read again rather than kept in memory.
-    """
-
-    def __init__(self, directory: Path, many_settings: bool = False):
-        self.directory, self.many_settings = directory, many_settings
-        self._cache: dict[str, Outcome] = {}
-
-    def _file(self, task: Task, folder: str, suffix: str) -> Path:
-        distinction = f"-{task.fingerprint[:16]}" if self.many_settings else ""
-        return self.directory / folder / f"{task.name}{distinction}{suffix}"
-
-    def _record(self, task: Task) -> Path:
-        return self._file(task, "stages", ".json")
-
-    def _arrays(self, task: Task) -> Path:
-        return self._file(task, task.folder, ".npz")
-
-    def _remember(self, task: Task, outcome: Outcome) -> Outcome:
-        if not self.many_settings:
-            self._cache[task.fingerprint] = outcome
-        return outcome
-
-    def seconds(self, task: Task) -> float:
-        return float(read_json(self._record(task))["seconds"])
-
-    def find(self, task: Task) -> Outcome | None:
-        """The task's outcome if it stands on disk, under the same fingerprint and unaltered."""
-        if task.fingerprint in self._cache:
-            return self._cache[task.fingerprint]
-        path = self._record(task)
-        if not path.exists():
-            return None
-        try:
-            record = read_json(path)
-            if record["fingerprint"] != task.fingerprint:
-                return None
-            if record.pop("checksum") != _digest(record):
-                raise StorageError("the record was altered")
-            arrays = self._read_arrays(task, record["arrays"])
-        except (OSError, KeyError, TypeError, AttributeError) as error:
-            logger.warning("%s: its record cannot be used, it runs again (%s)", task.name, error)
-            return None
-        return self._remember(task, Outcome(record["values"], arrays))
-
-    def _read_arrays(self, task: Task, digest: str | None) -> dict[str, np.ndarray]:
-        if digest is None:
-            return {}
-        if _file_digest(self._arrays(task)) != digest:
-            raise StorageError(f"{self._arrays(task)} was altered")
-        return read_arrays(self._arrays(task))
-
-    def store(self, task: Task, outcome: Outcome, seconds: float) -> None:
-        self._record(task).unlink(missing_ok=True)
-        if outcome.arrays:
-            write_arrays(self._arrays(task), outcome.arrays)
-        else:
-            self._arrays(task).unlink(missing_ok=True)
-        record = {
-            "fingerprint": task.fingerprint,
-            "stage": task.stage,
-            "settings": task.settings,
-            "seconds": seconds,
-            "values": outcome.values,
-            "arrays": _file_digest(self._arrays(task)) if outcome.arrays else None,
-        }
-        write_json(self._record(task), {**record, "checksum": _digest(record)})
-        self._remember(task, outcome)
-        verdict = f"  DIVERGED: {outcome.diverged}" if outcome.diverged else ""
-        logger.info("%-28s %7.1f s%s", task.name, seconds, verdict)
-
-    def complete(self, task: Task) -> Outcome:
-        """The task's outcome, computed if it is not there yet, and what it needs before it.
-
-        A training that diverges is an outcome too, and so are all that build on it: the other tasks go on.
-        """
-        found = self.find(task)
-        if found is not None:
-            return found
-        needed = {short: self.complete(other) for short, other in task.needs.items()}
-        started = time.perf_counter()
-        outcome = self.compute(task, needed)
-        seconds = time.perf_counter() - started
-        self.store(task, outcome, seconds)
-        return outcome
-
-    def compute(self, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
-        """The task's outcome from those of the tasks that it needs."""
-        required = (outcome for short, outcome in needed.items() if short not in task.optional)
-        diverged = next((outcome.diverged for outcome in required if outcome.diverged), None)
-        try:
-            return Outcome({"diverged": diverged}) if diverged else task.run(task, needed)
-        except DivergenceError as error:
-            return Outcome({"diverged": f"{task.name}: {error}"})
+def checkpoint_folder(directory: Path, task: Task) -> Path:
+    """Where the checkpoints of a training go; those of the same task under other circumstances are named in the log."""
+    folder = directory / "checkpoints" / f"{task.name}-{task.fingerprint[:16]}"
+    for other in sorted(folder.parent.glob(f"{task.name}-{'[0-9a-f]' * 16}")):
+        if other != folder:
+            logger.info("%s: the checkpoints in %s are of other settings, code or packages, not used", task.name, other)
+    return folder
 
 
 @contextlib.contextmanager

@@ -1,12 +1,11 @@
 """Training tasks of many members as one program; every outcome is that of the task run alone.
 
 Members of a group share everything that shapes a program (hidden units, k, epochs, batch size …) and differ in seeds
-and in the numbers of ``VECTORIZED``. Groups larger than the memory budget are trained in chunks.
+and in the numbers of ``VECTORIZED``.
 """
 
-import contextlib
 import dataclasses
-import hashlib
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,12 +18,19 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from experiments.grid import setting
+from experiments.grid import setting, with_settings
+from experiments.sources import digest_of
 from experiments.tasks import Outcome, progress
 from experiments.trainable import Job, Needed, Trainable, trainable_of
 from jax_bioadv import population
 from jax_bioadv.learning.training import watch_finite
-from jax_bioadv.storage import Checkpoints
+from jax_bioadv.processes import broadcast, is_first
+from jax_bioadv.storage import Checkpoints, StorageError, read_json, write_json
+
+logger = logging.getLogger("experiments")
+
+# Beside a chunk's checkpoints.
+CHUNK = "members.json"
 
 
 class Finished(NamedTuple):
@@ -33,6 +39,13 @@ class Finished(NamedTuple):
     job: Job
     outcome: Outcome
     seconds: float
+
+
+class Programs(NamedTuple):
+    """The compiled start and epoch of a population: the same for all chunks, whose members tell them apart."""
+
+    start: Callable[..., Any]
+    epoch: Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -72,34 +85,34 @@ def train_together(
     needed: Needed,
     devices: Devices,
     directory: Path,
-    at_a_time: int,
+    programs: dict[Any, Programs],
 ) -> Iterator[Finished]:
-    """Outcomes of training tasks that only seeds and varied settings tell apart, chunk by chunk.
+    """Outcomes of training tasks that only seeds and varied settings tell apart; all of them fit into the memory.
 
     Args:
         jobs: of one kind, with the same settings otherwise.
         varied: dotted paths, among those of VECTORIZED for the kind; the numbers of every job are traced.
         needed: the outcomes that a task builds on.
         devices: where to run.
-        directory: for checkpoints.
-        at_a_time: members in one program, from :func:`members_that_fit`.
+        directory: for checkpoints, which go when all outcomes were taken.
+        programs: those made so far, by what shapes them; a new one is added.
     """
-    programs: Programs | None = None
-    for chunk in (jobs[first : first + at_a_time] for first in range(0, len(jobs), at_a_time)):
-        started = time.perf_counter()
-        trainable = trainable_of(chunk, needed)
-        programs = programs or _programs(trainable, devices)
-        with _checkpoints(chunk, directory) as checkpoints:
-            outcomes = _train_chunk(trainable, chunk, _members(chunk, varied), programs, devices, checkpoints)
-            seconds = (time.perf_counter() - started) / len(chunk)
-            yield from (Finished(job, outcome, seconds) for job, outcome in zip(chunk, outcomes, strict=True))
+    started, folder = time.perf_counter(), begin_chunk(directory, jobs)
+    trainable = trainable_of(jobs, needed)
+    made = programs.setdefault(_shape(jobs[0], varied), _programs(trainable, devices))
+    checkpoints = Checkpoints(folder, shared=True)
+    outcomes = _train_chunk(trainable, jobs, _members(jobs, varied), made, devices, checkpoints)
+    seconds = (time.perf_counter() - started) / len(jobs)
+    yield from (Finished(job, outcome, seconds) for job, outcome in zip(jobs, outcomes, strict=True))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-class Programs(NamedTuple):
-    """The compiled start and epoch of a population: the same for all chunks, whose members tell them apart."""
-
-    start: Callable[..., Any]
-    epoch: Callable[..., Any]
+def _shape(job: Job, varied: Sequence[str]) -> Any:
+    """What the members of one program share: their kind, and all settings but the numbers that may differ."""
+    settings = job.study.settings
+    return job.kind, with_settings(
+        settings, {path: jax.tree.map(lambda _: 0, setting(settings, path)) for path in varied}
+    )
 
 
 def _programs(trainable: Trainable, devices: Devices) -> Programs:
@@ -125,7 +138,7 @@ def _train_chunk(
     members: Any,
     programs: Programs,
     devices: Devices,
-    checkpoints: Checkpoints | None,
+    checkpoints: Checkpoints,
 ) -> list[Outcome]:
     mesh = devices.mesh
     placed = population.distribute({**members, **trainable.members()}, mesh)
@@ -154,14 +167,21 @@ def _train_chunk(
     return outcomes
 
 
-@contextlib.contextmanager
-def _checkpoints(jobs: Sequence[Job], directory: Path) -> Any:
-    """Checkpoints of a chunk, which go when its outcomes are stored; none where several hosts would write them."""
-    if jax.process_count() > 1:
-        yield None
-        return
-    digest = hashlib.sha256("".join(job.task.fingerprint for job in jobs).encode()).hexdigest()
-    folder = directory / "checkpoints" / f"{jobs[0].kind}-{digest[:16]}"
-    with contextlib.closing(Checkpoints(folder)) as checkpoints:
-        yield checkpoints
-    shutil.rmtree(folder, ignore_errors=True)
+def begin_chunk(directory: Path, jobs: Sequence[Job]) -> Path:
+    """The folder of a chunk's checkpoints, where the chunk is written down: which members, in which order."""
+    members = [job.task.fingerprint for job in jobs]
+    folder = directory / "checkpoints" / f"{jobs[0].kind}-{digest_of(members)[:16]}"
+    if is_first():
+        write_json(folder / CHUNK, members)
+    return folder
+
+
+def begun_chunks(directory: Path) -> list[list[str]]:
+    """The fingerprints of every chunk whose training was stopped; it goes on with them, however much now fits."""
+    found = []
+    for path in sorted((directory / "checkpoints").glob(f"*/{CHUNK}")) if is_first() else ():
+        try:
+            found.append([str(member) for member in read_json(path)])
+        except (StorageError, TypeError) as error:
+            logger.warning("the checkpoints in %s cannot be used: %s", path.parent, error)
+    return broadcast(found)

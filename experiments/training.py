@@ -1,11 +1,10 @@
 """The training tasks: Krotov–Hopfield layers, the hybrid's decoder, the four networks trained by backpropagation."""
 
-import contextlib
 import dataclasses
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -17,7 +16,7 @@ from flax import nnx
 from experiments.groups import AdversarialSettings, DecoderSettings, LayerSettings
 from experiments.settings import Settings
 from experiments.study import Study, purpose_key, weights
-from experiments.tasks import Outcome, Task, progress
+from experiments.tasks import Outcome, Task, checkpoint_folder, progress
 from jax_bioadv.attacks import pgd
 from jax_bioadv.learning import fixed_layers, krotov_hopfield, pruning, regularizers, supervised
 from jax_bioadv.learning.training import Diagnosis, train, watch_finite
@@ -38,12 +37,9 @@ def _history(history: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _train(study: Study, task: Task, epoch: Any, state: Any, epochs: int, watch: Any = watch_finite) -> Any:
     """Train with checkpoints, in a folder that only this task's fingerprint leads to and that goes when it is done."""
-    folder = study.directory / "checkpoints" / f"{task.name}-{task.fingerprint[:16]}"
-    with (
-        contextlib.closing(Checkpoints(folder)) as checkpoints,
-        progress(f"train {task.name}", epochs, "epoch") as advance,
-    ):
-        trained = train(epoch, state, epochs, watch=watch, checkpoints=checkpoints, progress=advance)
+    folder = checkpoint_folder(study.directory, task)
+    with progress(f"train {task.name}", epochs, "epoch") as advance:
+        trained = train(epoch, state, epochs, watch=watch, checkpoints=Checkpoints(folder), progress=advance)
     shutil.rmtree(folder, ignore_errors=True)
     return trained
 
@@ -305,6 +301,7 @@ def backprop_epoch(
     state: supervised.TrainingState,
     anchor: jax.Array,
     data: regularizers.TrainingData,
+    adversary: supervised.Adversary | None = None,
 ) -> tuple[supervised.TrainingState, supervised.EpochInfo]:
     optimizer, regularizer = _optimizer_and_regularizer(settings, model, anchor, len(data.images))
     refresh_every = settings.spectral.refresh_every if model == "spectral" else None
@@ -315,16 +312,17 @@ def backprop_epoch(
         regularizer,
         batch_size=batch_size,
         refresh_every=refresh_every,
-        adversary=_adversary(settings.adversarial) if model == "adversarial" else None,
+        adversary=adversary,
     )
     return epoch(state, data)
 
 
 _compiled_backprop_epoch = jax.jit(
-    backprop_epoch, static_argnames=("settings", "model", "graphdef"), donate_argnames="state"
+    backprop_epoch, static_argnames=("settings", "model", "graphdef", "adversary"), donate_argnames="state"
 )
 
 
+@cache  # the same object for the same settings, so that seeds share a program
 def _adversary(chosen: AdversarialSettings) -> supervised.Adversary:
     attack = pgd(steps=chosen.steps, step_size=min(2.5 / chosen.steps, 1.0) * chosen.epsilon)
 
@@ -348,12 +346,25 @@ def backprop_outcome(study: Study, network: Network, history: Mapping[str, np.nd
     return Outcome(values, {**weights(network), **_history(history)})
 
 
-def run_backprop(study: Study, model: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+def run_adversarial(study: Study, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+    """The control trained on adversarial images; the only one whose training uses an attack."""
+    return run_backprop(study, "adversarial", seed, task, needed, _adversary(study.settings.adversarial))
+
+
+def run_backprop(
+    study: Study,
+    model: str,
+    seed: int,
+    task: Task,
+    needed: Mapping[str, Outcome],
+    adversary: supervised.Adversary | None = None,
+) -> Outcome:
     """A network trained by backpropagation; ``bp_matched`` stops when it is as accurate as ``needed["hybrid"]``."""
     settings, data = study.settings, backprop_data(study, model)
     start = backprop_start(study, settings, model, seed, data)
     # Up to where it stops, ``bp_matched`` is trained as ``bp`` is, by the same program.
-    epoch = partial(_compiled_backprop_epoch, settings, "bp" if model == "bp_matched" else model, start.graphdef)
+    shape = settings, "bp" if model == "bp_matched" else model, start.graphdef
+    epoch = partial(_compiled_backprop_epoch, *shape, adversary=adversary)
     if model == "bp_matched":
         return _matched_outcome(study, start, lambda state: epoch(state, start.constant, data), needed["hybrid"])
     epochs = settings.adversarial.epochs if model == "adversarial" else settings.backprop.epochs

@@ -1,12 +1,13 @@
 """Results and checkpoints on disk, written so that a kill at any moment leaves the old file or the new one, never half.
 
-Files are written beside their target, flushed to the disk and moved over it. Checkpoints of training states go through
-Orbax, whose saves are atomic as well, with a digest of their content, since Orbax does not notice a changed byte.
+Files are written beside their target, flushed to the disk and moved over it. Checkpoints of training states are such
+files too, with a digest of their content.
 """
 
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,11 @@ from typing import Any, BinaryIO
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
+
+from jax_bioadv.processes import broadcast, is_first
+
+logger = logging.getLogger("jax_bioadv")
 
 
 class StorageError(OSError):
@@ -85,67 +91,120 @@ class Checkpoints:
     """Checkpoints of one training, each a pytree of arrays and typed keys, in a folder of its own.
 
     Args:
-        folder: where Orbax keeps the last two; made when missing.
+        folder: where the last two are kept; made when missing.
+        shared: whether all processes of ``jax.distributed`` train one population together. The first of them then
+            writes and reads for all, which need no common disk; every method must be called by all.
+
+    Raises:
+        StorageError: the folder cannot be made.
     """
 
-    def __init__(self, folder: Path):
-        import orbax.checkpoint as ocp  # takes a second to import, which only training should pay
-
-        self._args = ocp.args
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=2, enable_async_checkpointing=False, cleanup_tmp_directories=True
-        )
+    def __init__(self, folder: Path, shared: bool = False):
+        self.folder, self.shared = folder, shared
+        if not self._has_the_files:
+            return
         try:
-            self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+            folder.mkdir(parents=True, exist_ok=True)
+            for unfinished in folder.glob(".*.part"):  # of a save that was killed
+                unfinished.unlink()
         except OSError as error:
             raise StorageError(f"cannot keep checkpoints in {folder}: {error}. Choose a writable folder.") from error
+
+    @property
+    def _has_the_files(self) -> bool:
+        return is_first() or not self.shared
+
+    def agree(self, decision: bool) -> bool:
+        """The first process's decision, where several train together: their clocks differ."""
+        return bool(broadcast(decision)) if self.shared else decision
 
     def save(self, step: int, tree: Any) -> None:
         """Save a state under its step number, and return when it is on the disk.
 
         Checkpoints of this step and later ones are dropped: whoever saves was not able to go on from them.
+
+        Raises:
+            StorageError: the disk is full or the folder cannot be written; earlier checkpoints stay.
         """
-        try:
-            for stale in [other for other in self._manager.all_steps() if other >= step]:
-                self._manager.delete(stale)  # Orbax would silently keep these and skip this one
-            plain = _without_keys(tree)
-            self._manager.save(step, args=self._args.StandardSave({"tree": plain, "sha256": _digest(plain)}))
-        except (OSError, ValueError) as error:
-            raise StorageError(f"cannot save a checkpoint: {error}. Free some space, then run again.") from error
+        content = {name: _on_host(leaf) for name, leaf in _named_leaves(tree).items()}
+        if not self._has_the_files:
+            return
+        for stale in [other for other in self._steps() if other >= step]:
+            self._file(stale).unlink()
+        with atomic_file(self._file(step)) as stream:
+            np.savez(stream, allow_pickle=False, sha256=_digest(content), **content)
+        for old in self._steps()[:-2]:
+            self._file(old).unlink()
 
     def restore_last(self, like: Any) -> tuple[int, Any] | None:
-        """The last readable checkpoint as (step, state), or None.
+        """The last checkpoint that can be used as (step, state), or None; the log says why others cannot.
 
         Args:
             like: a state of the same structure, whose shapes, dtypes and devices the restored one takes.
         """
-        plain = _without_keys(like)
-        wanted = {"tree": plain, "sha256": _digest(plain)}
-        for step in sorted(self._manager.all_steps(), reverse=True):
+        wanted = _named_leaves(like)
+        found = self._last_usable(wanted) if self._has_the_files else None
+        found = broadcast(found) if self.shared else found
+        if found is None:
+            return None
+        step, content = found
+        leaves = [_placed(content[name], leaf) for name, leaf in wanted.items()]
+        restored = jax.tree.unflatten(jax.tree.structure(like), leaves)
+        return step, jax.tree.map(_with_key, like, restored, is_leaf=_is_key)
+
+    def _last_usable(self, wanted: Mapping[str, Any]) -> tuple[int, dict[str, np.ndarray]] | None:
+        for step in reversed(self._steps()):
             try:
-                restored = self._manager.restore(step, args=self._args.StandardRestore(wanted))
-            except Exception:  # for an altered file Orbax raises errors of many kinds, bare Exception among them
-                continue  # altered, or written under other settings; an older one may do
-            tree = restored["tree"]
-            same_shapes = _shapes(tree) == _shapes(plain)  # which Orbax sees to for JAX's arrays alone
-            if same_shapes and np.array_equal(_digest(tree), restored["sha256"]):
-                return step, jax.tree.map(_with_key, like, tree, is_leaf=_is_key)
+                content = read_arrays(self._file(step))
+                saved = content.pop("sha256", np.empty(0, np.uint8))
+                if not np.array_equal(saved, _digest(content)):
+                    raise StorageError("its content was altered")
+                _check_shapes(content, wanted)
+                return step, content
+            except StorageError as error:
+                logger.warning("the checkpoint %s cannot be used: %s", self._file(step), error)
         return None
 
-    def close(self) -> None:
-        """Release Orbax's threads."""
-        self._manager.close()
+    def _file(self, step: int) -> Path:
+        return self.folder / f"{step}.npz"
+
+    def _steps(self) -> list[int]:
+        return sorted(int(path.stem) for path in self.folder.glob("*.npz") if path.stem.isdigit())
 
 
-def _shapes(tree: Any) -> list[tuple[int, ...]]:
-    return [np.shape(leaf) for leaf in jax.tree.leaves(tree)]
+def _named_leaves(tree: Any) -> dict[str, Any]:
+    """The leaves by where they stand in the tree; keys as the numbers that they are."""
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(_without_keys(tree))}
 
 
-def _digest(tree: Any) -> np.ndarray:
-    """SHA-256 over the bytes of all leaves."""
+def _on_host(leaf: Any) -> np.ndarray:
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        leaf = multihost_utils.process_allgather(leaf, tiled=True)
+    return np.asarray(leaf)
+
+
+def _placed(array: np.ndarray, like: Any) -> Any:
+    if not isinstance(like, jax.Array):
+        return array
+    return jax.make_array_from_callback(array.shape, like.sharding, lambda index: array[index])
+
+
+def _check_shapes(content: Mapping[str, np.ndarray], wanted: Mapping[str, Any]) -> None:
+    if set(content) != set(wanted):
+        raise StorageError("it has other parts: it belongs to another training")
+    for name, leaf in wanted.items():
+        leaf = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
+        must, found = (f"{one.dtype}{one.shape}" for one in (leaf, content[name]))
+        if must != found:
+            raise StorageError(f"{name} is {found} in it and must be {must}")
+
+
+def _digest(content: Mapping[str, np.ndarray]) -> np.ndarray:
+    """SHA-256 over all arrays and their names."""
     digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(tree):
-        digest.update(np.asarray(leaf).tobytes())
+    for name in sorted(content):
+        digest.update(f"{name} {content[name].dtype}{content[name].shape}".encode())
+        digest.update(content[name].tobytes())
     return np.frombuffer(digest.digest(), np.uint8)
 
 

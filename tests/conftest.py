@@ -1,6 +1,5 @@
 """Settings that every test runs under; they must stand before JAX starts."""
 
-import gc
 import os
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -19,13 +18,4 @@ hypothesis.settings.load_profile("jax_bioadv")
 @pytest.fixture
 def open_checkpoints(tmp_path):
     """Checkpoints in one folder, as every new process opens them."""
-    opened = []
-
-    def open_folder():
-        opened.append(Checkpoints(tmp_path / "run"))
-        return opened[-1]
-
-    yield open_folder
-    for checkpoints in opened:
-        checkpoints.close()
-    gc.collect()  # what Orbax's failed reads left behind complains when it goes: here, not in a later test
+    return lambda: Checkpoints(tmp_path / "run")

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 
 import jax
 import jax.numpy as jnp
@@ -182,15 +183,15 @@ def damage_by_one_byte(path):
     path.write_bytes(content)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax leaves tasks behind
 @pytest.mark.parametrize("damage", [damage_by_truncation, damage_by_one_byte])
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(open_checkpoints, tmp_path, damage):
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(open_checkpoints, tmp_path, damage, caplog):
     writer = open_checkpoints()
     writer.save(1, tree(1))
     writer.save(2, tree(2))
-    damage(max((tmp_path / "run" / "2").rglob("*"), key=lambda path: path.stat().st_size * path.is_file()))
+    damage(tmp_path / "run" / "2.npz")
     again = open_checkpoints()
     step, found = again.restore_last(tree(0))
+    assert re.search(r"the checkpoint .*2.npz cannot be used: ", caplog.text)
     assert step == 1
     assert_same(found, tree(1))
     again.save(2, tree(3))  # the training goes on and takes the place of what was damaged
@@ -209,27 +210,36 @@ def test_a_checkpoint_behind_the_last_one_is_kept_nevertheless(open_checkpoints)
     assert_same(found, tree(2))
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax leaves tasks behind
-def test_a_checkpoint_of_other_shapes_is_not_taken(open_checkpoints):
+def other_trees():
+    weights, history = tree(0)
+    return {
+        r"\[1\] is float64\(5,\) in it and must be float64\(7,\)": tree(0, epochs=7),
+        r"\[0\]\['weights'\] is float32\(40, 30\) in it and must be float32\(40, 29\)": (
+            weights | {"weights": jnp.zeros((40, 29))},
+            history,
+        ),
+        r"\[0\]\['weights'\] is float32.* must be int32": (weights | {"weights": jnp.zeros((40, 30), int)}, history),
+        "it has other parts: it belongs to another training": (weights | {"more": jnp.zeros(3)}, history),
+    }
+
+
+@pytest.mark.parametrize("reason", other_trees())
+def test_a_checkpoint_of_other_shapes_is_not_taken_and_the_log_says_why(open_checkpoints, reason, caplog):
     checkpoints = open_checkpoints()
     checkpoints.save(1, tree(1))
-    weights, history = tree(0)
-    assert checkpoints.restore_last(tree(0, epochs=7)) is None
-    assert checkpoints.restore_last((weights | {"weights": jnp.zeros((40, 29))}, history)) is None
-    assert checkpoints.restore_last((weights | {"more": jnp.zeros(3)}, history)) is None
+    assert checkpoints.restore_last(other_trees()[reason]) is None
+    assert re.search(rf"the checkpoint .*1.npz cannot be used: .*{reason}", caplog.text)
     assert checkpoints.restore_last(tree(0)) is not None
 
 
 def test_what_a_kill_during_a_save_left_behind_does_not_disturb(open_checkpoints, tmp_path):
     open_checkpoints().save(1, tree(1))
-    leftover = tmp_path / "run" / "2.orbax-checkpoint-tmp"
-    (leftover / "default.orbax-checkpoint-tmp").mkdir(parents=True)
-    (leftover / "default.orbax-checkpoint-tmp" / "manifest.ocdbt").write_bytes(b"half")
+    (tmp_path / "run" / ".2.npz.a1b2c3.part").write_bytes(b"half")
     checkpoints = open_checkpoints()
     assert checkpoints.restore_last(tree(0))[0] == 1
     checkpoints.save(2, tree(2))
     assert_same(checkpoints.restore_last(tree(0))[1], tree(2))
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["1", "2"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["1.npz", "2.npz"]
 
 
 def test_a_checkpoint_that_cannot_be_written_is_an_error_with_advice(open_checkpoints, monkeypatch):
@@ -238,6 +248,14 @@ def test_a_checkpoint_that_cannot_be_written_is_an_error_with_advice(open_checkp
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(checkpoints._manager, "save", full)
+    monkeypatch.setattr(np, "savez", full)
     with pytest.raises(StorageError, match=r"No space left.*Free some space"):
         checkpoints.save(1, tree(1))
+
+
+@pytest.mark.parametrize("name", ["run [old]", "what?", "all*", r"back\slash", "[", "é ü"])
+def test_a_folder_may_have_any_name(name, tmp_path):
+    Checkpoints(tmp_path / name).save(3, tree(3))
+    step, found = Checkpoints(tmp_path / name).restore_last(tree(0))
+    assert step == 3
+    assert_same(found, tree(3))

@@ -108,7 +108,8 @@ def train(
             name: np.concatenate([history[name], column]) if history else column for name, column in columns.items()
         }
         done += len(infos)
-        if checkpoints is not None and done < epochs and time.monotonic() - saved_at >= checkpoint_seconds:
+        due = time.monotonic() - saved_at >= checkpoint_seconds
+        if checkpoints is not None and done < epochs and checkpoints.agree(due):
             padded = {name: np.concatenate([values, blank[name][done:]]) for name, values in history.items()}
             checkpoints.save(done, (state, padded))
             saved_at = time.monotonic()

@@ -8,9 +8,9 @@ import numpy as np
 
 from experiments import sweep
 from experiments.grid import parse_grid
+from experiments.ledger import Ledger
 from experiments.members import members_of
 from experiments.study import Study
-from experiments.tasks import Ledger
 from jax_bioadv import data
 
 SMALL = [

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.ledger import Ledger
 from experiments.plan import Plan
 from experiments.settings import CONTROLS, MODELS, PRESETS
 from experiments.study import Study
-from experiments.tasks import Ledger
 from jax_bioadv.models import logits_function
 
 SMOKE = PRESETS["smoke"]

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments.groups import THREATS
@@ -117,33 +118,134 @@ def test_the_layer_of_figure_a1_is_not_trained_twice(digits, changed):
     assert "noise-start-layer-0" not in names
 
 
-GROUPS = [name for name, value in vars(PRESETS["smoke"]).items() if dataclasses.is_dataclass(value)]
-GROUPS.remove("noise_start")  # its tasks name it a layer, as which it is read
+# Every task of all models and strengths; read by name, such as "kh" or "spectra-data", or by kind for all models.
+ALL_MODELS = MODELS + CONTROLS
+ALL = dataclasses.replace(
+    PRESETS["smoke"],
+    models=",".join(ALL_MODELS),
+    threats=dataclasses.replace(PRESETS["smoke"].threats, names=THREATS),
+    pruning=dataclasses.replace(PRESETS["smoke"].pruning, method="threshold"),
+    backprop=dataclasses.replace(PRESETS["smoke"].backprop, learning_rates=(1e-2, 1e-3), boundaries=(2,)),
+)
+STEPWISE = {"bp", "l2", "jacobian", "bp_power", "bp_first_decay", "bp_matched"}
+CUT = {"kh", "kh_start", "noise-start-pruned", "spectra-noise-start"}
+DECODED = {"kh", "kh_start", "kmeans", "noise-start-pruned", "noise-start-whole"}
+OF_LAYERS = {"spectra", "spectra-untrained"}
+READERS = {
+    "layer.epochs start learning_rate batch_size k delta": {"layer"},
+    "layer.scale": set(),  # of a start from noise alone
+    "layer.p radius": {"layer", "layer-start", "layer-kmeans"},
+    "noise_start.epochs start scale learning_rate batch_size p k delta radius": {"noise-start-layer"},
+    "pruning.method threshold": CUT,
+    "decoder.power": DECODED | {"bp_power"},
+    "decoder.epochs learning_rate batch_size": DECODED | {"random", "pca", "whitened"},
+    "backprop.epochs": STEPWISE | {"spectral"},
+    "backprop.batch_size": STEPWISE | {"spectral", "adversarial"},
+    "backprop.learning_rates boundaries": STEPWISE | {"adversarial"},
+    "l2.weight": {"l2", "bp_first_decay"},
+    "jacobian.weight target": {"jacobian"},
+    "spectral.weight exponent first anchored refresh_every learning_rate constant_epochs decay_epochs": {"spectral"},
+    "spectra.noise_images first last_on_images last_on_noise": OF_LAYERS | {"spectra-data", "spectra-noise-start"},
+    "spectra.last_on_data": {"spectra-data"},
+    "spectra.populations": OF_LAYERS,
+    "attacks.images": {*ATTACKS, "minimum_norm"},
+    "attacks.epsilons method": {*ATTACKS},
+    "attacks.gaussian_low gaussian_high": {"gaussian"},
+    "attacks.gradient_low gradient_high": {"fgsm", "pgd"},
+    "attacks.pgd_steps": {"pgd"},
+    "attacks.published_images published_epsilons": {PUBLISHED_NOISE},
+    "landscape.radius resolution image": {"landscape"},
+    "kmeans.passes batch_size": {"layer-kmeans"},
+    "adversarial.epochs epsilon steps": {"adversarial"},
+    "threats.images steps": {*THREATS, *(f"transfer-{threat}" for threat in THREATS)},
+    "threats.unit_linf": {"unit_linf", "transfer-unit_linf", "masking"},
+    "threats.unit_l2": {"unit_l2", "transfer-unit_l2"},
+    "threats.raw_linf": {"raw_linf", "transfer-raw_linf"},
+    "threats.raw_l2": {"raw_l2", "transfer-raw_l2"},
+    "threats.targets minimum_norm_steps": {*THREATS, "minimum_norm"},
+    "threats.target_steps restarts queries": {*THREATS},
+    "masking.images steps queries": {"masking"},
+    "bounds.images": {"bounds"},
+    "smoothness.images radius": {"smoothness"},
+    "boundaries.planes resolution radii": {"boundaries"},
+}
+READ = {
+    f"{group}.{name}": readers
+    for paths, readers in READERS.items()
+    for group, names in [paths.split(".")]
+    for name in names.split()
+}
+OF_A_MODEL = {*ATTACKS, PUBLISHED_NOISE, *THREATS, *EVIDENCE, "spectra", "landscape"}
 
 
-def read_settings(settings, digits):
-    """Every (group, setting) that some task's fingerprint covers, a task's dictionaries followed to any depth."""
-    found = set()
+def named(reader: str) -> set[str]:
+    if reader not in OF_A_MODEL:
+        return {f"{reader}-0", reader}
+    models = MODELS if reader == PUBLISHED_NOISE else ALL_MODELS
+    return {f"{reader}-{model}{'' if reader == 'landscape' else '-0'}" for model in models}
 
-    def walk(content):
-        for group, value in content.items():
-            if isinstance(value, dict):
-                found.update((group, name) for name in value)
-                walk(value)
 
-    for task in Plan(Study("smoke", settings, digits, Path("unused"))).all_tasks():
-        for one in (task, *task.needs.values()):
-            walk(one.settings)
+OTHER_WORDS = {
+    "samples": "normal",
+    "normal": "samples",
+    "grid": "search",
+    "threshold": "none",
+    "preactivation": "activation",
+}
+
+
+def another(value):
+    if isinstance(value, tuple):
+        return tuple(map(another, value))
+    if isinstance(value, str | bool):
+        return OTHER_WORDS[value] if isinstance(value, str) else not value
+    return value + 1 if isinstance(value, int) else 1.5 * value
+
+
+def tasks_of(settings, dataset):
+    """All tasks by name, those among them that are only needed by others."""
+    left, found = Plan(Study("smoke", settings, dataset, Path("unused"))).all_tasks(), {}
+    while left:
+        task = left.pop()
+        if task.name not in found:
+            found[task.name] = task
+            left += task.needs.values()
     return found
 
 
-@pytest.mark.parametrize("group", GROUPS)
-def test_no_setting_of_a_group_is_forgotten(group, digits):
-    fields = {(group, field.name) for field in dataclasses.fields(getattr(PRESETS["smoke"], group))}
+@pytest.fixture(scope="module")
+def all_tasks(digits):
+    return tasks_of(ALL, digits)
+
+
+def test_no_setting_of_a_group_is_forgotten():
+    groups = {name: value for name, value in vars(ALL).items() if dataclasses.is_dataclass(value)}
+    every = {f"{group}.{field.name}" for group, value in groups.items() for field in dataclasses.fields(value)}
     # Which strengths there are decides which tasks there are, and no task's outcome.
-    settings = dataclasses.replace(
-        PRESETS["smoke"],
-        models=",".join(MODELS + CONTROLS),
-        threats=dataclasses.replace(PRESETS["smoke"].threats, names=THREATS),
-    )
-    assert fields - {("threats", "names")} <= read_settings(settings, digits)
+    assert set(READ) == every - {"threats.names"}
+
+
+@pytest.mark.parametrize("path", READ)
+def test_a_setting_of_a_group_reaches_those_that_read_it_and_what_builds_on_them(path, all_tasks, digits):
+    group, name = path.split(".")
+    chosen = getattr(ALL, group)
+    changed_group = dataclasses.replace(chosen, **{name: another(getattr(chosen, name))})
+    after = tasks_of(dataclasses.replace(ALL, **{group: changed_group}), digits)
+    reads = set().union(*map(named, READ[path])) & all_tasks.keys()
+
+    def builds_on(task):
+        return task.name in reads or any(map(builds_on, task.needs.values()))
+
+    assert {name for name, task in all_tasks.items() if task.settings != after[name].settings} == reads
+    assert {name for name, task in all_tasks.items() if task.fingerprint != after[name].fingerprint} == {
+        name for name, task in all_tasks.items() if builds_on(task)
+    }
+
+
+def test_the_control_of_untrained_rows_starts_from_images_whatever_the_layer_starts_from(digits, changed):
+    settings = dataclasses.replace(changed("layer.start", "normal"), models="kh_start")
+    plan = Plan(Study("smoke", settings, digits, Path("unused")))
+    task = plan.untrained_layer(0)
+    rows = task.run(task, {}).arrays["synapses"]
+    images = np.asarray(plan.study.train_images)
+    assert (rows[:, None] == images[None]).all(axis=2).any(axis=1).all()

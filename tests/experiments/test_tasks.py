@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments import tasks
-from experiments.tasks import Ledger, Outcome, Task, exclusive, progress
+from experiments import ledger, provenance
+from experiments.ledger import Ledger
+from experiments.tasks import Outcome, Task, checkpoint_folder, exclusive, progress
 from jax_bioadv.learning.training import DivergenceError
 from jax_bioadv.storage import StorageError
 
@@ -21,8 +22,9 @@ from jax_bioadv.storage import StorageError
 class Chain:
     """Three tasks, ``first -> middle -> last``, and one beside them; counts how often each runs."""
 
-    def __init__(self, directory: Path, settings: int = 0, fail: str | None = None):
+    def __init__(self, directory: Path, settings: int = 0, fail: str | None = None, error: Exception | None = None):
         self.ledger, self.runs, self.fail = Ledger(directory), [], fail
+        self.error = error or DivergenceError(3, "loss is nan", "Lower it.")
         self.first = self._task("first", {}, settings=0)
         self.middle = self._task("middle", {"before": self.first}, settings)
         self.last = self._task("last", {"before": self.middle}, settings=0)
@@ -34,7 +36,7 @@ class Chain:
             assert task.name == name
             self.runs.append(name)
             if name == self.fail:
-                raise DivergenceError(3, "loss is nan", "Lower it.")
+                raise self.error
             before = needed["before"].values["sum"] if needed else 0
             return Outcome({"sum": before + settings + 1}, {"numbers": np.arange(5.0) + before + settings})
 
@@ -71,10 +73,93 @@ def test_the_order_in_which_settings_are_written_changes_nothing():
     assert _task(("n", one, {})).fingerprint == _task(("n", other, {})).fingerprint
 
 
-def test_a_new_version_of_the_code_runs_everything_again(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["jax", "jaxlib", "flax", "optax", "numpy", "scipy", "device", "platform"])
+def test_another_package_or_device_runs_everything_again(name, tmp_path, monkeypatch):
     Chain(tmp_path).complete()
-    monkeypatch.setattr(tasks, "VERSION", tasks.VERSION + 1)
+    other = {**provenance.influences(), name: "another"}
+    monkeypatch.setattr(provenance, "influences", lambda: other)
+    chain = Chain(tmp_path)
+    assert chain.complete() == ["first", "middle", "last", "beside"]
+    assert chain.ledger.record(chain.middle)["made_by"][name] == "another"
+
+
+def test_a_changed_code_runs_its_tasks_again(tmp_path, monkeypatch):
+    Chain(tmp_path).complete()
+    monkeypatch.setattr("experiments.tasks.code_digest", lambda *functions: "another")
     assert Chain(tmp_path).complete() == ["first", "middle", "last", "beside"]
+
+
+def test_earlier_settings_find_the_earlier_outcome_again(tmp_path):
+    Chain(tmp_path, settings=0).complete()
+    before = (tmp_path / "arrays" / "middle.npz").read_bytes()
+    for settings in (5, 7):
+        assert Chain(tmp_path, settings).complete() == ["middle", "last"]
+    assert (tmp_path / "arrays" / "middle.npz").read_bytes() != before
+    for settings in (0, 7, 5, 0):
+        again = Chain(tmp_path, settings)
+        assert again.complete() == []
+        assert again.ledger.find(again.last).values == {"sum": 3 + settings}
+    assert (tmp_path / "arrays" / "middle.npz").read_bytes() == before
+    assert sorted(path.stem for path in (tmp_path / "arrays").iterdir()) == ["beside", "first", "last", "middle"]
+
+
+def test_a_damaged_earlier_outcome_runs_again(tmp_path):
+    Chain(tmp_path, settings=0).complete()
+    Chain(tmp_path, settings=5).complete()
+    [earlier] = (tmp_path / "earlier" / "arrays").glob("middle-*.npz")
+    earlier.write_bytes(b"damaged")
+    assert Chain(tmp_path, settings=0).complete() == ["middle"]
+
+
+def test_outcomes_of_other_tasks_and_settings_do_not_stay_among_the_current_ones(tmp_path):
+    Chain(tmp_path, settings=0).complete()
+    chain = Chain(tmp_path, settings=5)
+    chain.ledger.set_aside_all_but([chain.first, chain.middle])
+    assert [path.name for path in (tmp_path / "arrays").iterdir()] == ["first.npz"]
+    assert Chain(tmp_path, settings=0).complete() == []
+
+
+def test_the_log_says_what_is_found_again_and_why_the_rest_runs_again(tmp_path, caplog, monkeypatch):
+    def resumed(chain):
+        caplog.clear()
+        chain.ledger.say_what_runs_again([task for task in chain.tasks if chain.ledger.find(task) is None])
+        return [message for message in caplog.messages if "run again" in message]
+
+    caplog.set_level("INFO")
+    assert resumed(Chain(tmp_path)) == []
+    Chain(tmp_path).complete()
+    assert resumed(Chain(tmp_path)) == []
+    assert resumed(Chain(tmp_path, settings=5)) == [
+        "0 found again among earlier outcomes; 2 run again: 1 because of settings settings,"
+        " 1 because of what they build on"
+    ]
+    Chain(tmp_path, settings=5).complete()
+    assert resumed(Chain(tmp_path)) == ["2 found again among earlier outcomes; 0 run again"]
+    other = {**provenance.influences(), "jax": "9.9"}
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance, "influences", lambda: other)
+        [line] = resumed(Chain(tmp_path))
+    assert line.endswith("4 run again: 4 because of another jax")
+    monkeypatch.setattr("experiments.tasks.code_digest", lambda *functions: "another")
+    [line] = resumed(Chain(tmp_path))
+    assert line.endswith("4 run again: 4 because of code")
+
+
+def test_a_record_says_what_made_it_and_a_stage_made_by_several_things_says_so(tmp_path):
+    chain = Chain(tmp_path)
+    chain.complete()
+    made_by = chain.ledger.record(chain.first)["made_by"]
+    assert set(made_by) == {"jax-bioadv", "code", "device", "platform", *provenance.PACKAGES}
+    records = [chain.ledger.record(task) for task in chain.tasks]
+    stages, notes = provenance.stages_made_by(records)
+    assert set(stages) == {"train"}
+    assert stages["train"]["jax"] == made_by["jax"]
+    assert notes == []
+    records[0] = {**records[0], "made_by": {**made_by, "jax-bioadv": "9.9"}}
+    stages, [note] = provenance.stages_made_by(records)
+    assert note.startswith("stage train: its tasks were made by different versions of jax-bioadv: ")
+    assert "9.9 (1)" in note
+    assert "9.9" in stages["train"]["jax-bioadv"]
 
 
 def test_what_is_done_is_found_again_and_not_run_again(tmp_path):
@@ -152,17 +237,17 @@ def test_an_altered_or_missing_entry_of_a_record_is_noticed(tmp_path, key, value
 
 @pytest.mark.parametrize("stopped", ["write_arrays", "write_json"])
 def test_a_stop_while_an_outcome_is_stored_leaves_no_outcome(tmp_path, monkeypatch, stopped):
-    """Not even the one that the same task had under other settings: its arrays may be gone."""
+    """But the one that the same task had under other settings."""
     Chain(tmp_path).complete()
 
     def stop(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(tasks, stopped, stop)
+        patch.setattr(ledger, stopped, stop)
         with pytest.raises(KeyboardInterrupt):
             Chain(tmp_path, settings=5).complete()
-    assert Chain(tmp_path, settings=0).complete() == ["middle"]
+    assert Chain(tmp_path, settings=0).complete() == []
     assert Chain(tmp_path, settings=5).complete() == ["middle", "last"]
 
 
@@ -188,12 +273,46 @@ def test_other_settings_give_a_diverged_task_another_chance(tmp_path):
     assert Chain(tmp_path, settings=1).complete() == ["middle", "last"]
 
 
-def test_other_errors_are_not_swallowed(tmp_path):
-    def run(task: Task, needed: dict[str, Outcome]) -> Outcome:
-        raise ZeroDivisionError
+@pytest.mark.parametrize("error", [MemoryError(), ValueError("impossible fit\nand more"), OSError("odd"), KeyError(3)])
+def test_a_failed_task_stops_only_what_needs_it_is_named_and_tried_again(error, tmp_path, caplog):
+    caplog.set_level("INFO")
+    chain = Chain(tmp_path, fail="middle", error=error)
+    assert chain.complete() == ["first", "middle", "beside"]
+    assert chain.complete() == ["first", "middle", "beside"], "not twice in one run"
+    assert chain.ledger.find(chain.middle) is chain.ledger.find(chain.last) is None
+    [note] = chain.ledger.failure_notes()
+    assert note.startswith(f"middle failed ({type(error).__name__}")
+    assert note.endswith("; 1 tasks that need it were not run")
+    assert "Traceback" in caplog.text
+    assert "raise self.error" in caplog.text
+    [complaint] = chain.ledger.complaints()
+    assert complaint.startswith("middle failed ")
+    assert complaint.endswith("the same command tries again.")
+    again = Chain(tmp_path)
+    assert again.complete() == ["middle", "last"]
+    assert again.ledger.complaints() == []
 
-    with pytest.raises(ZeroDivisionError):
-        Ledger(tmp_path).complete(Task("broken", "train", {}, {}, run))
+
+def test_what_json_cannot_hold_fails_its_task_alone(tmp_path):
+    task = Task("broken", "train", {}, {}, lambda task, needed: Outcome({"alpha": float("inf")}))
+    assert Ledger(tmp_path).complete(task).failed.startswith("broken: ValueError")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), StorageError("disk full"), SystemExit(3)])
+def test_an_interruption_and_a_full_disk_stop_the_run(error, tmp_path):
+    with pytest.raises(type(error)):
+        Chain(tmp_path, fail="middle", error=error).complete()
+
+
+def test_checkpoints_of_the_same_task_under_other_settings_are_named(tmp_path, caplog):
+    caplog.set_level("INFO")
+    one, other = Chain(tmp_path, settings=0), Chain(tmp_path, settings=5)
+    checkpoint_folder(tmp_path, one.middle).mkdir(parents=True)
+    assert checkpoint_folder(tmp_path, one.middle).is_dir()
+    assert not caplog.messages
+    assert not checkpoint_folder(tmp_path, other.middle).exists()
+    [message] = caplog.messages
+    assert message.startswith("middle: the checkpoints in ")
 
 
 def test_the_seconds_of_a_task_are_those_of_its_run(tmp_path):

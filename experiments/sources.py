@@ -1,0 +1,288 @@
+"""A digest of the code that a task's run uses: it changes when a computation may have changed, and only then.
+
+From the function that runs, every definition of this project that it can reach is followed: functions, classes,
+constants, and of a class those methods whose names are used anywhere on the way. Syntax trees are digested, so that
+comments, docstrings, the layout, annotations, what an error says and what is logged change nothing. A name that is put
+together while the program runs is not seen.
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("jax_bioadv", "experiments")
+# Not followed, because no outcome depends on them: what keeps outcomes and states, and what refuses settings.
+WITHOUT_INFLUENCE = (
+    "experiments.sources",
+    "experiments.tasks",
+    "jax_bioadv.storage",
+    "jax_bioadv.processes",
+    "experiments.settings.Settings.check",
+    "experiments.settings.Settings.check_values",
+)
+# A fingerprint holds the values of settings that a task reads: the defaults here are nothing to it.
+HOLD_SETTINGS = ("experiments.settings", "experiments.groups")
+_NOT_DIGESTED = ("annotation", "returns", "type_comment", "ctx", "kind")
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_Chain = tuple[str, ...]
+
+
+def code_digest(*functions: Callable[..., Any]) -> str:
+    """SHA-256 of all that the functions, or partial applications of them, may run of this project's code."""
+    starts = set()
+    for function in functions:
+        while isinstance(function, partial):
+            function = function.func
+        starts.add((getattr(function, "__module__", ""), getattr(function, "__qualname__", "")))
+    return _digest(frozenset(starts), ROOT)
+
+
+@cache
+def _digest(starts: frozenset[tuple[str, str]], root: Path) -> str:
+    reached = _Reached(root)
+    for module, name in sorted(starts):
+        reached.follow(module, tuple(name.split(".")[:1]))
+    return digest_of([[unit, [_canonical(node) for node in nodes]] for unit, nodes in sorted(reached.units.items())])
+
+
+def digest_of(content: Any) -> str:
+    """SHA-256 of anything that JSON can hold."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+class _Module:
+    """The definitions of a module by name, what it imports, and its other statements."""
+
+    def __init__(self, name: str, path: Path):
+        self.name = name
+        self.tree = _Silence().visit(ast.parse(path.read_text(encoding="utf-8")))
+        self.imports: dict[str, set[_Chain]] = {}
+        self.definitions: dict[str, list[ast.stmt]] = {}
+        self.loose: list[ast.stmt] = []
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    bound = alias.asname or alias.name.partition(".")[0]
+                    self.imports.setdefault(bound, set()).add((alias.name if alias.asname else bound,))
+            elif isinstance(node, ast.ImportFrom):
+                above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+                source = ".".join([*above, *([node.module] if node.module else [])])
+                for alias in node.names:
+                    self.imports.setdefault(alias.asname or alias.name, set()).add((source, alias.name))
+        for statement in self.tree.body:
+            names = _defined(statement)
+            for defined in names:
+                self.definitions.setdefault(defined, []).append(statement)
+            if not names and not isinstance(statement, ast.Import | ast.ImportFrom):
+                self.loose.append(statement)
+
+
+def _defined(statement: ast.stmt) -> list[str]:
+    if isinstance(statement, _Function | ast.ClassDef):
+        return [statement.name]
+    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        return [node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and _is_bound(node)]
+    return []
+
+
+class _Silence(ast.NodeTransformer):
+    """Drops what changes no outcome: strings that stand alone, logging, and what an error says."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        call = node.value
+        logs = isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+        if isinstance(call, ast.Constant) or (logs and ast.unparse(call.func.value) == "logger"):  # type: ignore[attr-defined]
+            return None
+        return self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        if isinstance(node.exc, ast.Call):
+            node.exc = node.exc.func
+        return self.generic_visit(node)
+
+
+class _Reached:
+    """The definitions that a start leads to, as syntax trees by dotted name."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.units: dict[str, list[ast.AST]] = {}
+        self.attributes: set[str] = set()
+        self.methods: dict[str, list[tuple[_Module, str, ast.stmt]]] = {}
+        self.modules: dict[str, _Module | None] = {}
+
+    def module(self, name: str) -> _Module | None:
+        if name not in self.modules:
+            base = self.root.joinpath(*name.split("."))
+            paths = [path for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()]
+            known = name.split(".")[0] in PACKAGES and paths and name not in WITHOUT_INFLUENCE
+            self.modules[name] = _Module(name, paths[0]) if known else None
+        return self.modules[name]
+
+    def follow(self, name: str, chain: _Chain) -> None:
+        """Reach what a chain of names, such as ``("analysis", "robustness", "epsilon_grid")``, means in a module."""
+        module = self.module(name)
+        if module is None:
+            return
+        if not chain:  # the module itself is handed on: anything of it may be used
+            for defined in module.definitions:
+                self.follow(name, (defined,))
+        elif chain[0] in module.definitions:
+            self._reach(module, chain[0])
+        elif chain[0] in module.imports:
+            for target, *attribute in module.imports[chain[0]]:
+                self.follow(target, (*attribute, *chain[1:]))
+        elif chain[0] == "<lambda>":
+            self.follow(name, ())
+        else:
+            self.follow(f"{name}.{chain[0]}", chain[1:])
+
+    def _reach(self, module: _Module, name: str) -> None:
+        unit = f"{module.name}.{name}"
+        if unit in self.units:
+            return
+        self.units[unit] = []
+        for parent in _parents(module.name):
+            if (importing := self.module(parent)) is not None and parent not in self.units:
+                self.units[parent] = list(importing.loose)
+                self._read(importing, importing.loose)
+        for statement in module.definitions[name]:
+            if isinstance(statement, ast.ClassDef):
+                self._reach_class(module, statement, unit)
+            else:
+                self._add(module, unit, statement)
+
+    def _reach_class(self, module: _Module, definition: ast.ClassDef, unit: str) -> None:
+        methods = [one for one in definition.body if isinstance(one, _Function)]
+        fields = [one for one in definition.body if not isinstance(one, _Function)]
+        if module.name in HOLD_SETTINGS:
+            self._read(module, [one.annotation for one in fields if isinstance(one, ast.AnnAssign)])
+            fields = [one for one in fields if not isinstance(one, ast.AnnAssign)]
+        head = ast.ClassDef(definition.name, definition.bases, definition.keywords, fields, definition.decorator_list)
+        self._add(module, unit, head)
+        for method in methods:
+            own = f"{unit}.{method.name}"
+            if own in WITHOUT_INFLUENCE:
+                continue
+            if method.name in self.attributes or method.name.startswith("__"):
+                self._add(module, own, method)
+            else:
+                self.methods.setdefault(method.name, []).append((module, own, method))
+
+    def _add(self, module: _Module, unit: str, node: ast.AST) -> None:
+        self.units.setdefault(unit, []).append(node)
+        self._read(module, [node])
+
+    def _read(self, module: _Module, nodes: Iterable[ast.AST]) -> None:
+        reader = _Reader()
+        for node in nodes:
+            reader.visit(node)
+        for attribute in sorted(reader.attributes - self.attributes):
+            self.attributes.add(attribute)
+            for waiting in self.methods.pop(attribute, []):
+                self._add(*waiting)
+        for chain in sorted(reader.chains):
+            if chain[0] in module.definitions or chain[0] in module.imports:
+                self.follow(module.name, chain)
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+class _Reader(ast.NodeVisitor):
+    """The chains of names that code takes from outside of itself, and every attribute that it may ask for."""
+
+    def __init__(self) -> None:
+        self.chains: set[_Chain] = set()
+        self.attributes: set[str] = set()
+        self.bound: list[set[str]] = []
+
+    def visit_Name(self, node: ast.Name) -> None:
+        self._take((node.id,))
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        chain: list[str] = []
+        inner: ast.expr = node
+        while isinstance(inner, ast.Attribute):
+            chain.insert(0, inner.attr)
+            inner = inner.value
+        self.attributes.update(chain)
+        if isinstance(inner, ast.Name):
+            self._take((inner.id, *chain))
+        else:
+            self.visit(inner)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        if isinstance(node.value, str) and node.value.isidentifier():
+            self.attributes.add(node.value)  # for getattr
+
+    def _take(self, chain: _Chain) -> None:
+        if not any(chain[0] in names for names in self.bound):
+            self.chains.add(chain)
+
+    def _function(self, node: Any) -> None:
+        arguments = node.args
+        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+        every = [one for one in every if one is not None]
+        outside = [*getattr(node, "decorator_list", []), getattr(node, "returns", None)]
+        outside += [*arguments.defaults, *arguments.kw_defaults, *(one.annotation for one in every)]
+        for one in outside:
+            if one is not None:
+                self.visit(one)
+        body = node.body if isinstance(node.body, list) else [node.body]
+        self._inside({one.arg for one in every} | _bound_in(body), body)
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = _function
+
+    def _comprehension(self, node: Any) -> None:
+        self.visit(node.generators[0].iter)
+        targets = [name for one in node.generators for name in ast.walk(one.target)]
+        parts = [getattr(node, name) for name in node._fields if name != "generators"]
+        self._inside({one.id for one in targets if isinstance(one, ast.Name)}, [*parts, *node.generators])
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
+
+    def _inside(self, bound: set[str], nodes: Iterable[ast.AST]) -> None:
+        self.bound.append(bound)
+        for node in nodes:
+            self.visit(node)
+        self.bound.pop()
+
+
+def _is_bound(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+
+
+def _bound_in(body: Iterable[ast.AST]) -> set[str]:
+    """Names that are local to a function with this body."""
+    bound: set[str] = set()
+    left = list(body)
+    while left:
+        node = left.pop()
+        if isinstance(node, _Function | ast.ClassDef):
+            bound.add(node.name)
+        elif _is_bound(node):
+            bound.add(node.id)  # type: ignore[attr-defined]
+        elif not isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+            left += ast.iter_child_nodes(node)
+    return bound
+
+
+def _canonical(node: Any) -> Any:
+    """A syntax tree as JSON that is the same for every version of Python: what a version lacks is empty in others."""
+    if isinstance(node, list):
+        return [_canonical(one) for one in node]
+    if not isinstance(node, ast.AST):
+        return [type(node).__name__, repr(node) if not isinstance(node, str) else node]
+    fields = {name: getattr(node, name, None) for name in node._fields if name not in _NOT_DIGESTED}
+    filled = {name: _canonical(value) for name, value in fields.items() if value is not None and value != []}
+    return [type(node).__name__, filled]
