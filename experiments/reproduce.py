@@ -15,14 +15,14 @@ import jax
 import tyro
 
 from experiments import drawing
-from experiments.command import logging_to, option, with_user_paths
+from experiments.command import load_images, logging_to, option, with_user_paths
 from experiments.plan import STAGES, Plan
 from experiments.report import write_report
 from experiments.results import collect
 from experiments.settings import PRESETS, Preset, Settings
 from experiments.study import Study
 from experiments.tasks import Ledger, exclusive, progress
-from jax_bioadv import data
+from experiments.threats import attacks_left_out
 from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.storage import write_json
@@ -49,6 +49,8 @@ class Command:
     """Folder of the run; runs/PRESET if not given."""
     data_dir: Path | None = None
     """Folder that holds, or will hold, the data; default: $JAX_BIOADV_DATA, else ~/.cache/jax-bioadv."""
+    drop_blank_images: bool = False
+    """Leave out images that are all zero, which have no norm to be divided by; results say how many."""
     compiled: Path | None = None
     """Folder that keeps compiled programs for later runs, or off; default: $JAX_BIOADV_COMPILED, else
     ~/.cache/jax-bioadv/compiled."""
@@ -87,7 +89,7 @@ def run(command: Command) -> Path:
     command.settings.check_values()
     with exclusive(directory), logging_to(directory):
         keep_compiled_programs(command.compiled)
-        dataset = data.load(command.settings.dataset, command.data_dir)
+        dataset = load_images(command.settings.dataset, command.data_dir, command.drop_blank_images)
         with jax.default_matmul_precision(command.settings.precision):
             _run_stages(Study(command.preset, command.settings, dataset, directory), stages)
     return directory
@@ -98,6 +100,9 @@ def _run_stages(study: Study, stages: list[str]) -> None:
     tasks = [task for task in plan.all_tasks() if task.stage in stages]
     done = sum(ledger.find(task) is not None for task in tasks)
     logger.info("%s on %s: %d tasks, %d already done", study.preset, study.dataset.name, len(tasks), done)
+    left_out = [*attacks_left_out(study).values()]
+    for note in left_out:
+        logger.warning(note)
     with progress("all tasks", len(tasks), "task") as advance:
         for task in tasks:
             ledger.complete(task)
@@ -105,6 +110,7 @@ def _run_stages(study: Study, stages: list[str]) -> None:
     if all(ledger.find(task) is not None for task in plan.all_tasks()):
         shutil.rmtree(directory / "checkpoints", ignore_errors=True)
     results = collect(plan, ledger)
+    results["notes"] += left_out
     write_json(directory / "results.json", results)  # whatever becomes of the figures
     undrawn = drawing.draw_all(plan, ledger, results, directory / "figures")
     results["notes"] += undrawn.notes
