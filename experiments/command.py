@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from jax_bioadv import data
 from jax_bioadv.user_folders import user_path
 
 Command = TypeVar("Command")
@@ -39,6 +40,15 @@ def with_user_paths(command: Command) -> Command:
     fields: Any = vars(command)
     paths = {name: user_path(value) for name, value in fields.items() if isinstance(value, Path)}
     return dataclasses.replace(command, **paths)  # type: ignore[type-var]
+
+
+def load_images(name: str, data_dir: Path | None, drop_blank: bool) -> data.Dataset:
+    """The data set, of which every image has a norm; DataError before any work if one has not."""
+    dataset = data.load(name, data_dir)
+    if drop_blank:
+        return data.without_blank_images(dataset)
+    data.refuse_blank_images(dataset)
+    return dataset
 
 
 class _MessageAlone(logging.Formatter):

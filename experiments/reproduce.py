@@ -15,7 +15,7 @@ import jax
 import tyro
 
 from experiments import drawing
-from experiments.command import logging_to, option, with_user_paths
+from experiments.command import load_images, logging_to, option, with_user_paths
 from experiments.ledger import Ledger
 from experiments.plan import STAGES, Plan
 from experiments.report import write_report
@@ -23,8 +23,7 @@ from experiments.results import collect
 from experiments.settings import PRESETS, Preset, Settings
 from experiments.study import Study
 from experiments.tasks import exclusive, progress
-from experiments.threats import left_out
-from jax_bioadv import data
+from experiments.threats import attacks_left_out
 from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.storage import write_json
@@ -51,6 +50,8 @@ class Command:
     """Folder of the run; runs/PRESET if not given."""
     data_dir: Path | None = None
     """Folder that holds, or will hold, the data; default: $JAX_BIOADV_DATA, else ~/.cache/jax-bioadv."""
+    drop_blank_images: bool = False
+    """Leave out images that are all zero, which have no norm to be divided by; results say how many."""
     compiled: Path | None = None
     """Folder that keeps compiled programs for later runs, or off; default: $JAX_BIOADV_COMPILED, else
     ~/.cache/jax-bioadv/compiled."""
@@ -89,7 +90,7 @@ def run(command: Command) -> Path:
     command.settings.check_values()
     with exclusive(directory), logging_to(directory):
         keep_compiled_programs(command.compiled)
-        dataset = data.load(command.settings.dataset, command.data_dir)
+        dataset = load_images(command.settings.dataset, command.data_dir, command.drop_blank_images)
         with jax.default_matmul_precision(command.settings.precision):
             _run_stages(Study(command.preset, command.settings, dataset, directory), stages)
     return directory
@@ -102,7 +103,7 @@ def _run_stages(study: Study, stages: list[str]) -> None:
     done = len(tasks) - len(missing)
     logger.info("%s on %s: %d tasks, %d already done", study.preset, study.dataset.name, len(tasks), done)
     ledger.say_what_runs_again(missing)
-    for note in left_out(study):
+    for note in attacks_left_out(study).values():
         logger.warning("%s", note)
     with progress("all tasks", len(tasks), "task") as advance:
         for task in tasks:

@@ -13,7 +13,7 @@ from experiments.plan import Plan
 from experiments.provenance import environment, stages_made_by
 from experiments.settings import ATTACKS, CONTROLS, PRESETS, PUBLISHED_NOISE, SCHEMA
 from experiments.tasks import Outcome, Task
-from experiments.threats import left_out
+from experiments.threats import attacks_left_out
 from jax_bioadv.analysis.statistics import bootstrap_interval
 
 NOISE_START_ACCURACIES = ("test_accuracy", "test_accuracy_unpruned")
@@ -134,7 +134,7 @@ def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
         },
     }
     collector.notes += _layer_notes(collector)
-    collector.notes += left_out(plan.study) + ledger.failure_notes()
+    collector.notes += [*attacks_left_out(plan.study).values()] + ledger.failure_notes()
     seconds: dict[str, float] = defaultdict(float)
     records = []
     for task in plan.all_tasks():

@@ -39,6 +39,8 @@ class Study:
     """
 
     def __init__(self, preset: str, settings: Settings, dataset: Dataset, directory: Path):
+        if dataset.classes < 2:
+            raise ValueError(f"{dataset.name} has one class; a classifier needs at least two")
         shape = dataset.train_images.shape
         self.inputs = int(np.prod(shape[1:]))
         settings.check(shape[0], len(dataset.test_images), self.inputs)

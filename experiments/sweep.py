@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import jax
 import tyro
 
-from experiments.command import logging_to, option, with_user_paths
+from experiments.command import load_images, logging_to, option, with_user_paths
 from experiments.grid import SWEEP_PRESETS, Grid, parse_grid, points, read_file, with_settings
 from experiments.hosts import is_first, join_hosts
 from experiments.members import MEASUREMENTS, describe
@@ -28,7 +28,7 @@ from experiments.sweep_figure import draw_sweep
 from experiments.sweeping import TRAINED, Sweep
 from experiments.tasks import exclusive, progress
 from experiments.together import Devices
-from jax_bioadv import data, population
+from jax_bioadv import population
 from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.sharding import make_mesh
@@ -60,6 +60,8 @@ class Command:
     """Folder of the sweep."""
     data_dir: Path | None = None
     """Folder that holds, or will hold, the data; default: $JAX_BIOADV_DATA, else ~/.cache/jax-bioadv."""
+    drop_blank_images: bool = False
+    """Leave out images that are all zero, which have no norm to be divided by; results say how many."""
     compiled: Path | None = None
     """Folder that keeps compiled programs for later runs, or off; default: $JAX_BIOADV_COMPILED, else
     ~/.cache/jax-bioadv/compiled."""
@@ -141,7 +143,7 @@ def run(command: Command, grid: Grid) -> Path:
     with _owned(command.out):
         keep_compiled_programs(command.compiled)
         devices = devices_of(command)
-        dataset = data.load(command.settings.dataset, command.data_dir)
+        dataset = load_images(command.settings.dataset, command.data_dir, command.drop_blank_images)
         with jax.default_matmul_precision(command.settings.precision):
             study = Study(command.preset, command.settings, dataset, command.out)
             _run_stages(Sweep(study, grid, measurements, devices))

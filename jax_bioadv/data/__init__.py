@@ -4,7 +4,7 @@
 >>> images = unit_norm(dataset.train_images, p=3.0)
 """
 
-from jax_bioadv.data.dataset import DataError, Dataset, validate
+from jax_bioadv.data.dataset import DataError, Dataset, refuse_blank_images, validate, without_blank_images
 from jax_bioadv.data.preprocessing import unit_norm, white_noise
 from jax_bioadv.data.shards import export, read_export
 from jax_bioadv.data.sources import data_folder, load, verify
@@ -16,8 +16,10 @@ __all__ = [
     "export",
     "load",
     "read_export",
+    "refuse_blank_images",
     "unit_norm",
     "validate",
     "verify",
     "white_noise",
+    "without_blank_images",
 ]

@@ -34,8 +34,15 @@ OFFICIAL_PLACES = (
     "cifar-10-batches-py",
     "cifar-10-binary.tar.gz",
     "cifar-10-python.tar.gz",
+    "cifar-10-batches-py-target",
+    "cifar-10-batches-py.tar.gz",
+    "cifar-10-batches-py_archive",
+    "cifar-10-batches-py-target_archive",
 )
-"""Names under which the official archives are looked for, in this order."""
+"""Names under which the official archives are looked for, in this order; the last four are Keras's.
+
+Keras 3 unpacks the folder ``cifar-10-batches-py`` into one of that name, or of that name with ``-target``.
+"""
 
 _TRAIN_FILES = tuple(f"data_batch_{number}" for number in range(1, 6))
 _TEST_FILE = "test_batch"
@@ -62,7 +69,7 @@ def verify_fingerprints(dataset: Dataset, fingerprints: dict[str, str]) -> None:
 
 def find_official(folder: Path) -> Path | None:
     """First official archive or unpacked folder in ``folder``; ``None`` if there is none."""
-    if folder.name in OFFICIAL_PLACES[:2] and folder.is_dir():
+    if folder.name in OFFICIAL_PLACES and folder.is_dir():
         return folder
     return next((folder / place for place in OFFICIAL_PLACES if (folder / place).exists()), None)
 
@@ -103,6 +110,8 @@ def load_official(place: Path) -> Dataset:
 def _opened(place: Path) -> Iterator[Callable[[str], bytes]]:
     """Yield a function from a file's bare name to its bytes."""
     if place.is_dir():
+        inner = place / "cifar-10-batches-py"
+        place = inner if inner.is_dir() else place
         yield lambda name: (place / name).read_bytes()
         return
     with tarfile.open(place, "r:gz") as archive:

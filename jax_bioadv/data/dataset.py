@@ -5,6 +5,7 @@ labels, split into training and test images. Models never see it directly; :func
 flattened ``float32`` images of Holzhausen et al., arXiv 2405.00679, from it.
 """
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ import numpy as np
 IMAGE_PARTS = ("train_images", "test_images")
 LABEL_PARTS = ("train_labels", "test_labels")
 PARTS = ("train_images", "test_images", "train_labels", "test_labels")
+
+LARGEST_CLASSES = 256
+"""Labels are ``uint8``."""
 
 
 class DataError(ValueError):
@@ -86,8 +90,10 @@ def validate(dataset: Dataset) -> None:
     """
     if not dataset.class_names:
         raise DataError(f"{dataset.name}: class_names is empty; give one name for each class")
-    if dataset.classes > 256:
-        raise DataError(f"{dataset.name}: has {dataset.classes} classes; labels are uint8, so at most 256 are possible")
+    if dataset.classes > LARGEST_CLASSES:
+        raise DataError(
+            f"{dataset.name}: has {dataset.classes} classes; labels are uint8: at most {LARGEST_CLASSES} are possible"
+        )
     for part in IMAGE_PARTS:
         _validate_images(f"{dataset.name}: {part}", getattr(dataset, part))
     if dataset.train_images.shape[1:] != dataset.test_images.shape[1:]:
@@ -123,3 +129,45 @@ def _validate_labels(what: str, labels: object, count: int, classes: int) -> Non
     if labels.max() >= classes:
         index = int(np.argmax(labels >= classes))
         raise DataError(f"{what}: label {labels[index]} of image {index} is out of range: there are {classes} classes")
+
+
+def refuse_blank_images(dataset: Dataset) -> None:
+    """Check that every image has a norm to be divided by.
+
+    Raises:
+        DataError: an image is all zero; the message names its split and the way on.
+    """
+    blank = {part: np.flatnonzero(~_lit(getattr(dataset, part))) for part in IMAGE_PARTS}
+    for part, found in blank.items():
+        if len(found):
+            counts = " and ".join(f"{len(blank[each])} {each.replace('_', ' ')}" for each in IMAGE_PARTS)
+            raise DataError(
+                f"{dataset.name}: image {found[0]} of {part} is all zero and has no unit norm; in all {counts} are. "
+                "Leave them out: --drop-blank-images, or without_blank_images(dataset)"
+            )
+
+
+def without_blank_images(dataset: Dataset) -> Dataset:
+    """The data set without images that are all zero; its ``source`` says how many were left out.
+
+    Raises:
+        DataError: nothing is left of a split.
+    """
+    kept = {part: _lit(getattr(dataset, part)) for part in IMAGE_PARTS}
+    dropped = [f"{np.sum(~one)} {part.replace('_', ' ')}" for part, one in kept.items() if not one.all()]
+    if not dropped:
+        return dataset
+    train, test = kept.values()
+    return dataclasses.replace(
+        dataset,
+        train_images=dataset.train_images[train],
+        train_labels=dataset.train_labels[train],
+        test_images=dataset.test_images[test],
+        test_labels=dataset.test_labels[test],
+        source=f"{dataset.source}, without {' and '.join(dropped)} that are all zero",
+    )
+
+
+def _lit(images: np.ndarray) -> np.ndarray:
+    """Which images hold a pixel above zero."""
+    return np.asarray(images.reshape(len(images), -1).any(axis=1))

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _MARK = ".partial-"
+_ATTEMPTS = 100
 
 logger = logging.getLogger(__name__)
 
@@ -42,29 +43,40 @@ def partial_folder(parent: Path, name: str, abandoned_after: float = 3600.0) -> 
 def folder_in_place(target: Path) -> Iterator[Path]:
     """Yield an empty folder that takes the target's place when the block succeeds, and vanishes when it does not.
 
+    Several runs may do this at the same time; the last one's folder stays, and all of them were whole.
+
     Args:
         target: a folder, absent or to be replaced.
     """
     with partial_folder(target.parent, target.name) as partial:
         yield partial
         partial.chmod(0o755)
-        for attempt in range(5):
-            try:
-                os.replace(partial, target)  # works where the target is absent or empty
+        for _ in range(_ATTEMPTS):
+            if _moved(partial, target) or _swapped(partial, target):
                 return
-            except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt == 4:
-                    raise
-            with suppress(FileNotFoundError):  # another run may have moved it first
-                _replace_filled(partial, target)
-                return
+        raise OSError(errno.EBUSY, f"other runs replaced it {_ATTEMPTS} times", str(target))
 
 
-def _replace_filled(partial: Path, target: Path) -> None:
+def _moved(partial: Path, target: Path) -> bool:
+    """Whether the folder could take a place that is absent or empty."""
+    try:
+        os.replace(partial, target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
+
+
+def _swapped(partial: Path, target: Path) -> bool:
+    """Whether the folder took the place of a filled one before another run did."""
     with partial_folder(target.parent, target.name) as aside:
-        os.replace(target, aside)
         try:
-            os.replace(partial, target)
+            os.replace(target, aside)
+        except FileNotFoundError:  # another run moved it first
+            return False
+        try:
+            return _moved(partial, target)
         except OSError:
             os.replace(aside, target)
             raise

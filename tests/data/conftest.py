@@ -104,12 +104,13 @@ def write_official():
         folder.mkdir(parents=True, exist_ok=True)
         binary = "bin" in place
         files = _binary_files(dataset) if binary else _python_files(dataset)
-        if place.endswith(".tar.gz"):
+        if place.endswith((".tar.gz", "_archive")):
             _write_archive(folder / place, "cifar-10-batches-bin" if binary else "cifar-10-batches-py", files)
         else:
-            (folder / place).mkdir()
+            inside = folder / place / ("cifar-10-batches-py" if place.endswith("-target") else "")
+            inside.mkdir(parents=True)
             for name, content in files.items():
-                (folder / place / name).write_bytes(content)
+                (inside / name).write_bytes(content)
         return folder / place
 
     return write

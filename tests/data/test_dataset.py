@@ -4,7 +4,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from jax_bioadv.data import DataError, load
+from jax_bioadv.data import DataError, load, refuse_blank_images, without_blank_images
 
 
 def test_its_fingerprint_is_that_of_the_raw_training_bytes(tiny_cifar10):
@@ -48,3 +48,21 @@ def test_digits_are_whole_balanced_and_always_the_same():
     # Stratified: each class has the same share of both splits, to within one image.
     counts = np.bincount(digits.train_labels), np.bincount(digits.test_labels)
     np.testing.assert_allclose(counts[0] / 1500 * 297, counts[1], atol=1.0)
+
+
+def test_an_image_that_is_all_zero_is_refused_with_its_split_and_a_way_on(tiny_cifar10):
+    refuse_blank_images(tiny_cifar10)
+    assert without_blank_images(tiny_cifar10) is tiny_cifar10
+    images = tiny_cifar10.test_images.copy()
+    images[[2, 4]] = 0
+    blank = dataclasses.replace(tiny_cifar10, test_images=images)
+    with pytest.raises(DataError, match=r"image 2 of test_images .* 0 train images and 2 test images.*--drop"):
+        refuse_blank_images(blank)
+    kept = without_blank_images(blank)
+    np.testing.assert_array_equal(kept.test_images, images[[0, 1, 3, 5]])
+    np.testing.assert_array_equal(kept.test_labels, tiny_cifar10.test_labels[[0, 1, 3, 5]])
+    np.testing.assert_array_equal(kept.train_images, tiny_cifar10.train_images)
+    assert kept.source == "made up, without 2 test images that are all zero"
+    refuse_blank_images(kept)
+    with pytest.raises(DataError, match="test_images is empty"):
+        without_blank_images(dataclasses.replace(blank, test_images=np.zeros_like(images)))

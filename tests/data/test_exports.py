@@ -184,6 +184,24 @@ def test_a_failing_exchange_puts_the_earlier_copy_back(tmp_path, monkeypatch, ti
     assert [path.name for path in tmp_path.iterdir()] == ["copy"]
 
 
+def test_another_run_may_replace_the_copy_at_the_same_time(tmp_path, monkeypatch, tiny_cifar10, assert_same):
+    """Its own comes in just when the old one has been moved aside: both end well, and a whole copy stays."""
+    target = export(tiny_cifar10, tmp_path / "copy")
+    replace, calls = os.replace, []
+
+    def interrupted(source, destination):
+        calls.append(source)
+        if len(calls) == 3:
+            export(tiny_cifar10, target)
+        replace(source, destination)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    export(tiny_cifar10, target)
+    assert len(calls) > 3
+    assert_same(read_export(target), tiny_cifar10)
+    assert [path.name for path in tmp_path.iterdir()] == ["copy"]
+
+
 def test_an_earlier_export_is_replaced(tmp_path, tiny_cifar10):
     folder = export(tiny_cifar10, tmp_path / "copy")
     export(dataclasses.replace(tiny_cifar10, name="other"), folder)

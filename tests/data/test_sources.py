@@ -1,12 +1,16 @@
 import dataclasses
 import logging
 import os
+import pwd
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from jax_bioadv.data import DataError, export, load, read_export, tensorflow_datasets_source, verify
+from jax_bioadv.data import DataError, export, load, read_export, shards, tensorflow_datasets_source, verify
 from jax_bioadv.data.cifar10 import OFFICIAL_PLACES
 
 pytestmark = pytest.mark.usefixtures("known_fingerprints")
@@ -137,6 +141,44 @@ def test_a_damaged_kept_copy_is_logged_and_fetched_again(tmp_path, tiny_cifar10,
     assert_same(verify("cifar10", tmp_path), tiny_cifar10)
 
 
+def test_a_copy_that_is_replaced_while_it_is_read_is_read_again(
+    tmp_path, monkeypatch, tiny_cifar10, assert_same, caplog
+):
+    kept = export(tiny_cifar10, tmp_path / "cifar10-webp")
+    check, moments = shards._check_listing, []
+
+    def replaced(folder, manifest):
+        if not moments:
+            moments.append(shutil.rmtree(kept))
+            with pytest.raises(DataError, match="missing"):
+                check(folder, manifest)
+            export(tiny_cifar10, kept)
+            raise DataError("files are missing")
+        check(folder, manifest)
+
+    monkeypatch.setattr(shards, "_check_listing", replaced)
+    assert_same(load("cifar10", tmp_path), tiny_cifar10)
+    assert "cannot be used" not in caplog.text
+
+
+def test_many_runs_may_find_one_damaged_copy_at_once(tmp_path, tiny_cifar10, fake_npm):
+    fake_npm(tiny_cifar10)
+    program = (
+        "import sys; from jax_bioadv.data import export, read_export; from jax_bioadv.data.sources import *\n"
+        "from jax_bioadv.data.sources import _load_kept, _keep\n"
+        "dataset = read_export(sys.argv[1]); folder = Path(sys.argv[2])\n"
+        "for _ in range(20):\n"
+        "    _load_kept('cifar10', folder, {}); _keep(dataset, kept_copy('cifar10', folder))\n"
+        "    (kept_copy('cifar10', folder) / 'test_labels.npy').unlink(missing_ok=True)\n"
+    )
+    whole = export(tiny_cifar10, tmp_path / "whole")
+    words = [sys.executable, "-c", program, str(whole), str(tmp_path / "data")]
+    runs = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    said = [run.communicate()[1] for run in runs]
+    assert [run.returncode for run in runs] == [0] * 4, said
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["cifar10-webp"]
+
+
 def test_a_damaged_copy_that_the_user_put_there_stops_everything(tmp_path, tiny_cifar10, fake_npm):
     fake_npm(tiny_cifar10)
     folder = export(tiny_cifar10, tmp_path / "cifar10")
@@ -187,3 +229,16 @@ def test_another_set_of_tensorflow_datasets_is_kept_in_the_same_form(tmp_path, m
         dataset = load("emnist/letters", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["emnist-letters-webp"]
     np.testing.assert_array_equal(load("emnist/letters", tmp_path).train_images, dataset.train_images)
+
+
+def test_without_a_home_the_folder_must_be_named(tmp_path, monkeypatch, tiny_cifar10, assert_same):
+    def unknown(user):
+        raise KeyError(user)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(DataError, match=r"home folder is not known.*--data-dir or JAX_BIOADV_DATA"):
+        load("cifar10")
+    export(tiny_cifar10, tmp_path / "cifar10")
+    assert_same(load("cifar10", tmp_path), tiny_cifar10)
+    assert load("digits").name == "digits"

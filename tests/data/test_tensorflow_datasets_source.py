@@ -73,11 +73,39 @@ def test_tensorflow_is_not_needed(tmp_path, reachable):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("cats_vs_dogs", "one fixed size"), ("imdb_reviews", "no image")],
+    [("cats_vs_dogs", "one fixed size"), ("imdb_reviews", "no image"), ("quickdraw_bitmap", "345 classes")],
 )
 def test_sets_that_do_not_fit_are_refused_before_any_download(tmp_path, name, message):
     with pytest.raises(DataError, match=message):
         load_from_tensorflow_datasets(name, tmp_path)
+
+
+@pytest.fixture
+def never_converted(monkeypatch):
+    def convert(*arguments, **options):
+        raise AssertionError("images were converted before the set was refused")
+
+    monkeypatch.setattr(tfds.core.split_builder.SplitBuilder, "submit_split_generation", convert)
+
+
+@pytest.mark.parametrize("known", ["before the download", "after it"])
+@pytest.mark.parametrize("splits", [("train",), ("test",), ("train", "unlabelled")])
+def test_a_set_without_test_images_is_refused_before_it_is_prepared(
+    tmp_path, monkeypatch, tiny_cifar10, write_official, reachable, downloads_from, never_converted, known, splits
+):
+    write_official(tiny_cifar10, tmp_path / "download", "cifar-10-batches-bin")
+    builder = type(tfds.builder("cifar10"))
+    make = builder._split_generators
+    if known == "after it":
+        downloads_from(tmp_path / "download")
+        monkeypatch.setattr(
+            builder, "_split_generators", lambda self, manager: dict.fromkeys(splits, make(self, manager)["train"])
+        )
+    else:
+        monkeypatch.setattr(tfds.core.DatasetInfo, "splits", property(lambda self: dict.fromkeys(splits)))
+    with pytest.raises(DataError, match=f"has the splits {', '.join(sorted(splits))} in TFDS"):
+        load_from_tensorflow_datasets("cifar10", tmp_path / "work")
+    assert not list(tmp_path.glob("work/*"))
 
 
 def test_an_unreachable_site_fails_at_once_with_its_reason(tmp_path):

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from experiments import reproduce
+from experiments import command, reproduce
 from experiments.plan import STAGES
 from experiments.settings import CONTROLS, MAY_BE_ZERO, MODELS, PRESETS, Settings
 from experiments.tasks import exclusive
@@ -232,7 +232,7 @@ def test_the_command_line_refuses_what_it_does_not_know_and_names_the_choices(ar
 )
 @pytest.mark.parametrize("preset", ["smoke", "quick"])
 def test_bad_settings_are_refused_before_any_data_or_folder(preset, arguments, message, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(reproduce.data, "load", lambda *arguments: pytest.fail("data were fetched"))
+    monkeypatch.setattr(command.data, "load", lambda *arguments: pytest.fail("data were fetched"))
     assert reproduce.main(["--preset", preset, "--out", str(tmp_path / "run"), *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
