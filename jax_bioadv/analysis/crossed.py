@@ -3,8 +3,8 @@
 All seeds of an experiment are measured on the same test images. Their scatter says how far the next network may lie
 from these, and nothing about other images: five networks agree closely about two hundred images. An interval that is
 shown must cover both, so the two parts are added as their variances are (MOVER, Zou & Donner 2008,
-doi 10.1002/sim.3095): Student's t over seeds, and each network's own interval over images, whose images are
-taken as wholly shared. It errs towards too wide, by the part of the images' chance that differs from network to network::
+doi 10.1002/sim.3095): Student's t over seeds, and each network's own interval over images, taken as if the images'
+chance were the same for all networks. It errs towards too wide, by the part of it that differs between them::
 
     overall([0.22, 0.24, 0.21], [share_interval(share, 200) for share in (0.22, 0.24, 0.21)])
 

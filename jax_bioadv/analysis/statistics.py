@@ -2,8 +2,9 @@
 
 Two sources of chance stand behind a number: which test images were drawn, and which network the seed gave. A claim
 about a way of training must cover both: the seeds, however many images there are, and the images, which all seeds share
-(:mod:`jax_bioadv.analysis.crossed` has the intervals of single quantities). Critical perturbations may be infinite (censored, :mod:`jax_bioadv.analysis.robustness`): throughout they
-are ordered above every finite one and never dropped. Everything runs on the host and repeats exactly for a seed::
+(:mod:`jax_bioadv.analysis.crossed` has the intervals of single quantities). Critical perturbations may be infinite
+(censored, :mod:`jax_bioadv.analysis.robustness`): throughout they are ordered above every finite one and never dropped.
+Everything runs on the host and repeats exactly for a seed::
 
     bootstrap_interval(correct)                           # one network's accuracy
     comparison = paired_comparison(first, second)         # two models, several seeds, the same images
