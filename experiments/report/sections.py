@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.published import DATASET, EPOCHS, HIDDEN_UNITS, PUBLISHED, SOURCE
-from experiments.report import evidence_tables
+from experiments.report import evidence_tables, words
 from experiments.report.claims import Claim, Results, Verdict, claims_by_group
 from experiments.report.claims.comparing import MARGIN
 from experiments.report.claims.settling import not_converged
@@ -23,7 +23,6 @@ from experiments.report.numbers import (
 )
 from experiments.report.page import Html, bullets, paragraph, picture, safe, section, table
 from experiments.report.tables import NORMS, accuracy_table, critical_table, models_of, spectra_table
-from experiments.report.words import CAPTIONS, DEVIATIONS
 from experiments.settings import PUBLISHED_NOISE
 from jax_bioadv.figures import attack_name, display_name
 
@@ -122,32 +121,33 @@ def paper_beside_ours(results: Results) -> Html:
         rows.append([display_name(name), *(cell for column in columns for cell in column)])
     groups = [("", 1), ("test accuracy", 3), ("α on images", 3), ("median critical L₂, published noise", 3)]
     preset, dataset = dig(results, "preset"), dig(results, "dataset", "name")
-    words = (
+    text = (
         "± is the 95 % interval over seeds and test images; of α, behind which no images stand, over seeds alone, with "
         "one seed the regression's standard error. "
         "“2 of 3 seeds” means that the others are not available. The critical distance is by the published protocol, "
         "with new noise at every strength; everywhere else in this report the noise keeps one direction per image."
     )
     if preset != "paper" or dataset != DATASET:
-        words += (
+        text += (
             f" The paper trained {HIDDEN_UNITS} hidden units for {EPOCHS} epochs on CIFAR-10; this is the preset "
             f"“{preset}” on {dataset}, so differences in the numbers are expected and the pattern is what to compare."
         )
     beside = table([""] + ["paper", "ours", "difference"] * 3, rows, groups)
-    return section("paper", "Paper beside ours", beside, paragraph(words))
+    return section("paper", "Paper beside ours", beside, paragraph(text))
 
 
 def measurements(results: Results) -> Html:
     """All tables of measured numbers."""
     tables = [accuracy_table(results), spectra_table(results)]
     tables += [critical_table(results, norm) for norm in NORMS]
-    words = (
+    text = (
         "± is the 95 % interval over seeds and test images, which all seeds share; brackets where its arms differ. "
-        "With one seed it is over images alone. Of α, r², norms of the pre-activation and counts it is over seeds alone. "
-        "∞: more than half of the images were never flipped within the strengths tried; ≥: so it is in some seeds, and "
-        "the median over seeds, ∞ the largest, is what is known to be reached."
+        "With one seed it is over images alone. Of α, r², norms of the pre-activation and counts, behind which no "
+        "images stand, it is over seeds alone. ∞: more than half of the images were never flipped within the "
+        "strengths tried; ≥: so it is in some seeds, and the median over seeds, ∞ the largest, is what is known to "
+        "be reached."
     )
-    return section("measurements", "What was measured", *tables, paragraph(words))
+    return section("measurements", "What was measured", *tables, paragraph(text))
 
 
 def evidence(results: Results) -> Html:
@@ -167,7 +167,7 @@ def evidence(results: Results) -> Html:
 
 def figures(directory: Path) -> Html:
     """All figures with captions that say what to look for."""
-    pictures = [picture(directory / f"{name}.png", *words) for name, words in CAPTIONS.items()]
+    pictures = [picture(directory / f"{name}.png", *caption) for name, caption in words.CAPTIONS.items()]
     return section("figures", "Figures", *pictures)
 
 
@@ -191,22 +191,23 @@ def what_holds(results: Results) -> Html:
     claims = [claim for group in groups.values() for claim in group]
     count = {verdict: sum(claim.verdict is verdict for claim in claims) for verdict in Verdict}
     counted = " · ".join(f"{verdict.value}: {number}" for verdict, number in count.items() if number)
-    words = (
+    text = (
         f"Verdicts: {counted}. Numbers differ if their 95 % interval, over seeds and images, lies beyond a margin of "
         f"{MARGIN:.0%}, for rivals and controls alike; nothing counts that hangs on a tolerance of ours, halved or "
         "raised by half. A claim of the paper must beat the controls, which have no Krotov–Hopfield learning: where "
-        "one does as well, the learning rule does not explain the pattern. The adversarially trained network is a yardstick, no "
-        "control. The paper is contradicted only by networks of its size, schedule and penalties that have converged, "
-        "and no number contradicts it twice; where such networks are missing, a pattern at most holds at this size."
+        "one does as well, the learning rule does not explain the pattern. The adversarially trained network is a "
+        "yardstick, no control. The paper is contradicted only by networks of its size, schedule and penalties that "
+        "have converged, and no number contradicts it twice; where such networks are missing, a pattern at most "
+        "holds at this size."
     )
     if len(dig(results, "seeds") or []) == 1:
-        words += " There is one seed: every verdict is about these networks, not about how they were trained."
+        text += " There is one seed: every verdict is about these networks, not about how they were trained."
     late = not_converged(results, models_of(results))
     if late:
         listed = ", ".join(map(display_name, late))
-        words += f" Not converged in some or all seeds, so that longer training may change verdicts: {listed}."
+        text += f" Not converged in some or all seeds, so that longer training may change verdicts: {listed}."
     parts = [Html(f"<h3>{safe(name)}</h3>{''.join(map(_claim, group))}") for name, group in groups.items()]
-    return section("claims", "What holds", paragraph(words), *parts)
+    return section("claims", "What holds", paragraph(text), *parts)
 
 
 def unconverged(results: Results) -> list[str]:
@@ -242,9 +243,9 @@ def what_did_not_converge(results: Results) -> Html:
     return section("unconverged", "What did not converge", told, *written)
 
 
-def deviations() -> Html:
+def deviations(results: Results) -> Html:
     """Where we differ from the paper, and what is known to mislead."""
-    return section("deviations", "Deviations from the paper, and known traps", bullets(DEVIATIONS))
+    return section("deviations", "Deviations from the paper, and known traps", bullets(words.deviations(results)))
 
 
 def contents() -> Html:

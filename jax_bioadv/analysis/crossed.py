@@ -21,7 +21,7 @@ import numpy as np
 import scipy.stats
 from jax import Array
 
-Interval = Sequence[float | None]
+Interval = Sequence[float | int | None]
 """Lower and upper end; None is infinity, as JSON has none."""
 
 

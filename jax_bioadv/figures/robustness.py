@@ -211,8 +211,9 @@ def robustness_figure(curves: Curves, critical: Distances) -> Figure:
     """Figure 1: relative accuracy against ε, above box plots of the critical L2 distances, one column per attack.
 
     Lines are means over seeds with their 95 % interval over seeds and the images of ``critical``. Boxes hold the images
-    of all seeds (quartiles, whiskers at 5 and 95 %, one marker per seed's median); a box that reaches infinity is hatched and ends in an arrow, and the share
-    of images that were never flipped stands above it. The ε axis starts where the first curve begins to fall.
+    of all seeds (quartiles, whiskers at 5 and 95 %, one marker per seed's median); a box that reaches infinity is
+    hatched and ends in an arrow, and the share of images that were never flipped stands above it. The ε axis starts
+    where the first curve begins to fall.
 
     Args:
         curves: attack -> model -> (ε of shape (strengths,), relative accuracy of shape (seeds, strengths)).

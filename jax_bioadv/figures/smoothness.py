@@ -86,10 +86,11 @@ def _draw(panel: Axes, pairs: Mapping[str, np.ndarray], styles: Mapping[str, Mod
         style = styles[model]
         size = PAPER_MARKER if style.width > 2 else CONTROL_MARKER
         beyond = np.isinf(points[:, 1])
-        panel.plot(
-            points[beyond, 0], np.ones(beyond.sum()), linestyle="", marker="^", color=style.color, markersize=size,
-            transform=panel.get_xaxis_transform(), clip_on=False,
-        )  # fmt: skip
+        if beyond.any():
+            panel.plot(
+                points[beyond, 0], np.ones(beyond.sum()), linestyle="", marker="^", color=style.color, markersize=size,
+                transform=panel.get_xaxis_transform(), clip_on=False,
+            )  # fmt: skip
         panel.plot(
             *points[~beyond].T, linestyle="", marker=style.marker, color=style.color, markersize=size,
             markeredgecolor="white", markeredgewidth=0.7, alpha=0.85, zorder=2 + style.width,

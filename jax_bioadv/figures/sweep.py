@@ -52,8 +52,9 @@ def _draw(panel: Axes, lines: Mapping[str, SweepLine], ticks: Sequence[Any]) -> 
         panel.errorbar(
             places, centres, arms.T, color=colors[number], marker=marker, markersize=5, capsize=3, label=name
         )
-        for place, row in zip(places, rows, strict=True):
-            panel.plot(np.full(row.size, place), row, ".", color=colors[number], alpha=0.45, markersize=3)
+        seeds = max(row.size for row in rows)
+        padded = np.stack([np.pad(row, (0, seeds - row.size), constant_values=np.nan) for row in rows])
+        panel.plot(places, padded, ".", color=colors[number], alpha=0.45, markersize=3)
         if beyond.any():
             top = panel.get_xaxis_transform()
             panel.plot(places[beyond], np.ones(beyond.sum()), "^", color=colors[number], transform=top, clip_on=False)
