@@ -14,7 +14,8 @@ from experiments.settings import ATTACKS
 from experiments.tasks import Outcome, Task
 from jax_bioadv import figures
 from jax_bioadv.analysis.boundaries import Landscape
-from jax_bioadv.analysis.robustness import median_with_censoring
+from jax_bioadv.analysis.crossed import share_interval
+from jax_bioadv.analysis.robustness import median_interval, median_with_censoring
 from jax_bioadv.analysis.spectra import PowerLawFit
 from jax_bioadv.figures import ConvergenceHistory, SpectrumCurve, TrainingHistory
 from jax_bioadv.learning.pruning import Cut, Mixture
@@ -93,19 +94,21 @@ class Drawing:
             model: [None if one is None else one.values["test_accuracy"] for one in outcomes]
             for model, outcomes in trained.items()
         }
-        medians = {
-            attack: {
-                model: [
-                    None if lengths is None else median_with_censoring(lengths)
-                    for lengths in _column(outcomes, "critical_l2")
-                ]
-                for model, outcomes in self._models(
-                    lambda model, seed, attack=attack: self.plan.attack(attack, model, seed)  # type: ignore[misc]
-                ).items()
-            }
-            for attack in ATTACKS
+        images = len(self.plan.study.dataset.test_images)
+        accuracy_interval = {
+            model: [None if share is None else share_interval(share, images) for share in shares]
+            for model, shares in accuracy.items()
         }
-        return figures.accuracy_robustness_figure(accuracy, medians)
+        medians: dict[str, Any] = {}
+        median_intervals: dict[str, Any] = {}
+        for attack in ATTACKS:
+            found = self._models(lambda model, seed, attack=attack: self.plan.attack(attack, model, seed))  # type: ignore[misc]
+            lengths = {model: _column(outcomes, "critical_l2") for model, outcomes in found.items()}
+            medians[attack], median_intervals[attack] = (
+                {model: [None if one is None else of(one) for one in each] for model, each in lengths.items()}
+                for of in (median_with_censoring, median_interval)
+            )
+        return figures.accuracy_robustness_figure(accuracy, medians, accuracy_interval, median_intervals)
 
     def training_curves(self) -> Figure:
         histories = {

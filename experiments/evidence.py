@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.stats
 
 from experiments.plan import Plan
 from experiments.settings import ATTACKS, CONTROLS, MODELS
 from experiments.tasks import Outcome, Task
 from experiments.threats import threat_of, transferred
 from jax_bioadv.analysis import robustness, statistics
+from jax_bioadv.analysis.crossed import share_interval
 
 FindOutcome = Callable[[Task], Outcome | None]
 # Attacks whose critical L2 perturbations models are compared by.
@@ -45,12 +45,6 @@ def critical_summary(members: Sequence[np.ndarray | None]) -> dict[str, list[Any
     return found
 
 
-def share_interval(share: float, images: int) -> list[float | None]:
-    """95 % interval of a share of so many images by bootstrap over them, whose draws are binomial: no need to draw."""
-    low, high = scipy.stats.binom.ppf([0.025, 0.975], images, share) / images
-    return interval((low, high))
-
-
 class Evidence:
     """Reads the tasks of a plan, model by model.
 
@@ -72,7 +66,8 @@ class Evidence:
         test_images = len(plan.study.dataset.test_images)
         return {
             "test_accuracy_interval": [
-                None if one is None else share_interval(one.values["test_accuracy"], test_images) for one in trained
+                None if one is None else interval(share_interval(one.values["test_accuracy"], test_images))
+                for one in trained
             ],
             "robust_accuracy": {threat: self._threat(threat, model) for threat in plan.settings.threats.names},
             "masking": self._masking(model),
@@ -99,24 +94,29 @@ class Evidence:
             "norm": "linf" if math.isinf(threat.norm) else "l2",
             "epsilon": threat.epsilon,
             "space": "raw" if threat.raw else "unit",
-            **{key: [] for key in ("images", "clean", "attacks", "worst_case", "worst_case_interval")},
         }
+        columns: dict[str, list[Any]] = {key: [] for key in ("images", "clean", "worst_case")}
         by_attack: list[dict[str, float]] = []
         for seed in self.seeds:
             outcome = self.outcome(self.plan.threat(name, model, seed))
-            if outcome is None:
-                by_attack.append({})
-                for key in ("images", "clean", "worst_case", "worst_case_interval"):
-                    entry[key].append(None)
-                continue
-            right = self._right_after(name, model, seed, outcome)
+            right = {} if outcome is None else self._right_after(name, model, seed, outcome)
             by_attack.append({attack: float(survived.mean()) for attack, survived in right.items()})
-            worst = float(np.all(list(right.values()), axis=0).mean())
-            entry["images"].append(outcome.values["images"])
-            entry["clean"].append(outcome.values["clean"])
-            entry["worst_case"].append(worst)
-            entry["worst_case_interval"].append(share_interval(worst, outcome.values["images"]))
-        return {**entry, "attacks": _by_name(by_attack)}
+            columns["images"].append(None if outcome is None else outcome.values["images"])
+            columns["clean"].append(None if outcome is None else outcome.values["clean"])
+            columns["worst_case"].append(float(np.all(list(right.values()), axis=0).mean()) if right else None)
+
+        def intervals(shares: Sequence[float | None]) -> list[Any]:
+            pairs = zip(shares, columns["images"], strict=True)
+            return [None if share is None else interval(share_interval(share, images)) for share, images in pairs]
+
+        shares = _by_name(by_attack)
+        return {
+            **entry,
+            **columns,
+            **{f"{key}_interval": intervals(columns[key]) for key in ("clean", "worst_case")},
+            "attacks": shares,
+            "attacks_interval": {attack: intervals(each) for attack, each in shares.items()},
+        }
 
     def _right_after(self, name: str, model: str, seed: int, outcome: Outcome) -> dict[str, np.ndarray]:
         """By attack, which of all the images are still classified correctly."""
@@ -151,6 +151,7 @@ class Evidence:
         """Certified lower bounds beside the shortest perturbation that any attack has found, image by image."""
         columns: dict[str, list[np.ndarray | None]] = {"lipschitz": [], "relaxation": [], "upper": []}
         gaps: list[float | None] = []
+        gap_intervals: list[list[float | None] | None] = []
         violations: list[int | None] = []
         for seed in self.seeds:
             outcome = self.outcome(self.plan.bounds(model, seed))
@@ -158,6 +159,7 @@ class Evidence:
                 for column in columns.values():
                     column.append(None)
                 gaps.append(None)
+                gap_intervals.append(None)
                 violations.append(None)
                 continue
             upper = self._shortest(model, seed, outcome.arrays["images"])
@@ -165,11 +167,12 @@ class Evidence:
             for name in ("lipschitz", "relaxation"):
                 columns[name].append(outcome.arrays[name])
             columns["upper"].append(upper)
-            positive = lower > 0
-            gaps.append(finite(float(np.median(upper[positive] / lower[positive]))) if positive.any() else None)
+            ratios = upper[lower > 0] / lower[lower > 0]
+            gaps.append(finite(float(np.median(ratios))) if ratios.size else None)
+            gap_intervals.append(interval(robustness.median_interval(ratios)) if ratios.size else None)
             violations.append(int((lower > upper).sum()))
         summaries = {name: critical_summary(column) for name, column in columns.items()}
-        return {**summaries, "gap": gaps, "violations": violations}
+        return {**summaries, "gap": gaps, "gap_interval": gap_intervals, "violations": violations}
 
     def _shortest(self, model: str, seed: int, images: np.ndarray) -> np.ndarray:
         """Length of the shortest adversarial perturbation of each image, infinity where there is none."""
@@ -182,9 +185,10 @@ class Evidence:
         return shortest
 
     def _boundaries(self, model: str) -> dict[str, Any]:
+        """Means over the planes, each through another image, with their intervals over them."""
         found = self._over_seeds(self.plan.boundaries, model)
         radii = dict.fromkeys(radius for one in found if one is not None for radius in one.values)
-        return {radius: _by_name([None if one is None else one.values[radius] for one in found]) for radius in radii}
+        return {radius: _by_name([_of_radius(one, radius) for one in found]) for radius in radii}
 
     def comparisons(self) -> list[dict[str, Any]]:
         """The paper's models pairwise, and kh with every control, on the images that both classify correctly."""
@@ -196,9 +200,8 @@ class Evidence:
             family = [one for pair in pairs if (one := self._comparison(attack, *pair)) is not None]
             corrected = statistics.holm([one["p"] for one in family])
             for one, p in zip(family, corrected, strict=True):
-                decided = p is not None and p < 0.05 and one["superiority"] != 0.5
-                better = one["first"] if one["superiority"] > 0.5 else one["second"]
-                compared.append({**one, "p_corrected": p, "better": better if decided else None})
+                decided = p is not None and p < 0.05
+                compared.append({**one, "p_corrected": p, "better": one["better"] if decided else None})
         return compared
 
     def _comparison(self, attack: str, first: str, second: str) -> dict[str, Any] | None:
@@ -224,25 +227,30 @@ class Evidence:
             "log_ratio_interval": interval(found.interval),
             "superiority": found.superiority,
             "p": finite(found.p_value),
+            "better": None if found.log_ratio == 0 else first if found.log_ratio > 0 else second,
         }
 
 
 def correlations(models: dict[str, Any]) -> list[dict[str, Any]]:
     """Rank correlation of smoothness, exponents and boundaries with robustness, over all models and seeds.
 
+    The p-values are corrected over all measures and all attacks: whoever picks the best picks among all of them.
+
     Args:
         models: the ``models`` of results.json.
     """
-    found = []
+    family: list[dict[str, Any]] = []
     for attack in COMPARED:
-        family: list[dict[str, Any]] = []
+        medians_of = {
+            name: with_infinity(critical["median"], critical["censored"])
+            for name, model in models.items()
+            if (critical := model["critical_l2"].get(attack)) is not None
+        }
         for measure in dict.fromkeys(name for model in models.values() for name in _measures(model)):
             members = [
                 (name, value, median)
                 for name, model in models.items()
-                for value, median in zip(
-                    _measures(model).get(measure, []), _medians(model["critical_l2"][attack]), strict=False
-                )
+                for value, median in zip(_measures(model).get(measure, []), medians_of.get(name, []), strict=False)
                 if value is not None and median is not None
             ]
             names, values, medians = zip(*members, strict=True) if members else ((), (), ())
@@ -257,20 +265,20 @@ def correlations(models: dict[str, Any]) -> list[dict[str, Any]]:
                     "spearman": correlation.spearman,
                     "interval": interval(correlation.interval),
                     "p": finite(correlation.p_value),
+                    "p_at_floor": correlation.at_floor,
                     "members": len(members),
                     "models": len(set(names)),
                 }
             )
-        corrected = statistics.holm([one["p"] for one in family])
-        found += [{**one, "p_corrected": p} for one, p in zip(family, corrected, strict=True)]
-    return found
+    corrected = statistics.holm([one["p"] for one in family])
+    return [{**one, "p_corrected": p} for one, p in zip(family, corrected, strict=True)]
 
 
-def _medians(critical: dict[str, list[Any]]) -> list[float | None]:
+def with_infinity(medians: Sequence[float | None], censored: Sequence[float | None]) -> list[float | None]:
     """Medians with infinity where more than half of the images were never flipped, which ranks above all others."""
     return [
         math.inf if median is None and share is not None else median
-        for median, share in zip(critical["median"], critical["censored"], strict=True)
+        for median, share in zip(medians, censored, strict=True)
     ]
 
 
@@ -291,6 +299,17 @@ def _over_images(outcome: Outcome | None, summarise: Callable[[np.ndarray], Any]
         return None
     known = {name: array[~np.isnan(array)] for name, array in outcome.arrays.items()}
     return {name: summarise(array) if array.size else None for name, array in known.items()}
+
+
+def _of_radius(outcome: Outcome | None, radius: str) -> dict[str, Any] | None:
+    if outcome is None:
+        return None
+    found = dict(outcome.values[radius])
+    for name, mean in outcome.values[radius].items():
+        planes = outcome.arrays.get(f"{radius}/{name}")
+        if mean is not None and planes is not None:
+            found[f"{name}_interval"] = interval(statistics.bootstrap_interval(planes[~np.isnan(planes)]))
+    return found
 
 
 def _median(values: np.ndarray) -> float | None:

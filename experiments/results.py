@@ -1,22 +1,26 @@
 """results.json, schema 1: everything that a run found, from the outcomes of its tasks.
 
 Lists have one entry per seed, null where a training diverged or a fit is impossible; the reason stands in ``notes``.
+Beside a list ``NAME`` stands ``NAME_interval``, each seed's 95 % interval over images, and ``NAME_overall``, what the
+seeds come to (:func:`jax_bioadv.analysis.crossed.overall`): centre, interval, and what this interval is over.
 """
 
 import dataclasses
 from collections import defaultdict
 from typing import Any
 
-from experiments.evidence import Evidence, correlations, critical_summary, finite, interval
+from experiments.evidence import Evidence, correlations, critical_summary, finite, interval, with_infinity
 from experiments.ledger import Ledger
 from experiments.plan import Plan
 from experiments.provenance import environment, stages_made_by
 from experiments.settings import ATTACKS, CONTROLS, PRESETS, PUBLISHED_NOISE, SCHEMA
 from experiments.tasks import Outcome, Task
 from experiments.threats import attacks_left_out
+from jax_bioadv.analysis.crossed import overall, share_interval
 from jax_bioadv.analysis.statistics import bootstrap_interval
 
-NOISE_START_ACCURACIES = ("test_accuracy", "test_accuracy_unpruned")
+# Quantities that no images stand behind: their intervals are over seeds alone.
+OVER_SEEDS_ALONE = ("alpha", "preactivation")
 FIT_KEYS = ("alpha", "stderr", "r2", "window")
 
 
@@ -55,9 +59,12 @@ class Collector:
             found[kind] = {key: [fit.get(key) if fit else None for fit in fits] for key in keys}
         return found
 
-    def noise_start_accuracy(self, pruned: bool) -> list[float | None]:
+    def noise_start_accuracy(self, name: str) -> dict[str, list[Any]]:
+        pruned, images = name == "test_accuracy", len(self.plan.study.dataset.test_images)
         found = [self.outcome(self.plan.noise_start_decoder(pruned, seed)) for seed in self.seeds]
-        return [None if one is None else one.values["test_accuracy"] for one in found]
+        shares = [None if one is None else one.values["test_accuracy"] for one in found]
+        intervals = [None if share is None else interval(share_interval(share, images)) for share in shares]
+        return {name: shares, f"{name}_interval": intervals}
 
     def model(self, model: str) -> dict[str, Any]:
         plan, seeds = self.plan, self.seeds
@@ -66,6 +73,9 @@ class Collector:
             key: [None if outcome is None else outcome.values[key] for outcome in trained]
             for key in ("test_accuracy", "converged", "pruned_units")
         }
+        found["decoder_converged"] = [
+            None if outcome is None else outcome.values.get("decoder_converged") for outcome in trained
+        ]
         if model in CONTROLS:
             found["control"] = True
         for seed, outcome in zip(seeds, trained, strict=True):
@@ -127,14 +137,17 @@ def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
         "untrained": {"spectrum": collector.spectrum(untrained, "untrained")},
         "noise_start": {
             "spectrum": collector.spectrum(noise_starts, "noise-start layer"),
-            **{key: collector.noise_start_accuracy(key == "test_accuracy") for key in NOISE_START_ACCURACIES},
+            **collector.noise_start_accuracy("test_accuracy"),
+            **collector.noise_start_accuracy("test_accuracy_unpruned"),
             "pruned_units": [None if one is None else one.values["pruned_units"] for one in noise_starts],
             "converged": [None if one is None else one.values["converged"] for one in noise_layers],
             "cut_reason": [None if one is None else one.values["cut_reason"] for one in noise_starts],
         },
     }
     collector.notes += _layer_notes(collector)
-    collector.notes += [*attacks_left_out(plan.study).values()] + ledger.failure_notes()
+    collector.notes += [*attacks_left_out(plan.study).values(), *ledger.failure_notes()]
+    with_overall(models)
+    with_overall(baselines)
     seconds: dict[str, float] = defaultdict(float)
     records = []
     for task in plan.all_tasks():
@@ -169,6 +182,28 @@ def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
         "comparisons": collector.evidence.comparisons(),
         "correlations": correlations(models),
     }
+
+
+def with_overall(entry: dict[str, Any]) -> None:
+    """Add ``…_overall`` beside every list that has an interval, at whatever depth, in place."""
+    for name, value in list(entry.items()):
+        intervals = entry.get(f"{name}_interval")
+        if isinstance(value, dict):
+            if isinstance(intervals, dict):
+                entry[f"{name}_overall"] = {key: _overall(each, intervals.get(key)) for key, each in value.items()}
+            else:
+                with_overall(value)
+        elif isinstance(value, list) and (intervals is not None or name in OVER_SEEDS_ALONE):
+            censored = entry.get("censored", [None] * len(value)) if name == "median" else [None] * len(value)
+            entry[f"{name}_overall"] = _overall(with_infinity(value, censored), intervals)
+
+
+def _overall(values: list[Any], intervals: list[Any] | None) -> dict[str, Any] | None:
+    found = overall(values, intervals)
+    if found is None:
+        return None
+    ends = None if found.interval is None else interval(found.interval)
+    return {"centre": finite(found.centre), "interval": ends, "over": found.over, "infinite_seeds": found.infinite}
 
 
 def _changed(preset: Any, settings: dict[str, Any]) -> list[str]:

@@ -46,13 +46,15 @@ def run_boundaries(study: Study, model: str, seed: int, task: Task, needed: Mapp
     """The same planes for all models of a seed."""
     network, chosen = study.trained_network(model, needed["model"]), study.settings.boundaries
     images = jnp.asarray(study.test_images[: chosen.planes])
-    found = {}
+    found: dict[str, dict[str, float | None]] = {}
+    arrays: dict[str, np.ndarray] = {}
     for radius in chosen.radii:
         planes = boundary_geometry.boundary_geometry(
             network, images, purpose_key(seed, "planes"), radius=radius, resolution=chosen.resolution
-        )
-        found[f"radius_{radius:g}"] = {name: _known_mean(values) for name, values in planes._asdict().items()}
-    return Outcome(found)
+        )._asdict()
+        found[f"radius_{radius:g}"] = {name: _known_mean(values) for name, values in planes.items()}
+        arrays |= {f"radius_{radius:g}/{name}": np.asarray(values, np.float64) for name, values in planes.items()}
+    return Outcome(found, arrays)
 
 
 def _known_mean(values: np.ndarray) -> float | None:

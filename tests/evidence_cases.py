@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 
+from experiments.published import HIDDEN_UNITS, TRAINED
+
 PAPER = ("kh", "l2", "jacobian", "bp", "spectral")
 CONTROLS = (
     "kh_start", "random", "kmeans", "pca", "whitened", "bp_power", "bp_first_decay", "bp_matched", "adversarial",
@@ -87,12 +89,16 @@ def model_entry(rng, model, seeds):
         "test_accuracy_interval": within(accuracies, 0.02),
         "n_attacked": [500] * seeds,
         "converged": [True] * seeds,
+        "decoder_converged": [True if model in ("kh", *CONTROLS[:5]) else None] * seeds,
         "pruned_units": [30 if model == "kh" else 0] * seeds,
         "spectrum": {kind: spectrum(rng, model, kind, seeds) for kind in kinds}
         | ({"images_raw": spectrum(rng, "bp", "images", seeds)} if model == "kh" else {}),
         "critical_l2": critical,
         "critical_linf": {},
-        "jacobian_norm": {"activation": scattered(rng, 30 * rough, seeds), "preactivation": [5.0] * seeds},
+        "jacobian_norm": {
+            "activation": (norms := scattered(rng, 30 * rough, seeds)), "activation_interval": within(norms),
+            "preactivation": [5.0] * seeds,
+        },
         "robust_accuracy": {name: threat(rng, robustness, accuracy, name, seeds) for name in THREATS},
         "masking": {
             "vanished_gradients": {"value": [0.01] * seeds, "suspect": [False] * seeds},
@@ -111,7 +117,7 @@ def model_entry(rng, model, seeds):
         }  | {"margin_over_gradient": scattered(rng, 0.1 * robustness, seeds)},
         "boundaries": {
             radius: {
-                "length": scattered(rng, length * rough, seeds, 0.05),
+                "length": (lengths := scattered(rng, length * rough, seeds, 0.05)), "length_interval": within(lengths),
                 "curvature": scattered(rng, 0.3 * rough, seeds, 0.05),
                 "regions": scattered(rng, 4.0, seeds, 0.05),
                 "flips": [0.8] * seeds,
@@ -140,6 +146,18 @@ def compared(models, seeds):
     return found
 
 
+def published_settings():
+    """Those of the published runs, as far as verdicts look at them."""
+    settings = {"hidden": HIDDEN_UNITS}
+    for path, value in (item for model in TRAINED.values() for item in model.items()):
+        *groups, name = path.split(".")
+        group = settings
+        for key in groups:
+            group = group.setdefault(key, {})
+        group[name] = value
+    return settings
+
+
 def evidence(seeds=5, models=PAPER + CONTROLS):
     """A results dictionary, schema 1."""
     rng = np.random.default_rng(0)
@@ -158,7 +176,7 @@ def evidence(seeds=5, models=PAPER + CONTROLS):
     return {
         "schema": 1,
         "preset": "quick",
-        "settings": {"hidden": 500, "spectral": {"exponent": 1.0}},
+        "settings": published_settings(),
         "seeds": list(range(seeds)),
         "notes": [],
         "dataset": {"name": "cifar10", "sha256": "ab" * 32, "n_train": 50000, "n_test": 10000},
@@ -169,7 +187,11 @@ def evidence(seeds=5, models=PAPER + CONTROLS):
             "data": {"spectrum": {"images": data}},
             "untrained": {"spectrum": untrained},
             "noise_start": {
-                "test_accuracy": [0.3] * seeds, "test_accuracy_unpruned": [0.3] * seeds, "pruned_units": [0] * seeds,
+                "test_accuracy": [0.3] * seeds, "test_accuracy_unpruned": [0.3] * seeds, "pruned_units": [30] * seeds,
+                "converged": [True] * seeds,
+                "spectrum": {
+                    "images": spectrum(rng, "kh", "images", seeds), "images_raw": spectrum(rng, "bp", "images", seeds),
+                },
             },
         },
         "comparisons": compared(entries, seeds),

@@ -12,7 +12,7 @@ from evidence_cases import CONTROLS, PAPER, evidence
 from jax_bioadv import figures
 from jax_bioadv.analysis.boundaries import Landscape
 from jax_bioadv.figures.comparisons import ratios_to
-from jax_bioadv.figures.seeds import over_seeds
+from jax_bioadv.figures.seeds import overall_at
 from jax_bioadv.figures.smoothness import members, predictors
 
 
@@ -136,33 +136,69 @@ def test_a_run_without_measures_of_smoothness_still_has_the_jacobian():
     drawn(figures.smoothness_figure(models))
 
 
-def test_members_pair_seeds_and_skip_what_is_not_finite():
+def test_members_pair_seeds_and_skip_what_is_missing_but_not_what_is_infinite():
     measure = {"kh": np.array([1.0, np.nan, 3.0]), "bp": np.array([np.nan])}
     distance = {"kh": np.array([4.0, 5.0, np.inf]), "bp": np.array([1.0])}
     pairs = members(measure, distance)
     assert list(pairs) == ["kh"]
-    np.testing.assert_array_equal(pairs["kh"], [[1.0, 4.0]])
+    np.testing.assert_array_equal(pairs["kh"], [[1.0, 4.0], [3.0, np.inf]])
+
+
+def censored_results():
+    """Three of five seeds of kh, and two of bp, whose median no attack reaches: null in JSON."""
+    results = evidence(5, PAPER)
+    for model, medians in (("kh", [None, 0.2, None, 0.02, None]), ("bp", [None, 0.2, 0.15, 0.02, None])):
+        entry = {"median": medians, "censored": [0.6 if one is None else 0.1 for one in medians]}
+        results["models"][model]["critical_l2"]["pgd"] = entry
+        results["models"][model]["certified_l2"]["upper"] = entry
+    return results
+
+
+def test_seeds_that_no_attack_turned_are_not_dropped_from_the_bounds():
+    panel = drawn(figures.bounds_figure(censored_results()["models"])).axes[0]
+    edge = panel.get_xlim()[1]
+    arrows = [line for line in panel.lines if line.get_marker() == "$\u2192$"]
+    places = ordered = [figures.ordered_models(PAPER).index(model) for model in ("kh", "bp")]
+    assert [line.get_ydata()[0] for line in arrows] == places == ordered
+    assert all(line.get_xdata()[0] == pytest.approx(edge) for line in arrows)
+    dotted = [line.get_xdata()[0] for line in panel.lines if line.get_linestyle() == ":"]
+    assert dotted == pytest.approx([edge, 0.2]), "of kh it is infinite, of bp the median over seeds"
+
+
+def test_members_that_no_attack_turned_stand_at_the_edge_of_the_panels():
+    results = censored_results()
+    panel = drawn(figures.smoothness_figure(results["models"], results["correlations"])).axes[0]
+    edge = [line for line in panel.lines if line.get_marker() == "^" and line.get_clip_on() is False]
+    assert sorted(len(line.get_xdata()) for line in edge) == [2, 3]
+
+
+def test_the_floor_of_a_permutation_test_is_a_bound():
+    results = evidence(2, PAPER)
+    correlations = [{**one, "p_at_floor": True} for one in results["correlations"]]
+    assert "ρ = −0.80 [−0.92, −0.50], p ≤ 0.002" in texts(figures.smoothness_figure(results["models"], correlations))
 
 
 @pytest.mark.parametrize(
-    ("entry", "found"),
+    ("entry", "centre", "interval"),
     [
-        ({"median": [2.0], "median_interval": [[1.0, 3.0]]}, (2.0, 1.0, 3.0)),
-        ({"median": [2.0]}, (2.0, 2.0, 2.0)),
-        ({"median": [None, 2.0]}, (2.0, 2.0, 2.0)),
-        ({"median": [np.inf, 2.0]}, (np.inf,) * 3),
-        ({"median": [None]}, None),
-        ({}, None),
-        (None, None),
+        ({"median": [2.0], "median_interval": [[1.0, 3.0]]}, 2.0, (1.0, 3.0)),
+        ({"median": [2.0]}, 2.0, None),
+        ({"median": [None, 2.0]}, 2.0, None),
+        ({"median": [None, 2.0], "censored": [0.7, 0.1]}, np.inf, (2.0, np.inf)),
+        ({"median": [None, 2.0, 3.0], "median_interval": [[1.0, None], [1, 3], [2, 4]]}, 3.0, (1.0, np.inf)),
+        ({"median": [0.9, 1.0, 1.1]}, 1.0, (0.7516, 1.2484)),
+        ({"median": [0.9, 1.0, 1.1], "median_interval": [[0.7, 1.1], [0.8, 1.2], [0.9, 1.3]]}, 1.0, (0.6811, 1.3189)),
     ],
 )
-def test_an_interval_is_over_images_for_one_seed(entry, found):
-    assert over_seeds(entry, "median") == found
+def test_an_interval_is_over_seeds_and_images(entry, centre, interval):
+    found = overall_at(entry, "median")
+    assert found.centre == pytest.approx(centre)
+    assert found.interval == (interval if interval is None else pytest.approx(interval, abs=1e-4))
 
 
-def test_an_interval_is_over_seeds_for_several():
-    # t(0.975, 2) · 0.1 / √3 = 0.2484
-    assert over_seeds({"median": [0.9, 1.0, 1.1]}, "median") == pytest.approx((1.0, 0.7516, 1.2484), abs=1e-4)
+@pytest.mark.parametrize("entry", [{"median": [None]}, {}, None])
+def test_what_is_missing_has_no_interval(entry):
+    assert overall_at(entry, "median") is None
 
 
 def test_controls_are_thinner_than_the_papers_models_and_told_apart_by_marker():
@@ -183,7 +219,7 @@ def test_fourteen_landscapes_stand_in_bands_and_keep_their_models():
 
 def test_every_name_of_a_control_is_spoken():
     assert all("_" not in figures.display_name(model) for model in CONTROLS)
-    assert figures.display_name("bp_power") == "backprop, n = 4.5"
+    assert figures.display_name("bp_power") == "backprop, KH's power"
     assert figures.attack_name("apgd_dlr") == "APGD-DLR"
     assert figures.attack_name("new_attack") == "new attack"
     assert figures.ordered_attacks(["zeta", "pgd", "square", "gaussian"]) == ["gaussian", "pgd", "square", "zeta"]

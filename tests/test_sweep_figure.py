@@ -49,12 +49,14 @@ def test_one_seed_has_no_interval_and_seeds_may_be_more_at_some_places():
     assert mean_line(panel).get_ydata().tolist() == [1.0, 3.0]
 
 
-def test_where_a_seed_is_infinite_there_is_a_triangle_instead_of_a_mean_that_is_too_small():
-    figure = drawn({"critical L2": {"": SweepLine([0, 1], [[1.0, np.inf], [2.0, 4.0]])}})
+def test_where_a_seed_is_infinite_there_is_a_triangle_and_no_mean_that_is_too_small():
+    lines = SweepLine([0, 1, 2], [[1.0, np.inf], [2.0, 4.0], [1.0, 3.0, np.inf]])
+    figure = drawn({"critical L2": {"": lines}}, ["0", "1", "2"])
     [panel] = figure.axes
-    np.testing.assert_array_equal(mean_line(panel).get_ydata(), [np.nan, 3.0])
+    np.testing.assert_array_equal(mean_line(panel).get_ydata(), [np.nan, 3.0, 3.0])
     [triangle] = [line for line in panel.lines if line.get_marker() == "^"]
-    assert (triangle.get_xdata().tolist(), triangle.get_ydata().tolist()) == ([0.0], [1.0])
+    assert (triangle.get_xdata().tolist(), triangle.get_ydata().tolist()) == ([0.0, 2.0], [1.0, 1.0])
+    assert any("over seeds alone" in text for text in texts(figure))
     assert any("▲" in text for text in texts(figure))
     assert not any("▲" in text for text in texts(drawn({"critical L2": {"": SweepLine([0], [[1.0]])}}, ["0"])))
 

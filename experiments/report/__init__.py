@@ -79,7 +79,7 @@ def render(results: dict[str, Any], figures: Path) -> str:
         sections.measurements(results),
         sections.evidence(results),
         sections.what_did_not_converge(results),
-        sections.deviations(),
+        sections.deviations(results),
         sections.stages(results),
     ]
     return document(f"Robust representations: {results.get('preset', 'run')}", body)

@@ -10,12 +10,12 @@ from experiments.report.numbers import (
     NOT_AVAILABLE,
     centre,
     dig,
-    interval_text,
     number_text,
     p_text,
     percent_text,
     signed_text,
     summary_text,
+    told,
 )
 from experiments.report.page import Html, paragraph, table
 from experiments.report.tables import models_of, titled
@@ -84,9 +84,9 @@ def comparison_tables(results: Results) -> list[Html]:
     """The five models with each other, and the Krotov–Hopfield network with the controls."""
     controls = [model for model in models_of(results) if model not in MODEL_NAMES]
     words = (
-        "Ratio of critical distances, paired over images, averaged over seeds, with its 95 % interval; the share of "
-        "images on which the first is farther than the second (50 %: no difference); p after Holm's correction for all "
-        "pairs of the attack."
+        "Ratio of critical distances, paired over images, averaged over seeds, with its 95 % interval over seeds and "
+        "images; the share of images on which the first is farther than the second (50 %: no difference); p, by which "
+        "that interval stops to hold 1, after Holm's correction for all pairs of the attack."
     )
     return [
         comparisons_table(results, "The five models compared", itertools.combinations(MODEL_NAMES, 2)),
@@ -104,9 +104,9 @@ def threat_table(results: Results, threat: str) -> Html:
     rows = [
         [
             display_name(model),
-            interval_text(dig(entry, "worst_case"), dig(entry, "worst_case_interval")),
-            summary_text(dig(entry, "clean")),
-            *(summary_text(dig(entry, "attacks", attack)) for attack in attacks),
+            told(entry, "worst_case"),
+            told(entry, "clean"),
+            *(told(entry, "attacks", attack) for attack in attacks),
         ]
         for model, entry in entries.items()
     ]
@@ -161,10 +161,8 @@ def bounds_table(results: Results) -> Html:
     rows = []
     for name, model in models.items():
         entry = dig(model, "certified_l2")
-        medians = [interval_text(dig(entry, bound, "median"), dig(entry, bound, "median_interval")) for bound in bounds]
-        rows.append(
-            [display_name(name), *medians, summary_text(dig(entry, "gap")), summary_text(dig(entry, "violations"))]
-        )
+        medians = [told(entry, bound, "median") for bound in bounds]
+        rows.append([display_name(name), *medians, told(entry, "gap"), summary_text(dig(entry, "violations"))])
     head = ["", *(BOUNDS[bound] for bound in bounds), "attack / certificate", "images that violate it"]
     return titled(title, table(head, rows))
 
@@ -178,10 +176,7 @@ def smoothness_table(results: Results) -> Html:
     rows = [
         [
             display_name(name),
-            *(
-                interval_text(dig(model, "smoothness", measure), dig(model, "smoothness_interval", measure))
-                for measure in measures
-            ),
+            *(told(model, "smoothness", measure) for measure in measures),
         ]
         for name, model in models.items()
     ]
@@ -205,7 +200,8 @@ def correlations_table(results: Results) -> Html:
             text = NOT_AVAILABLE if rho is None else signed_text(rho)
             if ends is not None and None not in ends:
                 text += f" [{signed_text(ends[0])}, {signed_text(ends[1])}]"
-            row += [text, p_text(dig(one, "p_corrected")).removeprefix("= ")]
+            p = p_text(dig(one, "p_corrected"), bool(dig(one, "p_at_floor")))
+            row += [text, p.removeprefix("= ")]
         rows.append(row)
     groups = [("", 1), *((attack_name(attack), 2) for attack in attacks)]
     return titled(title, table([""] + ["ρ", "p"] * len(attacks), rows, groups))
@@ -219,7 +215,7 @@ def boundaries_table(results: Results) -> Html:
         return _absent(title)
     columns = ("length", "curvature", "regions", "flips")
     rows = [
-        [display_name(name), *(summary_text(dig(model, "boundaries", r, column)) for r in radii for column in columns)]
+        [display_name(name), *(told(model, "boundaries", r, column) for r in radii for column in columns)]
         for name, model in models.items()
     ]
     groups = [("", 1), *((radius.replace("_", " "), len(columns)) for radius in radii)]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from experiments.report import read_results, whole_results
-from experiments.report.numbers import centre, dig, summarise, summary_text, verdicts_text
+from experiments.report.numbers import centre, dig, present, told, verdicts_text
 from experiments.settings import ATTACKS
 from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.figures import THREAT_NAMES, display_name, ordered_models, threat_name
@@ -15,31 +15,32 @@ HEADER = ("", "test accuracy", "α on images", "α on noise", "r² on noise", "G
 BOUNDS = ("lipschitz", "relaxation")
 
 
-def _cell(values: Any) -> str:
-    """The mean over seeds, with half of its 95 % interval where there are several."""
+def _cell(model: Any, *path: str) -> str:
+    """What the seeds come to, with the 95 % interval over seeds and images where there are several."""
+    values = dig(model, *path)
     middle = centre(values)
     if middle is None:
         return "–"
-    return f"{middle:.3g}" if summarise(values).half is None else summary_text(values)
+    return f"{middle:.3g}" if len(present(values)) < 2 else told(model, *path)
 
 
-def _verdict(values: Any) -> str:
-    return verdicts_text(values) or "–"
+def _verdict(model: Any, *path: str) -> str:
+    return verdicts_text(dig(model, *path)) or "–"
 
 
 def _table(
-    results: dict[str, Any], header: Sequence[str], columns: Sequence[tuple[Callable[[Any], str], tuple[str, ...]]]
+    results: dict[str, Any], header: Sequence[str], columns: Sequence[tuple[Callable[..., str], tuple[str, ...]]]
 ) -> str:
     """A row per model; a column is how its values are written and where they stand."""
     rows = [tuple(header), ("---",) * len(header)]
     for name in ordered_models(results["models"]):
         model = results["models"][name]
-        rows.append((display_name(name), *(written(dig(model, *path)) for written, path in columns)))
+        rows.append((display_name(name), *(written(model, *path) for written, path in columns)))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def markdown_table(results: dict[str, Any]) -> str:
-    """One row per model: accuracy, exponents, median critical L2 distances, smoothness; means ± over the seeds."""
+    """One row per model: accuracy, exponents, median critical L2 distances, smoothness; ± over seeds and images."""
     paths = [
         ("test_accuracy",),
         ("spectrum", "images", "alpha"),
@@ -57,7 +58,7 @@ def evidence_table(results: dict[str, Any]) -> str:
     threats = [name for name in THREAT_NAMES if any(dig(model, "robust_accuracy", name) for model in models)]
     bounds = [name for name in BOUNDS if any(dig(model, "certified_l2", name) for model in models)]
     header = ["", *map(threat_name, threats), *(f"certified L₂ ({name})" for name in bounds)]
-    columns: list[tuple[Callable[[Any], str], tuple[str, ...]]] = [
+    columns: list[tuple[Callable[..., str], tuple[str, ...]]] = [
         *((_cell, ("robust_accuracy", threat, "worst_case")) for threat in threats),
         *((_cell, ("certified_l2", bound, "median")) for bound in bounds),
     ]

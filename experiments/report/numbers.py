@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-from jax_bioadv.figures import mean_interval
+from jax_bioadv.analysis.crossed import Overall, overall
+from jax_bioadv.figures import overall_at
 
 NOT_AVAILABLE = "not available"
 
@@ -18,16 +17,6 @@ def dig(results: Any, *path: str) -> Any:
             return None
         results = results[key]
     return results
-
-
-class Summary(NamedTuple):
-    """Numbers over seeds: mean of the finite ones, half of its 95 % interval, and how many were of which kind."""
-
-    mean: float | None
-    half: float | None
-    available: int
-    total: int
-    infinite: int
 
 
 def per_seed(values: Any) -> list[float | None]:
@@ -45,23 +34,10 @@ def present(values: Any) -> list[float]:
     return [number for number in per_seed(values) if number is not None]
 
 
-def summarise(values: Any) -> Summary:
-    """Mean and 95 % t-interval over the seeds that are there; both None if any of them is infinite."""
-    numbers, total = present(values), len(per_seed(values))
-    infinite = sum(math.isinf(number) for number in numbers)
-    if not numbers or infinite:
-        return Summary(None, None, len(numbers), total, infinite)
-    mean, half = mean_interval(np.asarray(numbers, dtype=np.float64))
-    return Summary(float(mean), None if len(numbers) < 2 else float(half), len(numbers), total, 0)
-
-
 def centre(values: Any) -> float | None:
-    """Mean over seeds; infinite if it is for half of them or more, else the mean of the finite ones."""
-    numbers = present(values)
-    if not numbers:
-        return None
-    finite = [number for number in numbers if math.isfinite(number)]
-    return sum(finite) / len(finite) if 2 * len(finite) > len(numbers) else math.inf
+    """What the numbers of all seeds come to: their mean; their median, infinity the largest, if some are infinite."""
+    found = overall(per_seed(values))
+    return None if found is None else found.centre
 
 
 def number_text(number: float | None, digits: int = 3) -> str:
@@ -84,30 +60,56 @@ def signed_text(number: float) -> str:
     return "0.00" if text[1:] == "0.00" else text
 
 
-def summary_text(values: Any, digits: int = 3, error: float | None = None) -> str:
-    """``0.472 ± 0.004``, with what is infinite, and what is there at all, counted.
+def overall_text(found: Overall | None, seeds: int, digits: int = 3, error: float | None = None) -> str:
+    """``0.472 ± 0.004``, or ``0.003 [0, 0.02]`` where the arms differ, with what is infinite or missing counted.
 
     Args:
-        values: one number per seed, or None.
+        found: what the seeds come to, or None.
+        seeds: how many there should be.
         digits: significant digits.
-        error: shown after ± where there is one seed only.
+        error: shown after ± where there is no interval.
     """
-    summary = summarise(values)
-    counted = f" ({summary.available} of {summary.total} seeds)" if summary.available < summary.total else ""
-    if not summary.available:
+    if found is None:
         return NOT_AVAILABLE
-    if summary.infinite:
-        text = "∞" if summary.infinite == summary.available else f"∞ in {summary.infinite} of {summary.available} seeds"
-        return text + counted
-    half = summary.half if summary.half is not None else error
-    text = number_text(summary.mean, digits)
-    if half is None or summary.mean is None or half <= 1e-9 * abs(summary.mean):
-        return text + counted
+    counted = f" ({found.seeds} of {seeds} seeds)" if found.seeds < seeds else ""
+    if found.infinite:
+        how_many = f"∞ in {found.infinite} of {found.seeds} seeds"
+        if math.isinf(found.centre):
+            return ("∞" if found.infinite == found.seeds else how_many) + counted
+        return f"≥ {number_text(found.centre, digits)} ({how_many}){counted}"
+    if found.interval is None:
+        return (
+            number_text(found.centre, digits) if error is None else _plus_minus(found.centre, error, digits)
+        ) + counted
+    below, above = found.centre - found.interval[0], found.interval[1] - found.centre
+    if max(below, above) <= 1e-9 * abs(found.centre):
+        return number_text(found.centre, digits) + counted
+    if found.over == "images" or max(below, above) > 1.5 * min(below, above):
+        low, high = (number_text(end, digits) for end in found.interval)
+        return f"{number_text(found.centre, digits)} [{low}, {high}]{counted}"
+    return _plus_minus(found.centre, max(below, above), digits) + counted
+
+
+def _plus_minus(middle: float, half: float, digits: int) -> str:
+    text = number_text(middle, digits)
+    if half <= 1e-9 * abs(middle):
+        return text
     if "e" in text:
-        return f"{text} ± {half:.1g}{counted}"
+        return f"{text} ± {half:.1g}"
     decimals = len(text.partition(".")[2])
     decimals = min(max(decimals, -math.floor(math.log10(half))), decimals + 2)
-    return f"{summary.mean:.{decimals}f} ± {half:.{decimals}f}{counted}"
+    return f"{middle:.{decimals}f} ± {half:.{decimals}f}"
+
+
+def summary_text(values: Any, digits: int = 3, error: float | None = None) -> str:
+    """As :func:`overall_text`, for numbers that no images stand behind, or none that were kept: over seeds alone."""
+    numbers = per_seed(values)
+    return overall_text(overall(numbers), len(numbers), digits, error)
+
+
+def told(entry: Any, *path: str, digits: int = 3) -> str:
+    """As :func:`overall_text`, for the entry of a results file at the end of a path: over seeds and images."""
+    return overall_text(overall_at(entry, *path), len(per_seed(dig(entry, *path))), digits)
 
 
 def verdicts_text(verdicts: Any) -> str:
@@ -122,18 +124,10 @@ def percent_text(share: float | None) -> str:
     return f"{100 * share:.0f} %" if share == 0 or share >= 0.01 else "<1 %"
 
 
-def p_text(p: float | None) -> str:
-    """``= 0.03``, ``< 0.001`` for small ones."""
+def p_text(p: float | None, at_floor: bool = False) -> str:
+    """``= 0.03``, ``< 0.001`` for small ones; ``≤ 0.0005`` where the test cannot tell how much smaller it is."""
     if p is None:
         return NOT_AVAILABLE
+    if at_floor:
+        return f"≤ {p:.2g}"
     return "< 0.001" if p < 0.001 else f"= {p:.2g}"
-
-
-def interval_text(values: Any, intervals: Any, digits: int = 3) -> str:
-    """As :func:`summary_text`; for a single seed with its interval over images, ``0.425 [0.415, 0.435]``."""
-    numbers = present(values)
-    ends = [pair for pair in intervals or [] if pair is not None]
-    if len(numbers) != 1 or len(ends) != 1 or len(per_seed(values)) != 1:
-        return summary_text(values, digits)
-    low, high = (number_text(math.inf if end is None else float(end), digits) for end in ends[0])
-    return f"{number_text(numbers[0], digits)} [{low}, {high}]"

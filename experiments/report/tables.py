@@ -3,7 +3,7 @@
 from typing import Any
 
 from experiments.report.claims import Results
-from experiments.report.numbers import NOT_AVAILABLE, centre, dig, interval_text, percent_text, summary_text
+from experiments.report.numbers import NOT_AVAILABLE, centre, dig, percent_text, summary_text, told
 from experiments.report.page import Html, paragraph, safe, table
 from jax_bioadv.figures import attack_name, display_name, ordered_attacks, ordered_models
 
@@ -21,29 +21,28 @@ def titled(title: str, body: Html) -> Html:
     return Html(f"<h3>{safe(title)}</h3>{body}")
 
 
-def _converged(flags: Any) -> str:
+def _converged(flags: Any, absent: str = NOT_AVAILABLE) -> str:
     if flags is None:
-        return NOT_AVAILABLE
+        return absent
     entries = [flag for flag in (flags if isinstance(flags, list) else [flags]) if flag is not None]
-    return f"{sum(map(bool, entries))} of {len(entries)}" if entries else NOT_AVAILABLE
+    return f"{sum(map(bool, entries))} of {len(entries)}" if entries else absent
 
 
 def accuracy_table(results: Results) -> Html:
     """Accuracy, convergence, pruning and smoothness of each model."""
     head = [
-        "model", "test accuracy", "images attacked", "converged seeds", "pruned units", "‖∂a/∂x‖ activation",
-        "‖∂h/∂x‖ pre-activation",
+        "model", "test accuracy", "images attacked", "converged seeds", "decoder converged", "pruned units",
+        "‖∂a/∂x‖ activation", "‖∂h/∂x‖ pre-activation",
     ]  # fmt: skip
     rows = [
         [
             display_name(name),
-            interval_text(dig(model, "test_accuracy"), dig(model, "test_accuracy_interval")),
+            told(model, "test_accuracy"),
             summary_text(dig(model, "n_attacked"), 4),
             _converged(dig(model, "converged")),
+            _converged(dig(model, "decoder_converged"), "–"),
             summary_text(dig(model, "pruned_units")),
-            interval_text(
-                dig(model, "jacobian_norm", "activation"), dig(model, "jacobian_norm", "activation_interval")
-            ),
+            told(model, "jacobian_norm", "activation"),
             summary_text(dig(model, "jacobian_norm", "preactivation")),
         ]
         for name, model in models_of(results).items()
@@ -86,8 +85,7 @@ def critical_table(results: Results, norm: str) -> Html:
         row = [display_name(name)]
         for attack in attacks:
             entry = dig(model, norm, attack)
-            median = interval_text(dig(entry, "median"), dig(entry, "median_interval"))
-            row += [median, percent_text(centre(dig(entry, "censored")))]
+            row += [told(entry, "median"), percent_text(centre(dig(entry, "censored")))]
         rows.append(row)
     groups = [("", 1), *((attack_name(attack), 2) for attack in attacks)]
     head = [""] + ["median", "never flipped"] * len(attacks)

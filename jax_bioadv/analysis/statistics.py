@@ -1,9 +1,10 @@
 """What the numbers over images and over seeds can carry: intervals, paired comparisons, rank correlations.
 
-Two sources of chance stand behind a number: which test images were drawn, and which network the seed gave. Images
-say how sharply *these* networks are known; a claim about a way of training rests on the seeds, however many images
-there are. Critical perturbations may be infinite (censored, :mod:`jax_bioadv.analysis.robustness`): throughout they
-are ordered above every finite one and never dropped. Everything runs on the host and repeats exactly for a seed::
+Two sources of chance stand behind a number: which test images were drawn, and which network the seed gave. A claim
+about a way of training must cover both: the seeds, however many images there are, and the images, which all seeds share
+(:mod:`jax_bioadv.analysis.crossed` has the intervals of single quantities). Critical perturbations may be infinite
+(censored, :mod:`jax_bioadv.analysis.robustness`): throughout they are ordered above every finite one and never dropped.
+Everything runs on the host and repeats exactly for a seed::
 
     bootstrap_interval(correct)                           # one network's accuracy
     comparison = paired_comparison(first, second)         # two models, several seeds, the same images
@@ -34,9 +35,10 @@ _DRAWN_ORDERS = 40_000
 class PairedComparison(NamedTuple):
     """How much farther the first model's critical perturbations lie than the second's on the same images.
 
-    ``log_ratio``: mean over seeds of the per-seed median of log(first / second), natural logarithm. ``superiority``:
-    mean over seeds of P(first > second on the same image) + ½ P(tie); 0.5 is no difference. ``p_value``: two-sided.
-    ``images``: how many images each seed compares.
+    ``log_ratio``: mean over seeds of the per-seed median of log(first / second), natural logarithm. ``interval``: of
+    it, over seeds and images. ``superiority``: mean over seeds of P(first > second on the same image) + ½ P(tie);
+    0.5 is no difference; it describes, nothing is decided by it. ``p_value``: two-sided, that the log ratio is 0: the
+    level at which the interval stops to hold 0. ``images``: how many images each seed compares.
     """
 
     log_ratio: float
@@ -48,11 +50,15 @@ class PairedComparison(NamedTuple):
 
 
 class RankCorrelation(NamedTuple):
-    """Spearman's coefficient over members, with an interval and a two-sided p-value that count models."""
+    """Spearman's coefficient over members, with an interval and a two-sided p-value that count models.
+
+    ``at_floor``: no drawn order of the models is as strong as the one seen, so that p is at most ``p_value``.
+    """
 
     spearman: float
     interval: tuple[float, float]
     p_value: float
+    at_floor: bool
     members: int
     models: int
 
@@ -103,17 +109,17 @@ def paired_comparison(
 ) -> PairedComparison:
     """Compares two models by their critical perturbations on the same images, seed by seed.
 
-    From two seeds on the unit of replication is the **seed**: each gives one effect, the median over images of
-    log(first / second), and the interval and p-value are a one-sample t-test's over these effects. Images cannot stand
-    in for seeds: the thousand images of one pair of networks share these networks' chance of initialization, so
-    they agree with each other about a difference that the next pair need not show, and a test that counts them as
-    replicates finds every pair of networks different, two seeds of one model included. Where the t-test has no
-    footing the exact signed-rank test replaces it, which promises little from fewer than six seeds: p ≥ 2^(1 - seeds).
-    The interval is then by order statistics of the effects where one is infinite, unbounded from so few; where all are
-    equal, as on a coarse grid of lengths, it holds those over images of every seed.
+    Each seed gives one effect, the median over images of log(first / second). The thousand images of one pair of
+    networks share these networks' chance of initialization, so they cannot stand in for seeds; and all seeds share
+    the images, so their effects agree more closely than those on other images would. The interval adds both parts as
+    variances are added: Student's t over the effects, and the mean of the seeds' order-statistic intervals over images.
+    p is that interval's own: the level at which it stops to hold 0.
 
-    With **one seed** the sign test over images and the order-statistic interval of their median log ratio are given;
-    both are exact and know no scale, so infinities do no harm. They speak about these two networks only.
+    With **one seed** the images' part stands alone: for p this is the sign test with ties counted against the
+    difference. It speaks about these two networks only. Where the t-test has no footing (an infinite effect, or equal
+    ones, as a coarse grid of lengths gives them) the exact signed-rank test over seeds, which promises no p below
+    2^(1 - seeds), and every seed's test over images must reject; the interval is then the hull of the seeds' own, and
+    of the effects' order statistics where one is infinite.
 
     Args:
         first: for every seed each image's critical perturbation, infinity where censored.
@@ -130,25 +136,57 @@ def paired_comparison(
         raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
     if len(first) != len(second) or not first:
         raise ValueError(f"both models need the same seeds, at least one; got {len(first)} and {len(second)}")
-    ratios = [_log_ratio(*pair, seed) for seed, pair in enumerate(zip(first, second, strict=True))]
+    ratios = [np.sort(_log_ratio(*pair, seed)) for seed, pair in enumerate(zip(first, second, strict=True))]
     superiority = float(np.mean([np.mean(np.sign(ratio) + 1) / 2 for ratio in ratios]))
-    images = tuple(ratio.size for ratio in ratios)
     effects = np.array([_symmetric_median(ratio) for ratio in ratios])
-    if len(ratios) == 1:
-        interval = median_interval(ratios[0], confidence)
-        return PairedComparison(float(effects[0]), interval, superiority, _sign_test(ratios[0]), 1, images)
-    if not np.all(np.isfinite(effects)):
-        centre, interval = _symmetric_median(effects), median_interval(effects, confidence)
-        p_value = _signed_rank_test(effects)
-    elif np.ptp(effects) <= 1e-12 * np.abs(effects).max():
-        ends = np.array([median_interval(ratio, confidence) for ratio in ratios])
-        centre, interval = float(np.mean(effects)), (float(ends[:, 0].min()), float(ends[:, 1].max()))
-        p_value = _signed_rank_test(effects)
+    finite = bool(np.all(np.isfinite(effects)))
+    centre = float(np.mean(effects)) if finite else _symmetric_median(effects)
+    if finite and (len(ratios) == 1 or np.ptp(effects) > 1e-12 * np.abs(effects).max()):
+
+        def interval_at(level: float) -> tuple[float, float]:
+            return _added(effects, ratios, level)
+
+        p_value = _level_that_excludes_zero(centre, interval_at)
     else:
-        test = scipy.stats.ttest_1samp(effects, 0.0)
-        bounds = test.confidence_interval(confidence)
-        centre, interval, p_value = float(np.mean(effects)), (float(bounds.low), float(bounds.high)), float(test.pvalue)
-    return PairedComparison(centre, interval, superiority, p_value, len(ratios), images)
+
+        def interval_at(level: float) -> tuple[float, float]:
+            parts = [median_interval(ratio, level) for ratio in ratios]
+            parts += [(centre, centre)] if finite or len(ratios) == 1 else [median_interval(effects, level)]
+            return min(low for low, _ in parts), max(high for _, high in parts)
+
+        p_value = _level_that_excludes_zero(centre, interval_at)
+        p_value = max(p_value, _signed_rank_test(effects)) if len(ratios) > 1 else p_value
+    images = tuple(ratio.size for ratio in ratios)
+    return PairedComparison(centre, interval_at(confidence), superiority, p_value, len(ratios), images)
+
+
+def _added(effects: np.ndarray, ratios: Sequence[np.ndarray], confidence: float) -> tuple[float, float]:
+    """Interval of the mean effect: the seeds' part and the images' part, added as variances are."""
+    centre, ends = effects.mean(), np.array([median_interval(ratio, confidence) for ratio in ratios])
+    seeds = 0.0
+    if effects.size > 1:
+        error = effects.std(ddof=1) / math.sqrt(effects.size)
+        seeds = float(scipy.stats.t.ppf((1 + confidence) / 2, effects.size - 1) * error)
+    below, above = (effects - ends[:, 0]).mean(), (ends[:, 1] - effects).mean()
+    return float(centre - math.hypot(seeds, below)), float(centre + math.hypot(seeds, above))
+
+
+def _level_that_excludes_zero(centre: float, interval_at: Callable[[float], tuple[float, float]]) -> float:
+    """The smallest two-sided level at which an interval about the centre does not hold 0; at least 1e-12."""
+
+    def excludes(logarithm: float) -> bool:
+        low, high = interval_at(1 - math.exp(logarithm))
+        return low > 0 or high < 0
+
+    high, low = math.log(1 - 1e-9), math.log(1e-12)
+    if centre == 0 or not excludes(high):
+        return 1.0
+    if excludes(low):
+        return 1e-12
+    for _ in range(45):
+        middle = (low + high) / 2
+        low, high = (low, middle) if excludes(middle) else (middle, high)
+    return math.exp(high)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -227,8 +265,8 @@ def rank_correlation(
     # A model drawn twice brings the scatter of its seeds twice, so that resamples lean towards 0: moved back.
     drawn_z, z = _fisher(coefficients), _fisher(np.array(spearman))
     coefficients = np.tanh(drawn_z - np.median(drawn_z) + z)
-    p_value = _permutation_test(_mean_ranks(x, model), _mean_ranks(y, model), generator)
-    return RankCorrelation(spearman, _central(coefficients, confidence), p_value, x.size, len(names))
+    p_value, at_floor = _permutation_test(_mean_ranks(x, model), _mean_ranks(y, model), generator)
+    return RankCorrelation(spearman, _central(coefficients, confidence), p_value, at_floor, x.size, len(names))
 
 
 def _numbers(values: Values, what: str) -> Float64[np.ndarray, " values"]:
@@ -319,15 +357,20 @@ def _mean_ranks(values: np.ndarray, model: Int[np.ndarray, " members"]) -> Float
     return scipy.stats.rankdata(np.bincount(model, scipy.stats.rankdata(values)) / np.bincount(model))
 
 
-def _permutation_test(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> float:
-    """Share of the orders of y whose correlation with x is at least as strong; the order seen is one of them."""
+def _permutation_test(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tuple[float, bool]:
+    """Share of the orders of y whose correlation with x is at least as strong; the order seen is one of them.
+
+    Returns:
+        The share, and whether no drawn order is among them: all that is then known is that p is no larger.
+    """
     if x.size <= _MOST_ORDERED_MODELS:
         orders = _all_orders(x.size)
     else:
         drawn = generator.permuted(np.tile(np.arange(x.size), (_DRAWN_ORDERS, 1)), axis=1)
         orders = np.concatenate([np.arange(x.size)[None], drawn])
     strengths = np.abs((y - y.mean())[orders] @ (x - x.mean()))
-    return float(np.mean(strengths >= strengths[0] - 1e-9))
+    as_strong = strengths >= strengths[0] - 1e-9
+    return float(as_strong.mean()), x.size > _MOST_ORDERED_MODELS and int(as_strong.sum()) == 1
 
 
 @functools.cache

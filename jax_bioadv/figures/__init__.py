@@ -15,7 +15,7 @@ from jax_bioadv.figures.comparisons import comparison_figure
 from jax_bioadv.figures.landscapes import landscape_figure
 from jax_bioadv.figures.pruning import pruning_figure
 from jax_bioadv.figures.robustness import accuracy_robustness_figure, robustness_figure
-from jax_bioadv.figures.seeds import mean_interval
+from jax_bioadv.figures.seeds import mean_interval, overall_at
 from jax_bioadv.figures.smoothness import smoothness_figure
 from jax_bioadv.figures.spectra import SpectrumCurve, layer_spectra_figure, model_spectra_figure
 from jax_bioadv.figures.style import (
@@ -58,6 +58,7 @@ __all__ = [
     "model_styles",
     "ordered_attacks",
     "ordered_models",
+    "overall_at",
     "pruning_figure",
     "robustness_figure",
     "save_figure",

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from jax_bioadv.figures.seeds import Numbers, mean_interval, members, require, scalars
+from jax_bioadv.analysis.crossed import Interval, Overall, overall, share_interval
+from jax_bioadv.figures.seeds import Numbers, members, require, scalars
 from jax_bioadv.figures.style import (
     CROWD,
     FAINT,
@@ -68,7 +69,23 @@ def _pooled(members_distances: Sequence[Numbers | None]) -> Float[np.ndarray, " 
     return np.concatenate(present) if present else np.empty(0)
 
 
-def _draw_curves(panel: Axes, curves: Mapping[str, tuple[Numbers, Numbers]], styles: Mapping[str, ModelStyle]) -> None:
+def _band(rows: Float[np.ndarray, "seeds strengths"], images: int) -> tuple[np.ndarray, np.ndarray]:
+    """95 % interval at every strength, over seeds and, where their number is known, so many images of each."""
+    found = []
+    for shares in rows.T:
+        exact = [share_interval(float(share), images) for share in shares] if images and shares.max() <= 1 else None
+        one = overall(shares, exact)
+        found.append((np.nan, np.nan) if one is None or one.interval is None else one.interval)
+    low, high = np.clip(found, 0, 1).T
+    return low, high
+
+
+def _draw_curves(
+    panel: Axes,
+    curves: Mapping[str, tuple[Numbers, Numbers]],
+    distances: Mapping[str, Sequence[Numbers | None]],
+    styles: Mapping[str, ModelStyle],
+) -> None:
     leftmost, rightmost = [], []
     for model in ordered_models(curves):
         strengths = np.asarray(curves[model][0], dtype=np.float64)
@@ -78,7 +95,8 @@ def _draw_curves(panel: Axes, curves: Mapping[str, tuple[Numbers, Numbers]], sty
         shown = strengths > 0
         epsilons, rows = strengths[shown], rows[:, shown]
         style = styles[model]
-        mean, half = mean_interval(rows)
+        images = min((np.size(one) for one in distances.get(model, ()) if one is not None), default=0)
+        mean = rows.mean(axis=0)
         panel.plot(
             epsilons,
             mean,
@@ -88,9 +106,8 @@ def _draw_curves(panel: Axes, curves: Mapping[str, tuple[Numbers, Numbers]], sty
             zorder=1 + style.width,
             label=display_name(model),
         )
-        if len(rows) > 1:
-            low, high = np.clip(mean - half, 0, None), np.clip(mean + half, None, 1)
-            panel.fill_between(epsilons, low, high, color=style.color, alpha=0.18, linewidth=0)
+        if len(rows) > 1 or images:
+            panel.fill_between(epsilons, *_band(rows, images), color=style.color, alpha=0.18, linewidth=0)
         falling = np.flatnonzero(mean < 0.985)
         leftmost.append(epsilons[falling[0]] if falling.size else epsilons[-1])
         rightmost.append(epsilons[-1])
@@ -194,9 +211,10 @@ def _draw_boxes(
 def robustness_figure(curves: Curves, critical: Distances) -> Figure:
     """Figure 1: relative accuracy against ε, above box plots of the critical L2 distances, one column per attack.
 
-    Lines are means over seeds with their 95 % interval. Boxes hold the images of all seeds (quartiles, whiskers at 5
-    and 95 %, one marker per seed's median); a box that reaches infinity is hatched and ends in an arrow, and the share
-    of images that were never flipped stands above it. The ε axis starts where the first curve begins to fall.
+    Lines are means over seeds with their 95 % interval over seeds and the images of ``critical``. Boxes hold the images
+    of all seeds (quartiles, whiskers at 5 and 95 %, one marker per seed's median); a box that reaches infinity is
+    hatched and ends in an arrow, and the share of images that were never flipped stands above it. The ε axis starts
+    where the first curve begins to fall.
 
     Args:
         curves: attack -> model -> (ε of shape (strengths,), relative accuracy of shape (seeds, strengths)).
@@ -214,7 +232,7 @@ def robustness_figure(curves: Curves, critical: Distances) -> Figure:
     figure = new_figure(1.6 + max(4.0, 0.4 * len(models)) * len(attacks), 8.4)
     grid = figure.subplots(2, len(attacks), sharey="row", squeeze=False)
     for panel, attack in zip(grid[0], attacks, strict=True):
-        _draw_curves(panel, curves.get(attack, {}), styles)
+        _draw_curves(panel, curves.get(attack, {}), critical.get(attack, {}), styles)
         panel.set_xlabel(f"perturbation ε ({strength_name(attack)})")
         panel.set_title(attack_name(attack))
     _draw_boxes(list(grid[1]), attacks, critical, models, styles)
@@ -234,16 +252,22 @@ def robustness_figure(curves: Curves, critical: Distances) -> Figure:
 
 @in_shared_style
 def accuracy_robustness_figure(
-    test_accuracy: Mapping[str, Numbers], median_critical: Mapping[str, Mapping[str, Numbers]]
+    test_accuracy: Mapping[str, Numbers],
+    median_critical: Mapping[str, Mapping[str, Numbers]],
+    accuracy_interval: Mapping[str, Sequence[Interval | None]] | None = None,
+    median_interval: Mapping[str, Mapping[str, Sequence[Interval | None]]] | None = None,
 ) -> Figure:
     """Figure A2: test accuracy against the median critical L2 distance, a panel per attack, a small point per seed.
 
-    With several seeds a large point marks the mean and bars its 95 % interval. An infinite median (more than half of
-    the images were never flipped) stands in the strip above the axis and has no mean.
+    With several seeds a large point marks the mean and bars its 95 % interval over seeds and images. An infinite median
+    (more than half of the images were never flipped) stands in the strip above the axis; the large point is then the
+    median over seeds, a lower bound, with an arrow up.
 
     Args:
         test_accuracy: model -> one number per seed, None where it is missing.
         median_critical: attack -> model -> one median per seed, None where it is missing.
+        accuracy_interval: model -> one interval over images per seed; without, bars are over seeds alone.
+        median_interval: attack -> model -> the same of the medians.
 
     Raises:
         ValueError: nothing to draw, or a model with different numbers of seeds in the two mappings.
@@ -267,7 +291,12 @@ def accuracy_robustness_figure(
         for model in models:
             if model in median_critical[attack]:
                 pairs = _pairs(model, test_accuracy[model], median_critical[attack][model])
-                _draw_pairs(panel, pairs, styles[model], np.sqrt(ceiling * top))
+                strip = float(np.sqrt(ceiling * top))
+                _draw_pairs(panel, pairs, styles[model], strip)
+                if len(pairs) > 1:
+                    across = overall(test_accuracy[model], (accuracy_interval or {}).get(model))
+                    ends = (median_interval or {}).get(attack, {}).get(model)
+                    _draw_overall(panel, across, overall(median_critical[attack][model], ends), styles[model], strip)
         panel.set_title(attack_name(attack))
         panel.set_xlabel("test accuracy")
         panel.margins(x=0.12)
@@ -296,16 +325,25 @@ def _pairs(model: str, accuracy: Numbers, medians: Numbers) -> Float[np.ndarray,
 
 def _draw_pairs(panel: Axes, pairs: Float[np.ndarray, "seeds 2"], style: ModelStyle, strip: float) -> None:
     heights = np.where(np.isinf(pairs[:, 1]), strip, pairs[:, 1])
-    single, finite = len(pairs) == 1, bool(np.isfinite(pairs).all())
+    single = len(pairs) == 1
     panel.plot(
         pairs[:, 0], heights, linestyle="", marker=style.marker, color=style.color,
-        markeredgecolor="white", markersize=12 if single else 6 if finite else 9, alpha=1.0 if single else 0.5,
+        markeredgecolor="white", markersize=12 if single else 6, alpha=1.0 if single else 0.5,
     )  # fmt: skip
-    if len(pairs) > 1 and finite:
-        (accuracy, distance), (accuracy_half, distance_half) = mean_interval(pairs)
-        # A logarithmic axis cannot show a bar that reaches zero or below: it ends at the axis instead.
-        below = min(distance_half, distance * 0.999)
-        panel.errorbar(
-            [accuracy], [distance], xerr=[accuracy_half], yerr=[[below], [distance_half]], marker=style.marker,
-            color=style.color, markersize=12, markeredgecolor=INK, capsize=4, elinewidth=1.8, linestyle="",
-        )  # fmt: skip
+
+
+def _draw_overall(
+    panel: Axes, accuracy: Overall | None, distance: Overall | None, style: ModelStyle, strip: float
+) -> None:
+    if accuracy is None or distance is None:
+        return
+    low, high = accuracy.interval or (accuracy.centre, accuracy.centre)
+    height = min(distance.centre, strip)
+    below, above = distance.interval or (height, height)
+    # A logarithmic axis cannot show a bar that reaches zero or below: it ends at the axis instead.
+    arms = [[max(height - max(below, 0.001 * height), 0.0)], [max(min(above, strip) - height, 0.0)]]
+    panel.errorbar(
+        [accuracy.centre], [height], xerr=[[accuracy.centre - low], [high - accuracy.centre]], yerr=arms,
+        marker=style.marker, color=style.color, markersize=12, markeredgecolor=INK, capsize=4, elinewidth=1.8,
+        linestyle="", lolims=[bool(distance.infinite) and height < strip],
+    )  # fmt: skip

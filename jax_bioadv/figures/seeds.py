@@ -1,6 +1,5 @@
-"""Numbers over seeds: what is missing is skipped, what is left is a mean with its 95 % interval."""
+"""Numbers over seeds: what is missing is skipped, what is left has a centre and a 95 % interval."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +7,8 @@ import numpy as np
 import scipy.stats
 from jax import Array
 from jaxtyping import Float
+
+from jax_bioadv.analysis.crossed import Overall, overall
 
 Numbers = Sequence[Any] | np.ndarray | Array
 """An array, or (nested) lists of numbers in which ``None`` stands for a member that diverged."""
@@ -42,37 +43,53 @@ def members(values: Numbers, what: str, length: int | None = None) -> Float[np.n
 def numbers_at(entry: Any, *path: str) -> Float[np.ndarray, " seeds"]:
     """The numbers of all seeds at the end of a path in nested maps, NaN where one is missing; empty where the path is.
 
+    A median that is null because more than half of the images were never flipped (``censored`` beside it says so, or an
+    interval without an upper end) is infinite, not missing.
+
     Args:
         entry: maps within maps, as they stand in a results file.
         path: the keys, from outside.
     """
-    for key in path:
-        if not isinstance(entry, Mapping) or entry.get(key) is None:
-            return np.empty(0)
-        entry = entry[key]
-    return np.asarray([np.nan if value is None else value for value in entry], dtype=np.float64).reshape(-1)
+    above, values = _at(entry, path[:-1]), _at(entry, path)
+    if values is None:
+        return np.empty(0)
+    numbers = np.asarray([np.nan if value is None else value for value in values], dtype=np.float64).reshape(-1)
+    if path and path[-1] == "median":
+        for place, share in enumerate((above.get("censored") or [])[: numbers.size]):
+            if np.isnan(numbers[place]) and share is not None and share > 0.5:
+                numbers[place] = np.inf
+        for place, ends in enumerate((above.get("median_interval") or [])[: numbers.size]):
+            if np.isnan(numbers[place]) and ends is not None and ends[1] is None:
+                numbers[place] = np.inf
+    return numbers
 
 
-def over_seeds(entry: Any, *path: str) -> tuple[float, float, float] | None:
-    """Mean, lower and upper end: of the 95 % interval over seeds, or for one seed of ``…_interval`` over images.
+def overall_at(entry: Any, *path: str, confidence: float = 0.95) -> Overall | None:
+    """What the seeds at the end of a path come to, with an interval over them and their images.
 
-    None where no seed has a number, and infinite where half of them do not have a finite one.
+    Each seed's interval over images stands beside the list, as ``NAME_interval``, or in a map of the same keys beside
+    the map that holds the list, as ``smoothness_interval`` beside ``smoothness``.
+
+    Args:
+        entry: maps within maps, as they stand in a results file.
+        path: the keys, from outside.
+        confidence: of the interval.
+
+    Returns:
+        None where no seed has a number.
     """
-    numbers = numbers_at(entry, *path)
-    numbers = numbers[~np.isnan(numbers)]
-    if not numbers.size:
-        return None
-    finite = numbers[np.isfinite(numbers)]
-    if 2 * finite.size <= numbers.size:
-        return math.inf, math.inf, math.inf
-    mean, half = mean_interval(finite)
-    if finite.size > 1:
-        return float(mean), float(mean - half), float(mean + half)
-    intervals = entry
-    for key in (*path[:-1], f"{path[-1]}_interval"):
-        intervals = intervals.get(key) or {}
-    ends = next((pair for pair in intervals if pair is not None and None not in pair), (mean, mean))
-    return float(mean), float(ends[0]), float(ends[1])
+    intervals = _at(entry, (*path[:-1], f"{path[-1]}_interval"))
+    if intervals is None and len(path) > 1:
+        intervals = _at(entry, (*path[:-2], f"{path[-2]}_interval", path[-1]))
+    return overall(numbers_at(entry, *path), intervals, confidence=confidence)
+
+
+def _at(entry: Any, path: Sequence[str]) -> Any:
+    for key in path:
+        if not isinstance(entry, Mapping):
+            return None
+        entry = entry.get(key)
+    return entry
 
 
 def scalars(values: Numbers) -> Float[np.ndarray, " seeds"]:
@@ -82,7 +99,10 @@ def scalars(values: Numbers) -> Float[np.ndarray, " seeds"]:
 
 
 def mean_interval(values: Float[np.ndarray, " seeds *rest"]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over seeds and half the width of its 95 % t-interval; NaN where fewer than two seeds are finite."""
+    """Mean over seeds and half the width of its 95 % t-interval over them alone; NaN where fewer than two are finite.
+
+    For curves and spectra. A single quantity, which may be infinite, has :func:`overall_at`.
+    """
     finite = np.isfinite(values)
     count = finite.sum(axis=0)
     present = np.where(finite, values, 0.0)

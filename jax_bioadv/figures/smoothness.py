@@ -54,12 +54,12 @@ def predictors(models: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, F
 def members(
     measure: Mapping[str, Float[np.ndarray, " seeds"]], distances: Mapping[str, Float[np.ndarray, " seeds"]]
 ) -> dict[str, Float[np.ndarray, "members 2"]]:
-    """Model -> (measure, distance) of the seeds that have both, as finite numbers."""
+    """Model -> (measure, distance) of the seeds that have both; a distance may be infinite, a measure may not."""
     found = {}
     for model in ordered_models(set(measure) & set(distances)):
         seeds = min(measure[model].size, distances[model].size)
         pairs = np.stack([measure[model][:seeds], distances[model][:seeds]], axis=1)
-        pairs = pairs[np.isfinite(pairs).all(axis=1)]
+        pairs = pairs[np.isfinite(pairs[:, 0]) & ~np.isnan(pairs[:, 1])]
         if len(pairs):
             found[model] = pairs
     return found
@@ -73,7 +73,7 @@ def _correlation_text(
         text = f"ρ = {given[0]['spearman']:+.2f}"
         ends, p = given[0].get("interval"), given[0].get("p_corrected")
         text += f" [{ends[0]:+.2f}, {ends[1]:+.2f}]" if ends and None not in ends else ""
-        text += f", p = {p:.2g}" if p is not None else ""
+        text += f", p {'≤' if given[0].get('p_at_floor') else '='} {p:.2g}" if p is not None else ""
         return text.replace("-", "−")
     both = np.concatenate(list(pairs.values()))
     if len(both) < 4 or len(set(both[:, 0])) < 2 or len(set(both[:, 1])) < 2:
@@ -85,13 +85,19 @@ def _draw(panel: Axes, pairs: Mapping[str, np.ndarray], styles: Mapping[str, Mod
     for model, points in pairs.items():
         style = styles[model]
         size = PAPER_MARKER if style.width > 2 else CONTROL_MARKER
+        beyond = np.isinf(points[:, 1])
+        if beyond.any():
+            panel.plot(
+                points[beyond, 0], np.ones(beyond.sum()), linestyle="", marker="^", color=style.color, markersize=size,
+                transform=panel.get_xaxis_transform(), clip_on=False,
+            )  # fmt: skip
         panel.plot(
-            *points.T, linestyle="", marker=style.marker, color=style.color, markersize=size, markeredgecolor="white",
-            markeredgewidth=0.7, alpha=0.85, zorder=2 + style.width,
+            *points[~beyond].T, linestyle="", marker=style.marker, color=style.color, markersize=size,
+            markeredgecolor="white", markeredgewidth=0.7, alpha=0.85, zorder=2 + style.width,
         )  # fmt: skip
     both = np.concatenate(list(pairs.values()))
-    for values, axis in ((both[:, 0], panel.xaxis), (both[:, 1], panel.yaxis)):
-        if values.min() > 0 and values.max() > 3 * values.min():
+    for values, axis in ((both[:, 0], panel.xaxis), (both[np.isfinite(both[:, 1]), 1], panel.yaxis)):
+        if values.size and values.min() > 0 and values.max() > 3 * values.min():
             (panel.set_xscale if axis is panel.xaxis else panel.set_yscale)("log")
             plain_logarithmic_ticks(axis, values.min() / 1.5, values.max() * 1.5)
     panel.margins(0.1)
@@ -104,8 +110,9 @@ def smoothness_figure(
 ) -> Figure:
     """Figure 8: smoothness, boundaries and exponents against the median critical distance, a panel a measure.
 
-    A point is a member (model and seed). ρ is Spearman's, with the interval and the p-value of ``correlations``; where
-    these are missing it is computed over the members shown.
+    A point is a member (model and seed); a triangle at the upper edge one whose median distance is infinite. ρ is
+    Spearman's, with the interval and the p-value of ``correlations``; where these are missing it is computed over the
+    members shown.
 
     Args:
         models: the map ``models`` of results.json; what is read is ``smoothness``, ``jacobian_norm``, ``boundaries``,

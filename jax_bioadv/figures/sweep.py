@@ -1,4 +1,7 @@
-"""What a sweep found: one panel a quantity, a line for every setting, means over seeds with 95 % intervals."""
+"""What a sweep found: one panel a quantity, a line for every setting, means over seeds with 95 % intervals.
+
+A sweep keeps no numbers of single images, so that its intervals are over seeds alone; the figure says so.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,7 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jax_bioadv.figures.seeds import Numbers, mean_interval, require
+from jax_bioadv.analysis.crossed import overall
+from jax_bioadv.figures.seeds import Numbers, require
 from jax_bioadv.figures.style import GREY, in_shared_style, letter, new_figure, settle
 
 MARKERS = "os^Dv<>phX"
@@ -32,17 +36,25 @@ def _draw(panel: Axes, lines: Mapping[str, SweepLine], ticks: Sequence[Any]) -> 
         rows = [np.array([np.nan if value is None else value for value in row], float) for row in line.values]
         if not rows:
             continue
-        seeds = max(len(row) for row in rows)
-        padded = np.stack([np.pad(row, (0, seeds - len(row)), constant_values=np.nan) for row in rows], axis=1)
-        mean, half = mean_interval(padded)
-        beyond = np.isinf(padded).any(axis=0)
-        mean[beyond] = np.nan  # the mean over the others would be too small
+        found = [overall(row) for row in rows]
+        centres = np.array([np.nan if one is None or math.isinf(one.centre) else one.centre for one in found])
+        arms = np.array(
+            [
+                (0.0, 0.0)
+                if one is None or one.interval is None or math.isinf(one.centre)
+                else (one.centre - one.interval[0], 0.0 if one.infinite else one.interval[1] - one.centre)
+                for one in found
+            ]
+        )
+        beyond = np.array([one is not None and one.infinite > 0 for one in found])
         places = np.asarray(line.places) + offsets[number]
         marker = MARKERS[number % len(MARKERS)]
         panel.errorbar(
-            places, mean, np.nan_to_num(half), color=colors[number], marker=marker, markersize=5, capsize=3, label=name
+            places, centres, arms.T, color=colors[number], marker=marker, markersize=5, capsize=3, label=name
         )
-        panel.plot(places, padded.T, ".", color=colors[number], alpha=0.45, markersize=3)
+        seeds = max(row.size for row in rows)
+        padded = np.stack([np.pad(row, (0, seeds - row.size), constant_values=np.nan) for row in rows])
+        panel.plot(places, padded, ".", color=colors[number], alpha=0.45, markersize=3)
         if beyond.any():
             top = panel.get_xaxis_transform()
             panel.plot(places[beyond], np.ones(beyond.sum()), "^", color=colors[number], transform=top, clip_on=False)
@@ -69,8 +81,8 @@ def sweep_figure(
         line_label: the setting that tells the lines apart; empty for none.
 
     Returns:
-        The figure; small points are single seeds. Where a seed's value is infinite, a triangle at the upper edge stands
-        for the mean.
+        The figure; small points are single seeds. Where a seed's value is infinite, the median over seeds stands for
+        the mean (if it is finite), with a triangle at the upper edge: it is a lower bound.
 
     Raises:
         ValueError: no panel.
@@ -96,6 +108,7 @@ def sweep_figure(
             ncols=_legend_columns(names, 3.6 * columns),
         )
     everything = [value for lines in panels.values() for line in lines.values() for row in line.values for value in row]
-    note = "mean over seeds, 95 % interval" + ("; ▲ beyond what was searched" if math.inf in everything else "")
+    note = "mean over seeds, 95 % interval over seeds alone, not over the test images that they share"
+    note += "; ▲ some seeds beyond what was searched: median" if math.inf in everything else ""
     figure.text(0.995, 0.005, note, ha="right", va="bottom", color=GREY, fontsize=7)
     return figure

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from jax_bioadv.figures.seeds import over_seeds, require
+from jax_bioadv.figures.seeds import overall_at, require
 from jax_bioadv.figures.style import (
     CROWD,
     GREY,
@@ -54,20 +54,20 @@ def _draw(
 ) -> None:
     for place, (model, style) in enumerate(styles.items()):
         entry = entries.get(model, {})
-        worst, clean = over_seeds(entry, "worst_case"), over_seeds(entry, "clean")
+        worst, clean = overall_at(entry, "worst_case"), overall_at(entry, "clean")
         if worst is not None:
-            mean, low, high = worst
+            mean, (low, high) = worst.centre, worst.interval or (worst.centre, worst.centre)
             panel.bar([place], [mean], width=0.72, color=style.color, alpha=0.55, linewidth=0)
             below, above = [max(mean - max(low, 0.0), 0.0)], [max(min(high, 1.0) - mean, 0.0)]
             panel.errorbar([place], [mean], yerr=[below, above], color=INK, capsize=4, linewidth=1.6)
         if clean is not None:
-            panel.plot([place - 0.36, place + 0.36], [clean[0]] * 2, color=style.color, linewidth=2.4)
+            panel.plot([place - 0.36, place + 0.36], [clean.centre] * 2, color=style.color, linewidth=2.4)
         for number, attack in enumerate(attacks):
-            found = over_seeds(entry, "attacks", attack)
+            found = overall_at(entry, "attacks", attack)
             if found is not None:
                 shift = 0.5 * ((number + 0.5) / len(attacks) - 0.5)
                 panel.plot(
-                    [place + shift], [found[0]], marker=markers[attack], markersize=5, color="white",
+                    [place + shift], [found.centre], marker=markers[attack], markersize=5, color="white",
                     markeredgecolor=INK, markeredgewidth=0.9, linestyle="",
                 )  # fmt: skip
     crowded = len(styles) > CROWD
@@ -80,8 +80,8 @@ def _draw(
 def threat_figure(models: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Figure 6: a panel for each threat model; bars are the worst case, points the single attacks.
 
-    Bars are means over seeds with their 95 % interval, or for one seed the interval over images. A short line marks
-    the accuracy on the same images before any attack.
+    Bars are means over seeds with their 95 % interval over seeds and images, for one seed over images. A short line
+    marks the accuracy on the same images before any attack.
 
     Args:
         models: the map ``models`` of results.json; what is read is ``robust_accuracy``.
@@ -92,7 +92,7 @@ def threat_figure(models: Mapping[str, Mapping[str, Any]]) -> Figure:
     found = {
         model: entry["robust_accuracy"]
         for model, entry in models.items()
-        if any(over_seeds(threat, "worst_case") is not None for threat in entry.get("robust_accuracy", {}).values())
+        if any(overall_at(threat, "worst_case") is not None for threat in entry.get("robust_accuracy", {}).values())
     }
     require(found, "robust accuracy")
     present = {threat for entry in found.values() for threat in entry}

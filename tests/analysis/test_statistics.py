@@ -98,7 +98,7 @@ def pairs_of_seeds(effects, images=200, seed=0):
     return [np.exp(effect) * lengths for effect, lengths in zip(effects, second, strict=True)], second
 
 
-def test_seeds_give_the_t_test_of_their_effects():
+def test_seeds_that_agree_on_all_images_give_the_t_test_of_their_effects():
     effects = [0.2, 0.5, 0.1, 0.4]
     found = paired_comparison(*pairs_of_seeds(effects))
     expected = scipy.stats.ttest_1samp(effects, 0.0)
@@ -106,6 +106,30 @@ def test_seeds_give_the_t_test_of_their_effects():
     assert found.p_value == pytest.approx(expected.pvalue)
     assert found.interval == pytest.approx(tuple(expected.confidence_interval(0.95)))
     assert (found.superiority, found.seeds, found.images) == (1.0, 4, (200,) * 4)
+
+
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_comparisons_cover_the_images_that_all_seeds_share(seeds):
+    """Models that differ on no image but by chance, each image's chance the same for all seeds."""
+    generator = np.random.default_rng(3)
+    rejected, covered = 0, 0
+    for _ in range(200):
+        images = generator.normal(size=60)
+        effects = images + 0.05 * generator.normal(size=(seeds, 1)) + 0.2 * generator.normal(size=(seeds, 60))
+        found = paired_comparison(list(np.exp(effects)), [np.ones(60)] * seeds)
+        rejected += found.p_value < 0.05
+        covered += found.interval[0] <= 0 <= found.interval[1]
+        assert (found.p_value < 0.05) == (not found.interval[0] <= 0 <= found.interval[1])
+    assert rejected <= scipy.stats.binom.ppf(0.999, 200, 0.05)
+    assert covered >= scipy.stats.binom.ppf(0.001, 200, 0.95)
+
+
+def test_p_and_direction_come_from_one_source():
+    """Wins by far on few images, ties on most: the median ratio is 1, and nothing is decided by the wins alone."""
+    first = np.r_[np.ones(60), np.full(35, 2.0), np.full(5, 0.5)]
+    found = paired_comparison([first] * 5, [np.ones(100)] * 5)
+    assert found.superiority > 0.6
+    assert (found.log_ratio, found.p_value) == (0.0, 1.0)
 
 
 def test_equal_effects_of_all_seeds_have_the_interval_over_images():
@@ -145,9 +169,9 @@ def test_exchange_of_the_models_changes_the_sign():
 def test_one_seed_gives_the_sign_test_and_a_median():
     first, second = [4.0, 4.0, INF, 1.0, INF, 2.0], [2.0, 2.0, 5.0, 2.0, INF, 2.0]
     found = paired_comparison([first], [second])
-    # Three wins, one loss, two ties; of the six log ratios the middle two are 0 and log 2.
+    # Three wins, one loss, two ties, which count against; of the six log ratios the middle two are 0 and log 2.
     assert found.superiority == pytest.approx((3 + 2 / 2) / 6)
-    assert found.p_value == pytest.approx(2 * (4 + 1) / 2**4)
+    assert found.p_value == 1.0
     assert found.log_ratio == pytest.approx(np.log(2) / 2)
     assert found.interval == (pytest.approx(-np.log(2)), INF)
     assert (found.seeds, found.images) == (1, (6,))
@@ -160,20 +184,26 @@ def test_a_model_against_itself_differs_in_nothing():
         assert (found.log_ratio, found.superiority, found.p_value) == (0.0, 0.5, 1.0)
 
 
+def test_one_seed_without_ties_gives_the_sign_test():
+    found = paired_comparison([np.r_[np.full(15, 2.0), np.full(4, 0.5)]], [np.ones(19)])
+    assert found.p_value == pytest.approx(scipy.stats.binomtest(4, 19).pvalue)
+
+
 @pytest.mark.parametrize("seeds", [2, 6])
 def test_infinite_effects_are_judged_by_their_signs_and_ranks(seeds):
-    found = paired_comparison([[INF, INF, 1.0]] * seeds, [[1.0, 2.0, 1.0]] * seeds)
-    assert (found.log_ratio, found.superiority) == (INF, pytest.approx(5 / 6))
+    found = paired_comparison([[INF] * 11 + [1.0]] * seeds, [[1.0] * 11 + [1.0]] * seeds)
+    assert (found.log_ratio, found.superiority) == (INF, pytest.approx(23 / 24))
     assert found.p_value == pytest.approx(2 / 2**seeds)
     assert found.interval == ((-INF, INF) if seeds == 2 else (INF, INF))
 
 
-def test_the_exact_signed_rank_test_is_scipys_where_effects_are_finite_and_one_infinity_ranks_highest():
-    effects = np.array([0.1, -0.2, 0.3, 0.4, 0.5])
-    firsts, seconds = [[np.exp(effect)] for effect in effects], [[1.0]] * 5
-    found = paired_comparison([*firsts, [INF]], [*seconds, [1.0]])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_one_infinite_effect_among_others_has_the_signed_rank_test_if_all_point_one_way(sign):
+    effects = [0.1, sign * 0.2, 0.3, 0.4, 0.5]
+    firsts = [np.full(9, np.exp(effect)) for effect in effects] + [np.full(9, INF)]
+    found = paired_comparison(firsts, [np.ones(9)] * 6)
     expected = scipy.stats.wilcoxon([*effects, 100.0], method="exact").pvalue
-    assert found.p_value == pytest.approx(expected)
+    assert found.p_value == (pytest.approx(expected) if sign > 0 else 1.0)
 
 
 @given(arrays(float, (3, 2, 5), elements=lengths), st.integers(1, 3))
@@ -259,6 +289,7 @@ def test_five_models_in_perfect_order_reach_two_of_their_orders_whatever_the_see
         found = rank_correlation(x, -x, np.repeat(np.arange(5), seeds).tolist(), resamples=100)
         assert (found.spearman, found.interval) == (pytest.approx(-1.0), pytest.approx((-1.0, -1.0)))
         assert found.p_value == pytest.approx(2 / 120)
+        assert not found.at_floor, "all orders are counted: p is what it is"
 
 
 def test_seeds_do_not_make_unrelated_models_correlate():
@@ -275,7 +306,9 @@ def test_seeds_do_not_make_unrelated_models_correlate():
 
 def test_more_models_than_can_be_ordered_are_drawn():
     x = np.arange(12.0)
-    assert rank_correlation(x, x, list(range(12))).p_value < 1e-4
+    related = rank_correlation(x, x, list(range(12)))
+    assert related.p_value < 1e-4
+    assert related.at_floor, "no drawn order is as strong"
     unrelated = rank_correlation(x, np.random.default_rng(9).permutation(x), list(range(12)))
     expected = scipy.stats.permutation_test(
         (np.arange(12.0), np.random.default_rng(9).permutation(12)),
@@ -286,6 +319,7 @@ def test_more_models_than_can_be_ordered_are_drawn():
     ).pvalue
     # 2000 draws give a p-value up to 0.011; four times.
     assert unrelated.p_value == pytest.approx(expected, abs=0.045)
+    assert not unrelated.at_floor
 
 
 @pytest.mark.parametrize(

@@ -33,5 +33,6 @@ def recompared(results, attack, first, second, log_ratio, better, half=0.01):
         if (pair["attack"], {pair["first"], pair["second"]}) == (attack, {first, second}):
             sign = 1 if pair["first"] == first else -1
             ends = sorted([sign * (log_ratio - half), sign * (log_ratio + half)])
-            pair |= {"log_ratio": sign * log_ratio, "log_ratio_interval": ends, "better": better}
+            p = 0.3 if better is None else 1e-3
+            pair |= {"log_ratio": sign * log_ratio, "log_ratio_interval": ends, "better": better, "p_corrected": p}
     return results

@@ -28,8 +28,8 @@ INFINITY = float("inf")
     [([10.0, 10.1], Verdict.AGREES), ([90.0, 91.0], Verdict.CONTRADICTS), ([29.5, 29.6], Verdict.UNDECIDED)],
 )
 def test_the_regularizers_must_smooth(norms, verdict):
-    results = changed(evidence(2), "models", "bp", "jacobian_norm", "activation", [29.4, 29.7])
-    results = changed(results, "models", "l2", "jacobian_norm", "activation", norms)
+    results = changed(evidence(2), "models", "bp", "jacobian_norm", {"activation": [29.5, 29.6]})
+    results = changed(results, "models", "l2", "jacobian_norm", {"activation": norms})
     assert regularizers_smooth_without_power_law(results).verdict is verdict
 
 
@@ -40,15 +40,19 @@ def test_the_regularizers_must_smooth(norms, verdict):
 @pytest.mark.parametrize(
     ("model", "numbers", "verdict"),
     [
-        ("bp", [99.0, 98.0], Verdict.AGREES),
-        ("bp", [0.1, 0.11], Verdict.CONTRADICTS),
-        ("bp", [None, None], Verdict.UNDECIDED),
-        ("l2", [0.1, 0.11], Verdict.CONTRADICTS),
-        ("random", [0.1, 0.11], Verdict.SHARED),
+        ("bp", [99.0, 98.0, 97.0, 98.0, 99.0], Verdict.AGREES),
+        ("bp", [0.1, 0.11, 0.1, 0.11, 0.1], Verdict.CONTRADICTS),
+        ("bp", [None] * 5, Verdict.UNDECIDED),
+        ("l2", [0.1, 0.11, 0.1, 0.11, 0.1], Verdict.CONTRADICTS),
+        ("random", [0.1, 0.11, 0.1, 0.11, 0.1], Verdict.SHARED),
     ],
 )
 def test_smoothness_is_compared_with_rivals_and_controls(claim, path, model, numbers, verdict):
-    assert claim(changed(evidence(2), "models", model, *path, numbers)).verdict is verdict
+    intervals = [None if number is None else [0.95 * number, 1.05 * number] for number in numbers]
+    results = changed(evidence(5), "models", model, *path, numbers)
+    *above, name = path
+    results = changed(results, "models", model, *above, f"{name}_interval", intervals)
+    assert claim(results).verdict is verdict
 
 
 def correlated(measure, spearman, p):
@@ -76,6 +80,11 @@ def test_smoothness_predicts_robustness_only_where_it_is_significant(correlation
 
 def test_without_correlations_nothing_is_told_of_smoothness():
     assert smoothness_goes_with_robustness({**evidence(2), "correlations": []}).verdict is Verdict.UNDECIDED
+
+
+def test_p_values_at_the_floor_of_their_test_are_no_equalities():
+    correlations = [{**one, "p_at_floor": True} for one in correlated("jacobian_frobenius", -0.8, 0.00055)]
+    assert "p ≤ 0.00055" in smoothness_goes_with_robustness({**evidence(2), "correlations": correlations}).sentence
 
 
 @pytest.mark.parametrize(("sign", "verdict"), [(-1, Verdict.HOLDS), (1, Verdict.FAILS)])
@@ -123,7 +132,8 @@ def test_a_gradient_attack_weaker_than_noise_is_suspicious():
     ("log_ratio", "better", "half", "verdict"),
     [
         (0.5, "kh", 0.1, Verdict.HOLDS),
-        (0.02, None, 0.05, Verdict.FAILS),
+        (0.0, None, 0.02, Verdict.FAILS),
+        (0.02, None, 0.05, Verdict.UNDECIDED),
         (-0.5, "kh_start", 0.1, Verdict.FAILS),
         (0.1, None, 0.5, Verdict.UNDECIDED),
     ],
@@ -138,15 +148,15 @@ def test_learning_is_compared_with_its_start(log_ratio, better, half, verdict):
 @pytest.mark.parametrize(
     ("regularized", "plain", "verdict"),
     [
-        ([1.0], [2.0], Verdict.HOLDS),
-        ([2.0], [1.0], Verdict.FAILS),
-        ([1.0], [1.01], Verdict.UNDECIDED),
         ([1.0, 1.1, 0.9], [2.0, 2.1, 1.9], Verdict.HOLDS),
+        ([2.0, 2.1, 1.9], [1.0, 1.1, 0.9], Verdict.FAILS),
+        ([1.0, 1.0], [1.05, 1.05], Verdict.UNDECIDED),
         ([1.0, 2.1, 0.2], [2.0, 1.1, 1.0], Verdict.UNDECIDED),
+        ([1.0], [2.0], Verdict.UNDECIDED),  # one seed, and nothing known of its images
         ([None], [1.0], Verdict.UNDECIDED),
     ],
 )
 def test_the_jacobian_penalty_must_lower_the_norm(regularized, plain, verdict):
-    results = changed(evidence(1), "models", "jacobian", "jacobian_norm", "activation", regularized)
-    results = changed(results, "models", "bp", "jacobian_norm", "activation", plain)
+    results = changed(evidence(1), "models", "jacobian", "jacobian_norm", {"activation": regularized})
+    results = changed(results, "models", "bp", "jacobian_norm", {"activation": plain})
     assert jacobian_regularizer_smooths(results).verdict is verdict

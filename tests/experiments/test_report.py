@@ -13,12 +13,12 @@ from experiments.report import read_results, render, write_report
 from experiments.report.markdown import evidence_table, markdown_table
 from experiments.report.numbers import (
     centre,
-    interval_text,
     number_text,
     p_text,
     percent_text,
     signed_text,
     summary_text,
+    told,
 )
 from experiments.report.sections import unconverged
 
@@ -52,6 +52,7 @@ def changed(results, *path_and_value):
         ([0.9, 1.0, 1.1], "1.0 ± 0.2"),
         ([INFINITY], "∞"),
         (["Infinity", 1.0], "∞ in 1 of 2 seeds"),
+        (["Infinity", 1.0, 2.0], "≥ 2 (∞ in 1 of 3 seeds)"),
         ([float("nan")], "not available"),
         ([412], "412"),
     ],
@@ -72,9 +73,10 @@ def test_numbers_are_written_for_reading():
     assert [signed_text(number) for number in (0.1, -0.1, -0.001)] == ["+0.10", "−0.10", "0.00"]
 
 
-def test_a_mean_is_infinite_once_half_of_the_seeds_are():
+def test_where_a_seed_is_infinite_the_median_of_all_stands_for_the_mean():
     assert centre([INFINITY, 1.0]) == INFINITY
-    assert centre([INFINITY, 1.0, 2.0]) == 1.5
+    assert centre([INFINITY, 1.0, 2.0]) == 2.0
+    assert centre([1.0, 2.0]) == 1.5
     assert centre([]) is None
 
 
@@ -122,13 +124,16 @@ def test_everything_written_by_others_is_escaped(tmp_path):
 def test_what_did_not_converge_is_told_by_seed(tmp_path):
     results = changed(run_as_published(2), "models", "l2", "converged", [True, False])
     results = changed(results, "models", "bp", "test_accuracy", [None, 0.5])
+    results = changed(results, "models", "kh", "decoder_converged", [False, True])
     results = changed(results, "seeds", [7, 8])
     assert unconverged(results) == [
+        "Krotov–Hopfield: the decoder of seed 7 did not converge.",
         "backprop: test accuracy is not available for seed 7.",
         "L2: seed 8 did not converge.",
     ]
     page = written(tmp_path, results)
     assert "L2: seed 8 did not converge." in page
+    assert "longer training may change verdicts: Krotov–Hopfield, L2." in page
 
 
 @pytest.mark.parametrize(
@@ -138,16 +143,25 @@ def test_what_did_not_converge_is_told_by_seed(tmp_path):
         ([0.425], [[0.415, None]], "0.425 [0.415, ∞]"),
         ([0.425], None, "0.425"),
         ([0.425], [None], "0.425"),
-        ([0.9, 1.0, 1.1], [[0.5, 2.0]] * 3, "1.0 ± 0.2"),
+        # √(0.248² + 0.2²) = 0.319
+        ([0.9, 1.0, 1.1], [[0.7, 1.1], [0.8, 1.2], [0.9, 1.3]], "1.0 ± 0.3"),
+        ([0.9, 1.0, 1.1], None, "1.0 ± 0.2"),
+        ([0.0, 0.0], [[0.0, 0.0183]] * 2, "0 [0, 0.0183]"),
         ([None], [None], "not available"),
+        ([0.226, 0.23, None], [[0.17, 0.29], [0.17, 0.29], None], "0.228 ± 0.067 (2 of 3 seeds)"),
     ],
 )
-def test_one_seed_has_an_interval_over_images(values, intervals, text):
-    assert interval_text(values, intervals) == text
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_interval_covers_images_and_seeds(values, intervals, text, nested):
+    if nested:
+        assert told({"attacks": {"pgd": values}, "attacks_interval": {"pgd": intervals}}, "attacks", "pgd") == text
+    else:
+        assert told({"median": values, "median_interval": intervals}, "median") == text
 
 
 def test_small_probabilities_are_not_written_as_zero():
     assert [p_text(p) for p in (0.0, 1e-9, 0.042, None)] == ["< 0.001", "< 0.001", "= 0.042", "not available"]
+    assert p_text(0.00055, at_floor=True) == "≤ 0.00055"
 
 
 def without(entry, key):
@@ -180,7 +194,8 @@ def emptied(entry):
 
 def test_a_run_of_which_nothing_is_left_still_gives_a_page(tmp_path):
     results = evidence(2)
-    page = written(tmp_path, {**results, "models": emptied(results["models"]), "comparisons": [], "correlations": []})
+    results |= {key: emptied(results[key]) for key in ("models", "baselines")}
+    page = written(tmp_path, {**results, "comparisons": [], "correlations": []})
     assert "agrees with the paper:" not in page
     assert "nan" not in page.lower().replace("finance", "")
 

@@ -1,11 +1,14 @@
 """What holds: each claim is a pure function from a results dictionary to a verdict and the evidence on both sides.
 
-Claims of the paper (arXiv 2405.00679) end in *agrees*, *agrees, but so do controls*, *contradicts the paper* or *cannot
-tell*; those about the evidence and our own checks in *holds*, *does not hold* or *cannot tell*.
+Claims of the paper (arXiv 2405.00679) end in *agrees*, *holds at this size*, *agrees, but so do controls*,
+*contradicts the paper* or *cannot tell*; those about the evidence and our own checks in *holds*, *does not hold* or
+*cannot tell*. When two numbers differ is decided in :mod:`comparing`, what a verdict may say of the paper in
+:mod:`settling`.
 """
 
 from experiments.report.claims import evidence, robustness, smoothness, spectra
 from experiments.report.claims.comparing import Results
+from experiments.report.claims.settling import once_a_number, settle
 from experiments.report.claims.verdicts import Claim, Verdict
 from experiments.report.numbers import dig
 from experiments.settings import ATTACKS
@@ -53,7 +56,8 @@ def _with_its_reach(claim: Claim, seeds: int) -> Claim:
 def claims_by_group(results: Results) -> dict[str, list[Claim]]:
     """All claims under the headings of the report."""
     seeds = len(dig(results, "seeds") or [])
-    return {heading: [_with_its_reach(claim(results), seeds) for claim in claims] for heading, claims in GROUPS.items()}
+    claims = iter(once_a_number([settle(results, claim(results)) for group in GROUPS.values() for claim in group]))
+    return {heading: [_with_its_reach(next(claims), seeds) for _ in group] for heading, group in GROUPS.items()}
 
 
 def all_claims(results: Results) -> list[Claim]:

@@ -1,12 +1,15 @@
-"""Which of two models has more of something, and whether that is beyond doubt.
+"""Which of two models has more of something, by how much at least and at most, by one rule for rivals and controls.
 
-Critical distances are compared by ``comparisons`` of results.json: paired over images, with p-values corrected for all
-pairs of an attack. Everything else, and runs without comparisons, as follows:
+What is compared is the logarithm of a ratio with its 95 % interval over seeds and images: for critical distances that
+of ``comparisons`` in results.json (paired over images; its p, corrected for all pairs of the attack, must be below 5 %
+as well), for everything else that of the two models' own intervals, taken as independent.
 
-* with two seeds or more for both, by Welch's t-test at 5 %, on the logarithms where all numbers are positive; where
-  one is infinite, by whether all seeds of one lie above all of the other, if that is rarer than 5 % by chance;
-* with fewer, by whether their 95 % intervals over images are apart; where there are none, differences below 5 % count
-  as none. That says something about these two networks, not about the rules that made them.
+``MARGIN`` is the ratio below which a difference is none, whoever leads. It is our choice, so that nothing may hang on
+it: each outcome must be the same with half of it and with one and a half of it.
+
+* *ahead*: the whole interval lies above 1.5 margins; *behind*: below minus 1.5 margins;
+* *no lead*: it lies below half a margin, so that the other does as well, or better;
+* *open*: anything else, and whatever has no interval.
 """
 
 import math
@@ -14,83 +17,89 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.stats
 
-from experiments.report.numbers import centre, dig, number_text, p_text, present
-from jax_bioadv.figures import display_name
+from experiments.report.numbers import dig, number_text, overall_text, p_text
+from jax_bioadv.analysis.crossed import Overall
+from jax_bioadv.figures import display_name, overall_at
 
 Results = Mapping[str, Any]
-SAME_SHARE = 0.05
-DOES_AS_WELL = math.log(1.1)
-"""A control within 10 % of the Krotov–Hopfield network does as well as it (our choice)."""
+MARGIN = 0.05
+"""A difference of two numbers by less than this share is none (our choice)."""
+LESS, MORE = 0.5, 1.5
+"""What holds with our tolerances must hold with so much of them too."""
+SIGNIFICANCE = 0.05
 YARDSTICKS = ("adversarial",)
 """Trained to be robust: it says how far one can get, not what made the Krotov–Hopfield network what it is."""
 
 
-class Measured(NamedTuple):
-    """Numbers of one model: one per seed that is there, and the interval over images that holds those of all seeds."""
-
-    seeds: list[float]
-    interval: tuple[float, float] | None = None
-
-
-def measured(entry: Any, key: str = "median") -> Measured:
-    """Read ``{key: […], key_interval: [[low, high], …]}``; the intervals may be missing."""
-    intervals = [pair for pair in (dig(entry, f"{key}_interval") or []) if pair is not None and None not in pair]
-    seeds = present(dig(entry, key))
-    if len(intervals) < len(seeds) or not seeds:
-        return Measured(seeds)
-    return Measured(seeds, (min(float(low) for low, _ in intervals), max(float(high) for _, high in intervals)))
-
-
-def larger(first: Measured, second: Measured, significance: float = 0.05) -> int:
-    """1 if the first is larger beyond doubt, −1 if the second is, 0 if the numbers cannot tell."""
-    if not first.seeds or not second.seeds:
-        return 0
-    if min(len(first.seeds), len(second.seeds)) < 2:
-        if first.interval is None or second.interval is None:
-            return 0
-        return int(first.interval[0] > second.interval[1]) - int(second.interval[0] > first.interval[1])
-    constant = len(set(first.seeds)) == 1 and len(set(second.seeds)) == 1
-    values = (*first.seeds, *second.seeds)
-    if constant or not all(map(math.isfinite, values)):
-        if 2 / math.comb(len(values), len(first.seeds)) >= significance:
-            return 0
-        return int(min(first.seeds) > max(second.seeds)) - int(min(second.seeds) > max(first.seeds))
-    one, other = np.array(first.seeds), np.array(second.seeds)
-    if min(values) > 0:
-        one, other = np.log(one), np.log(other)
-    test = scipy.stats.ttest_ind_from_stats(
-        one.mean(), one.std(ddof=1), one.size, other.mean(), other.std(ddof=1), other.size, equal_var=False
-    )
-    return 0 if not test.pvalue < significance else 1 if test.statistic > 0 else -1
-
-
 class Difference(NamedTuple):
-    """How the first of two compares with the second: 1 better, −1 worse, 0 not told apart; and if it is small."""
+    """How the first of two compares with the second: the log of the ratio, positive where the first is better.
 
-    outcome: int
-    close: bool
+    ``interval``: at 95 % over seeds and images. ``significant``: whether a corrected p-value, where there is one, lets
+    the two be told apart. ``text`` and ``short``: the numbers, for a line and for part of a sentence.
+    """
+
+    log_ratio: float
+    interval: tuple[float, float]
+    significant: bool
     text: str
     short: str
 
+    @property
+    def outcome(self) -> int:
+        """1 ahead, −1 behind, 0 neither, beyond one and a half margins."""
+        beyond = MORE * math.log1p(MARGIN)
+        if not self.significant:
+            return 0
+        return int(self.interval[0] > beyond) - int(self.interval[1] < -beyond)
 
-def _apart(first: float, second: float) -> int:
-    return 0 if abs(first - second) <= SAME_SHARE * max(abs(first), abs(second)) else 1 if first > second else -1
+    @property
+    def no_lead(self) -> bool:
+        """Whether the first is ahead by less than half a margin, if it is at all."""
+        return self.interval[1] < LESS * math.log1p(MARGIN)
+
+    def turned(self) -> "Difference":
+        """The same where less is better."""
+        low, high = self.interval
+        return self._replace(log_ratio=-self.log_ratio, interval=(-high, -low))
 
 
-def compare(first: Measured, second: Measured, smaller_is_better: bool = False) -> Difference | None:
-    """Compare two measured quantities; None if one is missing."""
-    one, other = centre(first.seeds), centre(second.seeds)
-    if one is None or other is None:
+def measured(entry: Any, *path: str, confidence: float = 0.95) -> Overall | None:
+    """What the seeds of a quantity come to, over seeds and images."""
+    return overall_at(entry, *path, confidence=confidence)
+
+
+def compare(first: Overall | None, second: Overall | None, smaller_is_better: bool = False) -> Difference | None:
+    """Compare two quantities that are not negative; None if one is missing."""
+    if first is None or second is None:
         return None
-    if min(len(first.seeds), len(second.seeds)) < 2 and (first.interval is None or second.interval is None):
-        outcome = _apart(one, other)
+    text = f"{overall_text(first, first.seeds)} against {overall_text(second, second.seeds)}"
+    short = f"{number_text(first.centre)} against {number_text(second.centre)}"
+    one, other = _logarithms(first), _logarithms(second)
+    value = float(np.nan_to_num(one[1] - other[1], nan=0.0, posinf=math.inf, neginf=-math.inf))
+    if first.interval is None or second.interval is None:
+        found = Difference(value, (-math.inf, math.inf), True, text, short)
     else:
-        outcome = larger(first, second)
-    close = one == other or (min(one, other) > 0 and abs(math.log(one) - math.log(other)) < DOES_AS_WELL)
-    text = f"{number_text(one)} against {number_text(other)}"
-    return Difference(-outcome if smaller_is_better else outcome, close, text, text)
+        found = Difference(value, _ratio_interval(one, other), True, text, short)
+    return found.turned() if smaller_is_better else found
+
+
+def _logarithms(quantity: Overall) -> tuple[float, float, float]:
+    """Lower end, centre and upper end."""
+    low, high = quantity.interval or (0.0, math.inf)
+    return tuple(math.log(end) if end > 0 else -math.inf for end in (low, quantity.centre, high))  # type: ignore[return-value]
+
+
+def _ratio_interval(one: tuple[float, float, float], other: tuple[float, float, float]) -> tuple[float, float]:
+    """The arms of both added as variances are; where a centre is 0 or infinite, from end to end."""
+    if math.isfinite(one[1]) and math.isfinite(other[1]):
+        value = one[1] - other[1]
+        return (
+            value - math.hypot(one[1] - one[0], other[2] - other[1]),
+            value + math.hypot(one[2] - one[1], other[1] - other[0]),
+        )
+    low, high = one[0] - other[2], one[2] - other[0]
+    return (-math.inf if math.isnan(low) else low), (math.inf if math.isnan(high) else high)
 
 
 def _pair(results: Results, attack: str, first: str, second: str) -> tuple[Mapping[str, Any], float] | None:
@@ -121,18 +130,20 @@ def robuster(results: Results, attack: str, first: str, second: str) -> Differen
     """Compare two models' critical distances under an attack: by the run's comparisons, or else by the medians."""
     found = _pair(results, attack, first, second)
     if found is None:
-        one, other = (measured(dig(results, "models", model, "critical_l2", attack)) for model in (first, second))
+        one, other = (
+            measured(dig(results, "models", model, "critical_l2", attack), "median") for model in (first, second)
+        )
         return compare(one, other)
     pair, sign = found
-    better = dig(pair, "better")
-    ends = dig(pair, "log_ratio_interval") or [pair["log_ratio"]]
-    close = all(end is not None and abs(end) < DOES_AS_WELL for end in ends)
-    short = f"×\u00a0{number_text(math.exp(sign * pair['log_ratio']))}"
-    return Difference((better == first) - (better == second), close, ratio_text(pair, sign), short)
+    ends = dig(pair, "log_ratio_interval") or [None, None]
+    low, high = -math.inf if ends[0] is None else ends[0], math.inf if ends[1] is None else ends[1]
+    p, short = dig(pair, "p_corrected"), f"×\u00a0{number_text(math.exp(sign * pair['log_ratio']))}"
+    told = Difference(pair["log_ratio"], (low, high), p is not None and p < SIGNIFICANCE, ratio_text(pair, sign), short)
+    return told if sign > 0 else told.turned()
 
 
 class Standing(NamedTuple):
-    """How one model compares with others: who it beats, who beats it, who is as good, and what cannot be told."""
+    """How one model compares with others: who it beats, who beats it, who does as well, and what cannot be told."""
 
     ahead: dict[str, Difference]
     behind: dict[str, Difference]
@@ -142,31 +153,25 @@ class Standing(NamedTuple):
 
     @property
     def do_as_well(self) -> list[str]:
-        """Those that are better, or as good within the margin."""
+        """Those over which it has no lead."""
         return [*self.behind, *self.level]
 
 
-def standing(models: Iterable[str], difference: Callable[[str], Difference | None], lenient: bool = False) -> Standing:
+def standing(models: Iterable[str], difference: Callable[[str], Difference | None]) -> Standing:
     """Sort models by how one compares with each of them.
 
     Args:
         models: the others.
         difference: of the one from another.
-        lenient: whether a difference within 10 % makes another as good, even where it is beyond doubt.
     """
     found = Standing({}, {}, {}, {}, [])
     for model in models:
         one = difference(model)
         if one is None:
             found.missing.append(model)
-        elif one.outcome < 0:
-            found.behind[model] = one
-        elif one.close and (lenient or one.outcome == 0):
-            found.level[model] = one
-        elif one.outcome > 0:
-            found.ahead[model] = one
         else:
-            found.open[model] = one
+            kind = found.behind if one.outcome < 0 else found.ahead if one.outcome > 0 else None
+            (kind if kind is not None else found.level if one.no_lead else found.open)[model] = one
     return found
 
 

@@ -1,17 +1,19 @@
 """The verdict on a claim that the Krotov–Hopfield network beats its rivals, and whether controls do as well."""
 
-from experiments.report.claims.comparing import YARDSTICKS, Standing, briefly, listed
+from collections.abc import Hashable
+
+from experiments.report.claims.comparing import MARGIN, YARDSTICKS, Standing, briefly, listed
 from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
 
 
 def control_lines(controls: Standing) -> tuple[list[str], list[str]]:
     """The evidence for and against that controls give."""
     supporting = listed(controls.ahead, "beats the control")
-    opposing = listed(controls.behind, "beaten by the control") + listed(controls.level, "within 10 % of the control")
+    opposing = listed(controls.behind, "beaten by the control") + listed(controls.level, "no lead over the control")
     return supporting, opposing + listed(controls.open, "not told apart from the control")
 
 
-def judge(title: str, rivals: Standing, controls: Standing, quantity: str) -> Claim:
+def judge(title: str, rivals: Standing, controls: Standing, quantity: str, key: Hashable) -> Claim:
     """Agrees if it beats all rivals, contradicts if one of them beats it; shared if controls do as well.
 
     Args:
@@ -19,38 +21,43 @@ def judge(title: str, rivals: Standing, controls: Standing, quantity: str) -> Cl
         rivals: how the Krotov–Hopfield network compares with the paper's other models.
         controls: how it compares with the controls.
         quantity: what the numbers are.
+        key: names the quantity among the measured numbers.
     """
     supporting, opposing = control_lines(controls)
     supporting = listed(rivals.ahead, "beats") + supporting
-    opposing = (
-        listed(rivals.behind, "beaten by") + listed({**rivals.level, **rivals.open}, "not told apart from") + opposing
-    )
+    unsettled = {**rivals.level, **rivals.open}
+    opposing = listed(rivals.behind, "beaten by") + listed(unsettled, "not told apart from") + opposing
     evidence = (tuple(supporting), tuple(opposing))
     if rivals.behind:
-        return Claim(
-            title, Verdict.CONTRADICTS, f"By {quantity}, it does worse than {briefly(rivals.behind)}.", *evidence
-        )
-    unsettled = {**rivals.level, **rivals.open}
+        said = f"By {quantity}, it does worse than {briefly(rivals.behind)}, each by more than {MARGIN:.0%}."
+        against = frozenset((key, frozenset(("kh", rival))) for rival in rivals.behind)
+        return Claim(title, Verdict.CONTRADICTS, said, *evidence, ("kh", *rivals.behind), against)
     if unsettled or rivals.missing or not rivals.ahead:
         parts = [f"not told apart from {briefly(unsettled)}"] if unsettled else []
         parts += [f"not available: {names(rivals.missing)}"] if rivals.missing else []
         beaten = f"; it beats {briefly(rivals.ahead)}" if rivals.ahead else ""
         return undecided(title, f"By {quantity}: {'; '.join(parts) or 'nothing to compare with'}{beaten}.", *evidence)
-    return against_controls(title, f"By {quantity}, it beats {briefly(rivals.ahead)}", controls, evidence)
+    said = f"By {quantity}, it beats {briefly(rivals.ahead)}"
+    return against_controls(title, said, controls, evidence, ("kh", *rivals.ahead))
 
 
 def against_controls(
-    title: str, said: str, controls: Standing, evidence: tuple[tuple[str, ...], tuple[str, ...]]
+    title: str,
+    said: str,
+    controls: Standing,
+    evidence: tuple[tuple[str, ...], tuple[str, ...]],
+    models: tuple[str, ...] = ("kh",),
 ) -> Claim:
-    """The verdict on what is true of the paper's models: shared if controls do as well."""
+    """The verdict on what is true of the paper's models: shared if a control does as well, open if one may."""
     equals = [model for model in controls.do_as_well if model not in YARDSTICKS]
-    decided = len([model for model in (*controls.ahead, *controls.do_as_well) if model not in YARDSTICKS])
+    beaten = [model for model in controls.ahead if model not in YARDSTICKS]
+    unsettled = [model for model in controls.open if model not in YARDSTICKS]
+    decided = len(beaten) + len(equals)
     if equals:
         sentence = f"{said}, but {len(equals)} of {decided} controls do as well: {names(equals)}."
-        return Claim(title, Verdict.SHARED, sentence, *evidence)
+        return Claim(title, Verdict.SHARED, sentence, *evidence, models)
+    if unsettled:
+        return undecided(title, f"{said}, but it is not told apart from the controls {names(unsettled)}.", *evidence)
     if decided:
-        rest = f" ({names(controls.open)} cannot be told apart)" if controls.open else ""
-        return Claim(
-            title, Verdict.AGREES, f"{said}, and all {decided} controls that can be told apart{rest}.", *evidence
-        )
-    return Claim(title, Verdict.AGREES, f"{said}; no control was run to compare with.", *evidence)
+        return Claim(title, Verdict.AGREES, f"{said}, and all {decided} controls.", *evidence, models)
+    return Claim(title, Verdict.AGREES, f"{said}; no control was run to compare with.", *evidence, models)

@@ -1,14 +1,13 @@
 """Claims about smoothness: of representations and decision boundaries, and what of it goes with robustness."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.stats
 
 from experiments.report.claims.comparing import (
+    SIGNIFICANCE,
     Difference,
-    Measured,
     Results,
     compare,
     controls_of,
@@ -16,10 +15,12 @@ from experiments.report.claims.comparing import (
     standing,
 )
 from experiments.report.claims.judging import judge
-from experiments.report.claims.robustness import RIVALS, heavier_penalty
+from experiments.report.claims.robustness import RIVALS
 from experiments.report.claims.spectra import is_power_law, spectrum_text
 from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
 from experiments.report.numbers import centre, dig, p_text, signed_text
+from jax_bioadv.analysis import statistics
+from jax_bioadv.analysis.crossed import Overall
 from jax_bioadv.figures import attack_name, display_name, measure_name
 
 LARGER_IS_SMOOTHER = ("margin_over_gradient",)
@@ -33,30 +34,29 @@ FEWEST_MODELS = 5
 """A rank correlation over fewer models tells nothing."""
 
 
-def jacobian_norm(results: Results, model: str) -> Measured:
-    """The mean norm of the Jacobian of the hidden activation, per seed."""
-    return measured(dig(results, "models", model, "jacobian_norm"), "activation")
+def jacobian_norm(results: Results, model: str) -> Overall | None:
+    """The mean norm of the Jacobian of the hidden activation."""
+    return measured(dig(results, "models", model), "jacobian_norm", "activation")
 
 
 def smoother(results: Results) -> Claim:
     """Paper: the Krotov–Hopfield representation is smoother, by the norm of its Jacobian."""
     title = "The Krotov–Hopfield representation is smoother than every other"
     ours = jacobian_norm(results, "kh")
-    if not ours.seeds:
+    if ours is None:
         return undecided(title, "The norm of the Krotov–Hopfield network's Jacobian is not available.")
 
     def difference(other: str) -> Difference | None:
         return compare(ours, jacobian_norm(results, other), smaller_is_better=True)
 
-    rivals, controls = standing(RIVALS, difference), standing(controls_of(results), difference, lenient=True)
-    claim = judge(title, rivals, controls, "mean ‖∂a/∂x‖ over test images")
+    rivals, controls = standing(RIVALS, difference), standing(controls_of(results), difference)
+    claim = judge(title, rivals, controls, "mean ‖∂a/∂x‖ over test images", "jacobian norm")
     supporting, opposing = list(claim.supporting), list(claim.opposing)
     for measure in dig(results, "models", "kh", "smoothness") or {}:
-        one, other = (measured(dig(results, "models", m, "smoothness"), measure) for m in ("kh", "bp"))
+        one, other = (measured(dig(results, "models", m), "smoothness", measure) for m in ("kh", "bp"))
         found = compare(one, other, smaller_is_better=measure not in LARGER_IS_SMOOTHER)
         if found is not None and measure != "jacobian_frobenius":
             _book(found, f"{measure_name(measure)}, against backprop", supporting, opposing)
-    opposing += heavier_penalty(results)
     return claim._replace(supporting=tuple(supporting), opposing=tuple(opposing))
 
 
@@ -74,6 +74,7 @@ def regularizers_smooth_without_power_law(results: Results) -> Claim:
     opposing: list[str] = []
     missing: list[str] = []
     unsettled: list[str] = []
+    against: dict[Hashable, str] = {}
     for model in ("l2", "jacobian"):
         found = compare(jacobian_norm(results, model), jacobian_norm(results, "bp"), smaller_is_better=True)
         if found is None:
@@ -83,6 +84,8 @@ def regularizers_smooth_without_power_law(results: Results) -> Claim:
         else:
             words = f"{names([model])}: mean ‖∂a/∂x‖ {found.text} without regularization"
             (supporting if found.outcome > 0 else opposing).append(words)
+            if found.outcome < 0:
+                against["jacobian norm", frozenset((model, "bp"))] = model
         for kind, inputs in (("images", "on images"), ("noise", "on noise")):
             law = is_power_law(results, model, kind)
             entry = dig(results, "models", model, "spectrum", kind)
@@ -90,13 +93,16 @@ def regularizers_smooth_without_power_law(results: Results) -> Claim:
                 missing.append(f"one verdict on the spectrum of {names([model])} {inputs}")
             else:
                 (opposing if law else supporting).append(f"{names([model])} {inputs}: {spectrum_text(entry)}")
+                if law:
+                    against["law", model, kind] = model
     if opposing:
-        said = "; ".join(opposing)
-        return Claim(title, Verdict.CONTRADICTS, f"Against it: {said}.", tuple(supporting), tuple(opposing))
+        said = f"Against it: {'; '.join(opposing)}."
+        models, numbers = tuple(dict.fromkeys(against.values())), frozenset(against)
+        return Claim(title, Verdict.CONTRADICTS, said, tuple(supporting), tuple(opposing), models, numbers)
     if missing or unsettled:
         said = "; ".join([*unsettled, *([f"not available: {', '.join(missing)}"] if missing else [])])
         return undecided(title, f"{said[0].upper()}{said[1:]}.", supporting)
-    return Claim(title, Verdict.AGREES, f"{'; '.join(supporting)}.", tuple(supporting))
+    return Claim(title, Verdict.AGREES, f"{'; '.join(supporting)}.", tuple(supporting), (), ("l2", "jacobian", "bp"))
 
 
 def smoother_boundaries(results: Results) -> Claim:
@@ -107,14 +113,15 @@ def smoother_boundaries(results: Results) -> Claim:
         return undecided(title, "The boundaries' lengths on planes through test images are not available.")
 
     def compared(other: str, radius: str, what: str) -> Difference | None:
-        ours, theirs = (measured(dig(results, "models", m, "boundaries", radius), what) for m in ("kh", other))
+        ours, theirs = (measured(dig(results, "models", m), "boundaries", radius, what) for m in ("kh", other))
         return compare(ours, theirs, smaller_is_better=True)
 
     def nearest(other: str) -> Difference | None:
         return compared(other, radii[0], "length")
 
-    rivals, controls = standing(RIVALS, nearest), standing(controls_of(results), nearest, lenient=True)
-    claim = judge(title, rivals, controls, f"boundary length per plane of {radii[0].replace('_', ' ')}")
+    rivals, controls = standing(RIVALS, nearest), standing(controls_of(results), nearest)
+    quantity = f"boundary length per plane of {radii[0].replace('_', ' ')}"
+    claim = judge(title, rivals, controls, quantity, "boundary length")
     supporting, opposing = list(claim.supporting), list(claim.opposing)
     others = [(radius, what, rival) for radius in radii for what in ("length", "curvature") for rival in RIVALS]
     for radius, what, rival in others:
@@ -138,7 +145,8 @@ def _told(one: Mapping[str, Any]) -> str:
     text = f"ρ = {signed_text(one['spearman'])}"
     ends = dig(one, "interval")
     text += f" [{signed_text(ends[0])}, {signed_text(ends[1])}]" if ends and None not in ends else ""
-    return text + (f", p {p_text(dig(one, 'p_corrected'))}" if dig(one, "p_corrected") is not None else "")
+    p = dig(one, "p_corrected")
+    return text + (f", p {p_text(p, bool(dig(one, 'p_at_floor')))}" if p is not None else "")
 
 
 def smoothness_goes_with_robustness(results: Results) -> Claim:
@@ -153,7 +161,7 @@ def smoothness_goes_with_robustness(results: Results) -> Claim:
     right: dict[str, dict[str, int]] = {}
     for one in entries:
         p = dig(one, "p_corrected")
-        sign = int(np.sign(one["spearman"])) * _expected(one["measure"]) * (p is not None and p < 0.05)
+        sign = int(np.sign(one["spearman"])) * _expected(one["measure"]) * (p is not None and p < SIGNIFICANCE)
         right.setdefault(one["measure"], {})[one["attack"]] = sign
         line = f"{measure_name(one['measure'])}, {attack_name(one['attack'])}: {_told(one)}"
         (supporting if sign > 0 else opposing).append(line)
@@ -198,31 +206,34 @@ def exponents_and_boundaries(results: Results) -> Claim:
     title = "The steeper the spectrum on images, the shorter the decision boundary"
     models = dig(results, "models") or {}
     radii = sorted({radius for model in models for radius in dig(models, model, "boundaries") or {}}, key=_radius)
-    told, correlations = [], []
+    found = {}
     for radius in radii:
-        rows = [
-            (alpha, length)
+        rows = {
+            model: (alpha, length)
             for model in models
             if (alpha := centre(dig(models, model, "spectrum", "images", "alpha"))) is not None
             and (length := centre(dig(models, model, "boundaries", radius, "length"))) is not None
-        ]
-        columns = np.asarray(rows, dtype=np.float64).reshape(-1, 2).T
-        if columns.shape[1] < FEWEST_MODELS or any(len(set(column)) < 2 for column in columns):
-            continue
-        rank = scipy.stats.spearmanr(*columns)
-        correlations.append((float(rank.statistic), float(rank.pvalue)))
-        text = f"{radius.replace('_', ' ')}: ρ = {signed_text(float(rank.statistic))}, p {p_text(float(rank.pvalue))}"
-        told.append(f"{text} over {columns.shape[1]} models")
-    if not told:
+        }
+        if len(rows) >= FEWEST_MODELS and all(len(set(column)) > 1 for column in zip(*rows.values(), strict=True)):
+            alphas, lengths = zip(*rows.values(), strict=True)
+            found[radius] = statistics.rank_correlation(alphas, lengths, list(rows))
+    if not found:
         return undecided(title, f"It takes {FEWEST_MODELS} models with exponents and boundary lengths.")
-    said = "; ".join(told)
-    if all(rho < 0 and p < 0.05 for rho, p in correlations):
-        return Claim(title, Verdict.HOLDS, f"Rank correlation of α with the length, {said}.", tuple(told))
-    if any(rho > 0 and p < 0.05 for rho, p in correlations):
-        return Claim(title, Verdict.FAILS, f"Rank correlation of α with the length, {said}.", (), tuple(told))
-    supporting = [text for text, (rho, p) in zip(told, correlations, strict=True) if rho < 0 and p < 0.05]
-    opposing = [text for text in told if text not in supporting]
-    return undecided(title, f"Rank correlation of α with the length, {said}.", supporting, opposing)
+    corrected = dict(zip(found, statistics.holm([one.p_value for one in found.values()]), strict=True))
+    told, signs = {}, {}
+    for radius, one in found.items():
+        p = corrected[radius]
+        text = f"{radius.replace('_', ' ')}: ρ = {signed_text(one.spearman)}, p {p_text(p, one.at_floor)}"
+        told[radius] = f"{text} over {one.models} models"
+        signs[radius] = int(np.sign(one.spearman)) if p is not None and p < SIGNIFICANCE else 0
+    said = f"Rank correlation of α with the length, {'; '.join(told.values())}."
+    supporting = tuple(told[radius] for radius, sign in signs.items() if sign < 0)
+    opposing = tuple(told[radius] for radius, sign in signs.items() if sign >= 0)
+    if all(sign < 0 for sign in signs.values()):
+        return Claim(title, Verdict.HOLDS, said, supporting)
+    if any(sign > 0 for sign in signs.values()):
+        return Claim(title, Verdict.FAILS, said, supporting, opposing)
+    return undecided(title, said, supporting, opposing)
 
 
 def jacobian_regularizer_smooths(results: Results) -> Claim:

@@ -1,0 +1,66 @@
+"""What a verdict may say of the paper: red only of networks trained as published, to their end, and once a number.
+
+A claim by itself looks at numbers alone. Whether these speak about the paper is decided here, for all claims alike: a
+contradiction needs a run of the published kind (:func:`experiments.published.unlike_published`, from its settings)
+whose networks have converged, and a number that no earlier claim has turned red already; else it cannot be told. Where
+the numbers agree in a run of another kind, the claim holds at this size.
+"""
+
+from collections.abc import Hashable, Iterable, Sequence
+
+from experiments.published import unlike_published
+from experiments.report.claims.comparing import Results
+from experiments.report.claims.verdicts import Claim, Verdict, names
+from experiments.report.numbers import dig
+
+RED = (Verdict.CONTRADICTS, Verdict.FAILS)
+_SHOWN = 3
+"""So many differences are named, the others counted."""
+
+
+def not_converged(results: Results, models: Iterable[str]) -> list[str]:
+    """Models of which a layer, a decoder or a whole network has not converged in some seed."""
+    flags = {
+        model: [*(dig(results, "models", model, key) or [] for key in ("converged", "decoder_converged"))]
+        for model in models
+    }
+    return [model for model, each in flags.items() if any(False in one for one in each)]
+
+
+def settle(results: Results, claim: Claim) -> Claim:
+    """The claim with the verdict that the kind of the run allows."""
+    if not claim.models or claim.verdict not in (*RED, Verdict.AGREES):
+        return claim
+    unlike = unlike_published(dig(results, "settings") or {}, dig(results, "dataset", "name"), claim.models)
+    late = not_converged(results, claim.models)
+    obstacles = [f"not as published: {_few(unlike)}"] if unlike else []
+    obstacles += [f"not converged: {names(late)}"] if late else []
+    if not obstacles:
+        return claim
+    why = "; ".join(obstacles)
+    if claim.verdict in RED:
+        said = f"{claim.sentence[:-1]}; but of the paper this tells nothing ({why})."
+        return claim._replace(verdict=Verdict.UNDECIDED, sentence=said)
+    verdict = Verdict.HERE if unlike else claim.verdict
+    return claim._replace(verdict=verdict, sentence=f"{claim.sentence[:-1]} ({why}).")
+
+
+def once_a_number(claims: Sequence[Claim]) -> list[Claim]:
+    """The claims in their order, where no number turns a second one red."""
+    spent: dict[Hashable, str] = {}
+    settled = []
+    for claim in claims:
+        if claim.verdict in RED and claim.against:
+            if claim.against <= set(spent):
+                earlier = spent[min(claim.against, key=str)]
+                said = f"{claim.sentence[:-1]}; but these numbers stand against “{earlier}” already."
+                claim = claim._replace(verdict=Verdict.UNDECIDED, sentence=said)
+            else:
+                spent |= {number: claim.title for number in claim.against if number not in spent}
+        settled.append(claim)
+    return settled
+
+
+def _few(differences: Sequence[str]) -> str:
+    rest = len(differences) - _SHOWN
+    return ", ".join(differences[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
