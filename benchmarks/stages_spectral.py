@@ -34,22 +34,20 @@ def _work(sizes: Sizes, refreshes: float) -> Work:
 class Sides:
     """Both sides, set up alike."""
 
-    def __init__(self, workload: Workload, refresh_every: int | None, frozen: bool):
+    def __init__(self, workload: Workload, renewals: np.ndarray):
         self.images = jnp.asarray(workload.train_images)
         self.covariance = regularizers.image_covariance(self.images)
         network = workload.network(batch_norm=True)
         eigenvalues, _ = regularizers.hidden_spectrum(network, self.covariance)
         self.anchor = float(eigenvalues[0])
-        regularizer = self.regularizer = regularizers.spectral(WEIGHT, EXPONENT, 1, self.anchor)
+        # PyTorch decomposes anew at every renewal, and so do we here.
+        self.regularizer = regularizers.spectral(WEIGHT, EXPONENT, 1, self.anchor, warm_start=False)
         self.data = regularizers.TrainingData(self.images, jnp.asarray(workload.train_labels), self.covariance)
         graphdef, state = nnx.split(network)
         refresh = jax.jit(lambda state, data: self.regularizer.refresh(nnx.merge(graphdef, state), data))
         self.refresh_ours = lambda: jax.block_until_ready(refresh(state, self.data))
-        if frozen:
-            target = self.refresh_ours()
-            regularizer = regularizer._replace(refresh=lambda model, data: target)
         self.ours = OurTraining(
-            workload, regularizer, covariance=self.covariance, batch_norm=True, refresh_every=refresh_every
+            workload, self.regularizer, covariance=self.covariance, batch_norm=True, renewals=renewals
         )
         names = ("eager", "lean")
         self.theirs = {n: TheirTraining(workload, self.ours.order, lean=n != "eager", batch_norm=True) for n in names}
@@ -121,7 +119,7 @@ NOTE = (
 
 
 def build_preset(workload: Workload) -> Row:
-    return preset_row(workload, Sides(workload, REFRESH_EVERY, frozen=False))
+    return preset_row(workload, Sides(workload, np.arange(workload.sizes.batches) % REFRESH_EVERY == 0))
 
 
 def preset_row(workload: Workload, sides: Sides) -> Row:
@@ -146,7 +144,7 @@ def preset_row(workload: Workload, sides: Sides) -> Row:
 
 
 def build_published(workload: Workload) -> Row:
-    sides = Sides(workload, None, frozen=True)
+    sides = Sides(workload, np.zeros(workload.sizes.batches, bool))
     eager = sides.theirs["eager"].eager(sides.penalties["eager"])
     lean = sides.theirs["lean"].lean(sides.penalties["lean"])
 

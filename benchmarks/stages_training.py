@@ -50,25 +50,21 @@ class OurTraining:
         *,
         covariance: jax.Array | None = None,
         batch_norm: bool = False,
-        refresh_every: int | None = None,
+        renewals: np.ndarray | None = None,
         model: Any = None,
         images: Any = None,
     ):
         self.network = workload.network(batch_norm=batch_norm) if model is None else model
         optimizer = supervised.stepwise_adam([RATE], [], workload.sizes.batches)
-        self.graphdef, self.state = supervised.init(jax.random.key(5), self.network, optimizer)
-        self.epoch = supervised.make_epoch(
-            self.graphdef,
-            optimizer,
-            regularizer,
-            batch_size=workload.sizes.batch_size,
-            refresh_every=refresh_every,
-        )
         images = jnp.asarray(workload.timed_images) if images is None else images
         self.data = regularizers.TrainingData(images, jnp.asarray(workload.timed_labels), covariance)
+        self.graphdef, self.state = supervised.init(jax.random.key(5), self.network, optimizer, regularizer, self.data)
+        batch_size = workload.sizes.batch_size
+        self.epoch = supervised.make_epoch(self.graphdef, optimizer, regularizer, batch_size=batch_size)
+        self.renewals = renewals
 
     def run(self) -> tuple[supervised.TrainingState, supervised.EpochInfo]:
-        return jax.block_until_ready(self.epoch(self.state, self.data))
+        return jax.block_until_ready(self.epoch(self.state, self.data, self.renewals))
 
     def trained(self, result: tuple[supervised.TrainingState, supervised.EpochInfo]) -> Any:
         return supervised.trained_model(self.graphdef, result[0])

@@ -106,7 +106,10 @@ class SpectralSettings:
     anchored: bool = True
     """Target λ_τ (τ/n)^α, with λ_τ of the untrained network at τ = first; else n^-α as in the published code."""
     refresh_every: int = 5
-    """Batches between two renewals of the eigenvectors (published: an epoch's 50)."""
+    """Batches between two renewals of the eigenvectors at the full learning rate (published: an epoch's 50); more as
+    the rate decays."""
+    warm_start: bool = True
+    """Renew them by a step of orthogonal iteration from the last ones; else by an eigendecomposition."""
     learning_rate: float = 1e-3
     """Of Adam."""
     constant_epochs: int = 90

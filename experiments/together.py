@@ -72,7 +72,7 @@ def members_that_fit(job: Job, varied: Sequence[str], devices: Devices) -> int:
     running = {**one, **at_epoch, "start": jax.eval_shape(trainable.start, one, shared)}
     programs = _programs(trainable, devices)
     starting = population.memory_of_one(programs.start, mesh, one, shared)
-    training_it = population.memory_of_one(programs.epoch, mesh, running, shared)
+    training_it = population.memory_of_one(programs.epoch, mesh, running, shared, *trainable.shared_at(0))
     # The state at epoch 0 stays until the end.
     first = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(running["start"].state))
     training_it = training_it._replace(resident=training_it.resident + first)
@@ -147,7 +147,8 @@ def _train_chunk(
 
     def epoch(state: Any, index: int) -> Any:
         now = population.distribute(trainable.at_epoch(index), mesh)
-        return programs.epoch({**placed, **now, "start": dataclasses.replace(start, state=state)}, shared)
+        further = population.replicate(trainable.shared_at(index), mesh)
+        return programs.epoch({**placed, **now, "start": dataclasses.replace(start, state=state)}, shared, *further)
 
     watches = trainable.watches(start.constant) if trainable.watches else [watch_finite] * len(jobs)
     name = f"{jobs[0].kind} × {len(jobs)}"

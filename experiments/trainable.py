@@ -73,8 +73,8 @@ class Trainable:
     """One kind of training as functions of a member: a dict of its seed, its numbers and whatever it starts from."""
 
     start: Callable[[Any, Any], training.Start]
-    epoch: Callable[[Any, Any], Any]
-    """``epoch({member, "start", at_epoch}, shared) -> (state, info)``."""
+    epoch: Callable[..., Any]
+    """``epoch({member, "start", at_epoch}, shared, *shared_at) -> (state, info)``."""
     epochs: int
     shared: Any
     kept: Callable[[Any], Any]
@@ -86,6 +86,8 @@ class Trainable:
     member: Mapping[str, jax.ShapeDtypeStruct] = field(default_factory=dict)
     """The shapes of one such row."""
     at_epoch: Callable[[int], Mapping[str, Any]] = lambda index: {}
+    shared_at: Callable[[int], tuple[Any, ...]] = lambda index: ()
+    """Further arguments of an epoch that all members share."""
     watches: Callable[[jax.Array], Sequence[population.Watch]] | None = None
     """From the starts' constants; by default all numbers must be finite."""
 
@@ -179,10 +181,11 @@ def _networks(jobs: Sequence[Job]) -> Trainable:
 
     return Trainable(
         start=lambda member, data: training.backprop_start(study, of(member), model, member["seed"], data),
-        epoch=lambda member, data: training.backprop_epoch(
-            of(member), model, member["start"].graphdef, member["start"].state, member["start"].constant, data
+        epoch=lambda member, data, renewals: training.backprop_epoch(
+            of(member), model, member["start"].graphdef, member["start"].state, member["start"].constant, data, renewals
         ),
         epochs=settings.backprop.epochs,
+        shared_at=lambda index: (training.backprop_renewals(settings, index, len(study.train_images)),),
         shared=training.backprop_data(study, model),
         kept=_trained,
         outcome=lambda row, graphdef, kept, history: training.backprop_outcome(

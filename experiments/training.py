@@ -277,7 +277,8 @@ def _optimizer_and_regularizer(
         chosen = settings.spectral
         optimizer = supervised.decaying_adam(chosen.learning_rate, chosen.constant_epochs, chosen.decay_epochs, steps)
         target = anchor if chosen.anchored else None
-        return optimizer, regularizers.spectral(chosen.weight, chosen.exponent, chosen.first, target)
+        spectral = regularizers.spectral(chosen.weight, chosen.exponent, chosen.first, target, chosen.warm_start)
+        return optimizer, spectral
     return optimizer, regularizers.combine()
 
 
@@ -289,9 +290,15 @@ def backprop_start(
     if data.covariance is not None:
         eigenvalues, _ = regularizers.hidden_spectrum(network, data.covariance)
         anchor = eigenvalues[settings.spectral.first - 1]
-    optimizer, _ = _optimizer_and_regularizer(settings, model, anchor, len(data.images))
-    graphdef, state = supervised.init(purpose_key(seed, ORDER), network, optimizer)
+    optimizer, regularizer = _optimizer_and_regularizer(settings, model, anchor, len(data.images))
+    graphdef, state = supervised.init(purpose_key(seed, ORDER), network, optimizer, regularizer, data)
     return Start(state, anchor, graphdef)
+
+
+def backprop_renewals(settings: Settings, epoch: int, samples: int) -> np.ndarray:
+    """Before which batches of an epoch the spectral regularizer renews its eigenvectors."""
+    chosen, batches = settings.spectral, samples // settings.backprop.batch_size
+    return supervised.renewal_batches(chosen.refresh_every, epoch, batches, chosen.constant_epochs, chosen.decay_epochs)
 
 
 def backprop_epoch(
@@ -301,20 +308,19 @@ def backprop_epoch(
     state: supervised.TrainingState,
     anchor: jax.Array,
     data: regularizers.TrainingData,
+    renewals: jax.Array | np.ndarray,
     adversary: supervised.Adversary | None = None,
 ) -> tuple[supervised.TrainingState, supervised.EpochInfo]:
     optimizer, regularizer = _optimizer_and_regularizer(settings, model, anchor, len(data.images))
-    refresh_every = settings.spectral.refresh_every if model == "spectral" else None
     batch_size = settings.backprop.batch_size
     epoch = supervised.make_epoch(
         graphdef,
         optimizer,
         regularizer,
         batch_size=batch_size,
-        refresh_every=refresh_every,
         adversary=adversary,
     )
-    return epoch(state, data)
+    return epoch(state, data, renewals)
 
 
 _compiled_backprop_epoch = jax.jit(
@@ -364,15 +370,20 @@ def run_backprop(
     start = backprop_start(study, settings, model, seed, data)
     # Up to where it stops, ``bp_matched`` is trained as ``bp`` is, by the same program.
     shape = settings, "bp" if model == "bp_matched" else model, start.graphdef
-    epoch = partial(_compiled_backprop_epoch, *shape, adversary=adversary)
+    program = partial(_compiled_backprop_epoch, *shape, adversary=adversary)
+
+    def epoch(state: supervised.TrainingState, index: int) -> tuple[supervised.TrainingState, supervised.EpochInfo]:
+        renewals = backprop_renewals(settings, index, len(data.images))
+        return program(state=state, anchor=start.constant, data=data, renewals=renewals)
+
     if model == "bp_matched":
-        return _matched_outcome(study, start, lambda state: epoch(state, start.constant, data), needed["hybrid"])
+        return _matched_outcome(study, start, epoch, needed["hybrid"])
     epochs = settings.adversarial.epochs if model == "adversarial" else settings.backprop.epochs
-    state, history = _train(study, task, lambda state, index: epoch(state, start.constant, data), start.state, epochs)
+    state, history = _train(study, task, epoch, start.state, epochs)
     return backprop_outcome(study, supervised.trained_model(start.graphdef, state), history)
 
 
-def _matched_outcome(study: Study, start: Start, epoch: Callable[[Any], Any], hybrid: Outcome) -> Outcome:
+def _matched_outcome(study: Study, start: Start, epoch: Callable[[Any, int], Any], hybrid: Outcome) -> Outcome:
     """Training up to the hybrid's test accuracy, to the nearer of the two epochs between which it is passed.
 
     It takes a few epochs where backpropagation is the better learner, and so goes without checkpoints; "converged" says
@@ -388,7 +399,7 @@ def _matched_outcome(study: Study, start: Start, epoch: Callable[[Any], Any], hy
     found = -float("inf"), network_of(state)
     with progress("train bp_matched", epochs, "epoch") as advance:
         while found[0] < wanted and len(infos) < epochs:
-            before, (state, info) = found, epoch(state)
+            before, (state, info) = found, epoch(state, len(infos))
             network = network_of(state)
             found = _test_accuracy(study, network), network
             infos.append(info)

@@ -73,10 +73,11 @@ REGULARIZERS = {
 def train_network(regularizer, member, data):
     """The weights after some epochs, and what they looked like."""
     optimizer = supervised.decaying_adam(member["rate"], 1, 2.0, STEPS)
-    graphdef, state = supervised.init(jax.random.key(member["seed"]), UNTRAINED, optimizer)
     penalty = REGULARIZERS[regularizer](member)
-    epoch = supervised.make_epoch(graphdef, optimizer, penalty, batch_size=BATCH, refresh_every=2)
-    state, infos = _epochs(lambda member, data: epoch(member["state"], data), state, member, data)
+    graphdef, state = supervised.init(jax.random.key(member["seed"]), UNTRAINED, optimizer, penalty, data)
+    epoch = supervised.make_epoch(graphdef, optimizer, penalty, batch_size=BATCH)
+    renewals = jnp.arange(STEPS) % 2 == 0
+    state, infos = _epochs(lambda member, data: epoch(member["state"], data, renewals), state, member, data)
     return (state.parameters, state.statistics), infos
 
 

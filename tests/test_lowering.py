@@ -119,18 +119,19 @@ def _step_sequentially(lowering):
 
 
 @functools.cache
-def _training(frozen, batch_norm, regularizer, refresh_every):
+def _training(frozen, batch_norm, regularizer):
     """An epoch and its arguments, made once so that both platforms share its trace."""
     decoder = supervised.FrozenFeatures(nnx.Linear(INPUTS, CLASSES, rngs=nnx.Rngs(0)))
     optimizer = supervised.decaying_adam(1e-3, 1, 2.0, steps_per_epoch=3)
-    graphdef, state = supervised.init(KEY, decoder if frozen else _network(batch_norm=batch_norm), optimizer)
     data = regularizers.TrainingData(jnp.asarray(_images()), jnp.asarray(_labels()), jnp.eye(INPUTS))
-    epoch = supervised.make_epoch(graphdef, optimizer, regularizer, batch_size=2, refresh_every=refresh_every)
+    model = decoder if frozen else _network(batch_norm=batch_norm)
+    graphdef, state = supervised.init(KEY, model, optimizer, regularizer, data)
+    epoch = supervised.make_epoch(graphdef, optimizer, regularizer, batch_size=2)
     return epoch, state, data
 
 
-def _train(lowering, frozen=False, batch_norm=True, regularizer=None, refresh_every=None):
-    lowering(*_training(frozen, batch_norm, regularizer, refresh_every))
+def _train(lowering, frozen=False, batch_norm=True, regularizer=None):
+    lowering(*_training(frozen, batch_norm, regularizer))
 
 
 def _logits_of_one(model, image):
@@ -150,7 +151,7 @@ TRAININGS = {
     "jacobian_activation": partial(_train, regularizer=regularizers.jacobian(target="activation")),
     "projected_jacobian": partial(_train, regularizer=regularizers.projected_jacobian(_logits_of_one)),
     "spectral": partial(_train, regularizer=regularizers.spectral()),
-    "spectral_refreshed": partial(_train, regularizer=regularizers.spectral(anchor=0.1), refresh_every=2),
+    "spectral_decomposed_anew": partial(_train, regularizer=regularizers.spectral(anchor=0.1, warm_start=False)),
 }
 
 

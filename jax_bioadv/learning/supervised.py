@@ -5,28 +5,33 @@ losses differ in the :class:`~jax_bioadv.learning.regularizers.Regularizer` alon
 ``preactivation(images)`` and ``decode(preactivation, train)``; a decoder on a frozen layer is :class:`FrozenFeatures`,
 trained on the layer's activations, computed once::
 
-    graphdef, state = init(key, model, optimizer)
+    graphdef, state = init(key, model, optimizer, regularizer, data)
     epoch = make_epoch(graphdef, optimizer, regularizer, batch_size=1000)
     for _ in range(epochs):
         state, info = epoch(state, data)
     model = trained_model(graphdef, state)
 
-One optimizer and one regularizer, made once and given for every seed, make one compilation for all of them.
+One optimizer and one regularizer, made once and given for every seed, make one compilation for all of them. What a
+regularizer has found out about the model (its aux) is renewed at an epoch's beginning, or before the batches that
+``epoch(state, data, renewals)`` names: :func:`renewal_batches` follows the learning rate.
 
 An ``adversary`` replaces every minibatch by images made against the model as it stands: adversarial training (Madry et
 al., arXiv 1706.06083), with any attack of :mod:`jax_bioadv.attacks`.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jax import lax
-from jaxtyping import Array, Float, Int, Key
+from jax.typing import ArrayLike
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from jax_bioadv.learning.regularizers import Batch, Regularizer, Scalar, TrainingData, combine
 from jax_bioadv.sharding import over_data
@@ -41,6 +46,8 @@ class TrainingState(NamedTuple):
     optimizer: optax.OptState
     epoch: Int[Array, ""]
     key: Key[Array, ""]
+    aux: Any = None
+    """What the regularizer knows of the model; see :class:`~jax_bioadv.learning.regularizers.Regularizer`."""
 
 
 class EpochInfo(NamedTuple):
@@ -117,8 +124,40 @@ def decaying_adam(
     return optax.adam(schedule)
 
 
+def renewal_batches(
+    every: int, epoch: int, batches: int, constant_epochs: int | float = math.inf, decay_epochs: float = 1.0
+) -> Bool[np.ndarray, " batches"]:
+    """Before which batches of an epoch aux is renewed: as often as the learning rate has moved the model.
+
+    Args:
+        every: batches at the full learning rate between two renewals; as the rate decays, they lie further apart, so
+            that about as much learning rate accumulates between any two.
+        epoch: which one, from 0. The first batch of epoch 0 has what :func:`init` found.
+        batches: minibatches in an epoch.
+        constant_epochs: epochs at the full rate, as in :func:`decaying_adam`.
+        decay_epochs: in which it then falls e-fold.
+
+    Returns:
+        True for each batch that a renewal precedes.
+
+    Raises:
+        ValueError: ``every`` is less than one batch.
+    """
+    if every < 1:
+        raise ValueError(f"eigenvectors can be renewed once a batch at most, got one in {every} batches")
+    epochs = np.arange(epoch + 1)
+    pace = np.exp(-np.maximum(epochs - constant_epochs, 0) / decay_epochs)
+    moved = np.concatenate([[0.0], np.cumsum(np.repeat(pace, batches))[:-1]])
+    renewals = np.floor(moved / every + 1e-9)  # sums of whole batches are whole
+    return np.diff(renewals, prepend=0.0)[-batches:] > 0
+
+
 def init(
-    key: Key[Array, ""], model: nnx.Module, optimizer: optax.GradientTransformation
+    key: Key[Array, ""],
+    model: nnx.Module,
+    optimizer: optax.GradientTransformation,
+    regularizer: Regularizer | None = None,
+    data: TrainingData | None = None,
 ) -> tuple[nnx.GraphDef, TrainingState]:
     """Take a model apart into its static structure and the state that training changes.
 
@@ -126,12 +165,15 @@ def init(
         key: decides the order of the images and the randomness of penalties.
         model: the module to train; every ``nnx.Param`` in it is trained.
         optimizer: from Optax.
+        regularizer: what is added to the cross-entropy; needed by those that refresh.
+        data: what it refreshes from.
 
     Returns:
         The structure, for :func:`make_epoch` and :func:`trained_model`, and the state at epoch 0.
     """
+    aux = None if regularizer is None else regularizer.refresh(model, data)  # type: ignore[arg-type]
     graphdef, parameters, statistics = nnx.split(nnx.clone(model), nnx.Param, ...)  # type: ignore[misc]
-    return graphdef, TrainingState(parameters, statistics, optimizer.init(parameters), jnp.array(0), key)
+    return graphdef, TrainingState(parameters, statistics, optimizer.init(parameters), jnp.array(0), key, aux)
 
 
 def trained_model(graphdef: nnx.GraphDef, state: TrainingState) -> Any:
@@ -154,9 +196,8 @@ def make_epoch(
     regularizer: Regularizer | None = None,
     *,
     batch_size: int = 1000,
-    refresh_every: int | None = None,
     adversary: Adversary | None = None,
-) -> Callable[[TrainingState, TrainingData], tuple[TrainingState, EpochInfo]]:
+) -> Callable[..., tuple[TrainingState, EpochInfo]]:
     """The jitted function that trains for one epoch; an incomplete last batch is left out.
 
     The same arguments give the same function, so that all seeds share its compilations. Optimizers, regularizers and
@@ -167,16 +208,14 @@ def make_epoch(
         optimizer: the one given to :func:`init`.
         regularizer: what is added to the cross-entropy.
         batch_size: images per step.
-        refresh_every: batches between two calls of the regularizer's ``refresh``; None refreshes once, at the epoch's
-            beginning.
         adversary: makes of every batch the images to train on, from the model as it is then (adversarial training).
 
     Returns:
-        ``epoch(state, data) -> (state, info)``, pure and deterministic: the order of the images and all randomness
-        come from the state's key and epoch. It raises ValueError when the data are fewer than a batch.
+        ``epoch(state, data, renewals=None) -> (state, info)``, pure and deterministic: the order of the images and all
+        randomness come from the state's key and epoch. ``renewals`` (batches,) says before which batches the
+        regularizer renews its aux, by default the first. It raises ValueError when the data are fewer than a batch, or
+        when the state is without the aux that the regularizer needs.
     """
-    if refresh_every is not None and refresh_every < 1:
-        raise ValueError(f"refresh_every must be at least one batch, got {refresh_every}")
     regularizer = combine() if regularizer is None else regularizer
 
     def loss(
@@ -193,7 +232,9 @@ def make_epoch(
         return total, (statistics, EpochInfo(total, cross_entropy, penalty, accuracy))
 
     @jax.jit
-    def epoch(state: TrainingState, data: TrainingData) -> tuple[TrainingState, EpochInfo]:
+    def epoch(
+        state: TrainingState, data: TrainingData, renewals: ArrayLike | None = None
+    ) -> tuple[TrainingState, EpochInfo]:
         samples = len(data.images)
         if not 1 <= batch_size <= samples:
             raise ValueError(f"batch_size must lie between 1 and the number of images, {samples}, got {batch_size}")
@@ -201,37 +242,39 @@ def make_epoch(
         order_key, penalty_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
         order = random_order(order_key, samples)[: batches * batch_size]
 
-        def step(aux: Any, carry: Any, batch: tuple[Array, Array]) -> tuple[Any, EpochInfo]:
-            parameters, statistics, optimizer_state = carry
-            indices, key = over_data(batch[0]), batch[1]
+        renewing = bool(jax.tree.leaves(state.aux))
+        fixed_aux = None if renewing else _fixed_aux(regularizer, nnx.merge(graphdef, *state[:2]), data)
+        renewals = jnp.arange(batches) == 0 if renewals is None else jnp.asarray(renewals)
+
+        def step(carry: Any, batch: tuple[Array, Array, Array]) -> tuple[Any, EpochInfo]:
+            parameters, statistics, optimizer_state, aux = carry
+            indices, key, renew = over_data(batch[0]), *batch[1:]
             images, labels = data.images[indices], data.labels[indices]
+            if renewing:
+                model = nnx.merge(graphdef, parameters, statistics)
+                aux = lax.cond(renew, lambda: regularizer.renewed(aux, model, data), lambda: aux)
             if adversary is not None:
                 key, attack_key = jax.random.split(key)  # a fold of it could be what a regularizer splits off
                 attacked = nnx.merge(graphdef, parameters, statistics)
                 images = lax.stop_gradient(adversary(attacked, images, labels, attack_key))
             (_, (statistics, info)), gradient = jax.value_and_grad(loss, has_aux=True)(
-                parameters, statistics, images, labels, aux, key
+                parameters, statistics, images, labels, aux if renewing else fixed_aux, key
             )
             updates, optimizer_state = optimizer.update(gradient, optimizer_state, parameters)
-            return (optax.apply_updates(parameters, updates), statistics, optimizer_state), info
+            return (optax.apply_updates(parameters, updates), statistics, optimizer_state, aux), info
 
-        def between_refreshes(carry: Any, batches: tuple[Array, Array]) -> tuple[Any, EpochInfo]:
-            parameters, statistics, _ = carry
-            aux = regularizer.refresh(nnx.merge(graphdef, parameters, statistics), data)
-            return lax.scan(partial(step, aux), carry, batches)
-
-        every = min(refresh_every or batches, batches)
-        whole = batches // every
-        todo = (order.reshape(batches, batch_size), jax.random.split(penalty_key, batches))
-        groups = jax.tree.map(lambda each: each[: whole * every].reshape(whole, every, *each.shape[1:]), todo)
-        rest = jax.tree.map(lambda each: each[whole * every :], todo)
-
-        trained = (state.parameters, state.statistics, state.optimizer)
-        trained, infos = lax.scan(between_refreshes, trained, groups)
-        infos = jax.tree.map(jnp.ravel, infos)
-        if whole * every < batches:
-            trained, last = between_refreshes(trained, rest)
-            infos = jax.tree.map(lambda *parts: jnp.concatenate(parts), infos, last)
-        return TrainingState(*trained, state.epoch + 1, state.key), jax.tree.map(jnp.mean, infos)
+        todo = (order.reshape(batches, batch_size), jax.random.split(penalty_key, batches), renewals)
+        trained, infos = lax.scan(step, (state.parameters, state.statistics, state.optimizer, state.aux), todo)
+        parameters, statistics, optimizer_state, aux = trained
+        state = TrainingState(parameters, statistics, optimizer_state, state.epoch + 1, state.key, aux)
+        return state, jax.tree.map(jnp.mean, infos)
 
     return epoch
+
+
+def _fixed_aux(regularizer: Regularizer, model: Any, data: TrainingData) -> Any:
+    """The aux, without a single array, of a regularizer that never refreshes."""
+    aux = regularizer.refresh(model, data)
+    if jax.tree.leaves(aux):
+        raise ValueError("this regularizer refreshes: give it, and the data, to supervised.init as well")
+    return aux

@@ -144,7 +144,7 @@ READERS = {
     "backprop.learning_rates boundaries": STEPWISE | {"adversarial"},
     "l2.weight": {"l2", "bp_first_decay"},
     "jacobian.weight target": {"jacobian"},
-    "spectral.weight exponent first anchored refresh_every learning_rate constant_epochs decay_epochs": {"spectral"},
+    "spectral.weight exponent first anchored refresh_every warm_start learning_rate constant_epochs decay_epochs": {"spectral"},
     "spectra.noise_images first last_on_images last_on_noise": OF_LAYERS | {"spectra-data", "spectra-noise-start"},
     "spectra.last_on_data": {"spectra-data"},
     "spectra.populations": OF_LAYERS,

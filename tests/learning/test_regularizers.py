@@ -256,6 +256,21 @@ def test_the_basis_diagonalizes_the_covariance_of_the_preactivation(images):
     np.testing.assert_allclose(basis.T @ covariance @ basis, np.diag(expected), rtol=0, atol=ROUNDING * expected[0])
 
 
+def test_renewals_of_a_model_that_stands_still_find_its_eigenvectors(images):
+    model, data = network(), covariance_data(images)
+    eigenvalues, wanted = map(np.asarray, hidden_spectrum(model, data.covariance))
+    regularizer = spectral()
+    aux = regularizer.refresh(model, data)._replace(eigenvectors=jnp.eye(HIDDEN))
+    for _ in range(1000):
+        aux = regularizer.renew(aux, model, data)
+    np.testing.assert_allclose(aux.eigenvectors.T @ aux.eigenvectors, np.eye(HIDDEN), atol=1e-5)
+    apart = eigenvalues[:-1] > 1.05 * eigenvalues[1:]  # 1.05^-1000 is nothing
+    clear = np.append(apart, True) & np.insert(apart, 0, True)
+    assert clear.sum() > HIDDEN / 2
+    overlaps = np.abs(np.sum(np.asarray(aux.eigenvectors) * wanted, axis=0))
+    np.testing.assert_allclose(overlaps[clear], 1, atol=1e-4)
+
+
 @pytest.mark.parametrize("scale", [0.25, 4.0])  # powers of two, which are exact
 def test_an_anchor_that_scales_with_the_images_makes_the_penalty_the_same(images, scale):
     model = network()
@@ -310,7 +325,8 @@ def test_the_covariance_of_the_images_is_about_their_mean(images):
     np.testing.assert_allclose(image_covariance(shifted), np.cov(np.asarray(images).T, bias=True), rtol=0, atol=1e-5)
 
 
-def test_spectral_regularization_reaches_its_spectrum():
+@pytest.mark.parametrize("warm_start", [True, False])
+def test_spectral_regularization_reaches_its_spectrum(warm_start):
     inputs, hidden, count = 48, 24, 2000
     generator = np.random.default_rng(0)
     rotation = np.linalg.qr(generator.normal(size=(inputs, inputs)))[0]
@@ -319,12 +335,12 @@ def test_spectral_regularization_reaches_its_spectrum():
 
     untrained = Network(inputs, hidden, 4, batch_norm=True, rngs=nnx.Rngs(0))
     eigenvalues, _ = hidden_spectrum(untrained, data.covariance)
-    regularizer = spectral(anchor=float(eigenvalues[0]))
+    regularizer = spectral(anchor=float(eigenvalues[0]), warm_start=warm_start)
     optimizer = optax.adam(1e-2)
-    graphdef, state = supervised.init(KEY, untrained, optimizer)
-    epoch = supervised.make_epoch(graphdef, optimizer, regularizer, batch_size=250, refresh_every=1)
+    graphdef, state = supervised.init(KEY, untrained, optimizer, regularizer, data)
+    epoch = supervised.make_epoch(graphdef, optimizer, regularizer, batch_size=250)
     for _ in range(40):
-        state, _ = epoch(state, data)
+        state, _ = epoch(state, data, jnp.ones(8, bool))
     trained = supervised.trained_model(graphdef, state)
 
     def cost(model):

@@ -196,33 +196,30 @@ def test_seeds_in_one_program_are_the_seeds_one_by_one(training, digits):
         np.testing.assert_array_equal(jax.random.key_data(mine.key), jax.random.key_data(alone.key))
 
 
-def test_an_epoch_is_traced_once_refreshes_as_often_as_asked_and_reports_what_it_should(digits):
-    traces, refreshed = [], []
-
-    def refresh(model, data):
-        jax.debug.callback(lambda: refreshed.append(None))
+def test_an_epoch_is_traced_once_renews_when_asked_and_reports_what_it_should(digits):
+    traces = []
 
     def penalty(model, batch, aux, key):
         traces.append(None)
         return jax.random.normal(key) * jnp.mean(batch.images[:, 20])
 
+    counting = Regularizer(
+        refresh=lambda model, data: jnp.array(0), penalty=penalty, renew=lambda aux, model, data: aux + 1
+    )
     optimizer = optax.sgd(0.0)
-    graphdef, state = supervised.init(jax.random.key(0), network(), optimizer)
+    graphdef, state = supervised.init(jax.random.key(0), network(), optimizer, counting, digits)
+    epoch = supervised.make_epoch(graphdef, optimizer, counting, batch_size=BATCH)
     infos = []
-    for every, times in ((None, 1), (4, 4)):  # of 15 batches, before the 1st, 5th, 9th and 13th
-        epoch = supervised.make_epoch(
-            graphdef, optimizer, Regularizer(refresh, penalty), batch_size=BATCH, refresh_every=every
-        )
-        before = len(refreshed)
-        after, info = epoch(state, digits)
-        jax.effects_barrier()
-        assert len(refreshed) - before == times
+    for every in (2, 4):  # of 15 batches
+        renewals = supervised.renewal_batches(every, 1, 15)
+        after, info = epoch(state, digits, jnp.asarray(renewals))
+        assert after.aux == renewals.sum() == {2: 7, 4: 4}[every]
         infos.append(info)
         first = len(traces)
-        epoch(after, digits)
+        epoch(after, digits, jnp.asarray(renewals))
         assert len(traces) == first > 0
-    # The same batches get the same keys; 15 float32 numbers of order 0.1 are summed in another order.
-    np.testing.assert_allclose(infos[0], infos[1], rtol=1e-5, atol=1e-7)
+    assert epoch(state, digits)[0].aux == 1
+    assert_same_bits(infos[0], infos[1])
     assert_same_bits(after.parameters, state.parameters)
     # At a rate of 0 the means over the batches are the means over the 1500 images, whatever their order.
     logits = np.asarray(network()(digits.images), np.float64)
@@ -344,6 +341,27 @@ def test_batches_that_the_data_cannot_fill_are_refused(training, digits, batch_s
 
 
 @pytest.mark.parametrize("every", [0, -2])
-def test_refreshes_need_a_batch_in_between(training, every):
-    with pytest.raises(ValueError, match="refresh_every"):
-        supervised.make_epoch(training.graphdef, training.optimizer, refresh_every=every)
+def test_renewals_need_a_batch_in_between(every):
+    with pytest.raises(ValueError, match="once a batch at most"):
+        supervised.renewal_batches(every, 0, 10)
+
+
+def test_renewals_follow_the_accumulated_learning_rate():
+    batches, every, constant, decay = 50, 5, 90, 30.0
+    due = np.concatenate([supervised.renewal_batches(every, e, batches, constant, decay) for e in range(400)])
+    pace = np.exp(-np.maximum(np.repeat(np.arange(400), batches) - constant, 0) / decay)
+    between = np.add.reduceat(pace, np.flatnonzero(due))[:-1]
+    # A renewal comes with the first batch after as much learning rate as of five full batches, give or take one.
+    assert between.min() > every - 1
+    assert between.max() < every + 1
+    assert np.all(np.flatnonzero(due)[: 90 * 10 - 1] == np.arange(1, 90 * 10) * every)
+    # 90 epochs of ten, and then as many as in 30 epochs at the full rate, almost all of them in the first 300.
+    assert abs(due.sum() - 1200) < 10
+    assert due[300 * batches :].sum() < 2
+
+
+def test_a_regularizer_that_refreshes_is_given_to_init_as_well(training, digits):
+    refreshing = Regularizer(lambda model, data: jnp.zeros(3), lambda model, batch, aux, key: jnp.sum(aux))
+    epoch = supervised.make_epoch(training.graphdef, training.optimizer, refreshing, batch_size=BATCH)
+    with pytest.raises(ValueError, match=r"supervised\.init"):
+        epoch(training.start(), digits)
