@@ -159,7 +159,7 @@ def hidden_spectrum(
         TypeError: any other model.
     """
     check_one_hidden_layer(
-        model, "The covariance of its hidden layer needs the images: see jax_bioadv.analysis.spectra."
+        model, "For others see jax_bioadv.analysis.spectra, which needs the images."
     )
     kernel = model.encoder.kernel[...]
     hidden_covariance = jnp.matmul(kernel.T, jnp.matmul(covariance, kernel, precision="highest"), precision="highest")
