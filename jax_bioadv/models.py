@@ -128,8 +128,8 @@ def check_one_hidden_layer(model: Any, otherwise: str) -> None:
     else:
         return
     raise TypeError(
-        f"this holds for a jax_bioadv.models.Network of one dense layer and a dense decoder, not for {found}. "
-        f"{otherwise}"
+        "this holds for a jax_bioadv.models.Network of one dense layer and a dense decoder, "
+        f"not for {found}. {otherwise}"
     )
 
 

@@ -21,10 +21,8 @@ Under ``jax.distributed`` the mesh spans all hosts, each of which runs this same
 :func:`replicate` take the same values everywhere, and :func:`collect` brings results to every host.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -33,6 +31,7 @@ from jax import lax
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jax_bioadv.host_memory import free_host_memory
 from jax_bioadv.learning.training import Diagnosis, DivergenceError, train
 from jax_bioadv.sharding import POPULATION
 
@@ -146,6 +145,8 @@ def memory_of_one(program: Any, mesh: Mesh, member: Any, *shared: Any) -> Memory
 def free_memory(mesh: Mesh) -> int:
     """Bytes that are free on each accelerator, or of the main memory for each CPU device, where they are fewest.
 
+    Of the main memory counts what this process may take: see :func:`jax_bioadv.host_memory.free_host_memory`.
+
     Every host gets the same number, so that all of them cut a population into the same chunks.
     """
     free = _free_memory_of_this_host(mesh)
@@ -159,12 +160,7 @@ def _free_memory_of_this_host(mesh: Mesh) -> int:
     stats = [device.memory_stats() for device in devices]
     if all(stats):
         return int(min(one["bytes_limit"] - one["bytes_in_use"] for one in stats))
-    try:
-        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        available = int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):  # not Linux
-        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    return available // len(devices)
+    return free_host_memory() // len(devices)
 
 
 def members_that_fit(needs: Memory, budget: int, mesh: Mesh, together: int | None = None) -> int:

@@ -268,3 +268,8 @@ def test_some_memory_is_free():
     free = population.free_memory(make_mesh())
     assert isinstance(free, int)
     assert free > 2**20
+
+
+def test_cpu_devices_share_what_the_process_may_take(monkeypatch):
+    monkeypatch.setattr(population, "free_host_memory", lambda: 1000)
+    assert population.free_memory(make_mesh()) == 1000 // jax.device_count()

@@ -51,7 +51,7 @@ def random_plane(key: PRNGKeyArray, inputs: int) -> Float[Array, "2 inputs"]:
     """
     if inputs < 2:
         raise ValueError(f"a plane needs at least 2 inputs, got {inputs}")
-    orthonormal, triangular = jnp.linalg.qr(jax.random.normal(key, (inputs, 2)))
+    orthonormal, triangular = jnp.linalg.qr(jax.random.normal(key, (inputs, 2), jnp.float32))
     # QR picks its own signs, which would leave the directions on one half of the sphere.
     return (orthonormal * jnp.sign(jnp.diagonal(triangular))).T
 

@@ -68,13 +68,14 @@ def _network_on_planes(
 ) -> Array:
     """Logits at coordinates of planes, from the pre-activation at the centres and along the directions."""
     along = jnp.einsum("pa,pah->ph", coordinates, directions[plane])
-    return nnx.merge(graphdef, state).decode(centres[plane] + along)
+    return nnx.merge(graphdef, state).decode(centres[plane] + along).astype(jnp.float32)
 
 
 def _images_on_planes(
     logits_function: Partial, centres: Array, directions: Array, plane: Array, coordinates: Array
 ) -> Array:
-    return logits_function(centres[plane] + jnp.einsum("pa,pad->pd", coordinates, directions[plane]))
+    points = centres[plane] + jnp.einsum("pa,pad->pd", coordinates, directions[plane])
+    return logits_function(points).astype(jnp.float32)
 
 
 @jax.jit
@@ -113,11 +114,11 @@ def _refined(on_planes: Partial, vertices: _Vertices) -> tuple[Array, Array]:
         next_share = jnp.where(
             found == 0.0, share, low - low_lead * (high - low) / jnp.where(difference == 0.0, 1.0, difference)
         )
-        return next_share, jnp.where(below, 1, -1), low, high, low_lead, high_lead
+        return next_share, jnp.where(below, 1, -1).astype(jnp.int32), low, high, low_lead, high_lead
 
     low_lead, high_lead = vertices.leads.T
     zeros = jnp.zeros_like(vertices.share)
-    state = (vertices.share, jnp.zeros(zeros.shape, int), zeros, zeros + 1.0, low_lead, high_lead)
+    state = (vertices.share, jnp.zeros(zeros.shape, jnp.int32), zeros, zeros + 1.0, low_lead, high_lead)
     share = lax.fori_loop(0, 8, narrow, state)[0]
     share = jnp.where(low_lead * high_lead < 0.0, jnp.clip(share, 0.0, 1.0), vertices.share)
     return share, lead(share)[1]

@@ -12,8 +12,8 @@ of radius r no h_μ moves by more than ``ρ_μ = r‖V_μ‖``, and whatever hol
   falls by at most ``r‖∇m_j‖ + r²·λ``, where λ bounds the curvature ``Vᵀ diag(q) V`` by its Frobenius norm (a
   second-order certificate as of Singla and Feizi, arXiv 2006.00731).
 
-``relaxation_bound`` is never below ``lipschitz_bound`` where the latter takes its sum over units for L_j; its other
-choice, a product of spectral norms, is the smaller one only where few units agree in direction, and may then win. The
+:func:`relaxation_bound` takes for every class and ball whichever of the two certifies more, so that it is never below
+:func:`lipschitz_bound`: where few units agree in direction, L_j as a product of spectral norms may be the smaller. The
 balls are not cut off at the images' own bounds, so attacks that stay within these have even more to do.
 
 The bounds hold for the network of these float32 weights in exact arithmetic. Overlaps, margins and factorisations are
@@ -21,7 +21,7 @@ computed in float64; what is computed in float32 gives way to all its roundings:
 sum over the H hidden units, taken with absolute terms.
 """
 
-from functools import partial
+from functools import partial, reduce
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -141,12 +141,15 @@ def _sum(weights: Array, terms: Array) -> Array:
     return jnp.sum(jnp.abs(weights) * terms, axis=-1)
 
 
+def _highest(batch: _Batch, reach: Array) -> Array:
+    """No overlap in the ball is above this: rounding must not put a unit to sleep that some point of the ball wakes."""
+    return batch.overlaps + reach + 4.0 * UNIT_ROUNDOFF * (jnp.abs(batch.overlaps) + reach)
+
+
 def _lipschitz(hidden: _Hidden, batch: _Batch, radius: Array, power: float) -> Array:
     """A margin that is not undercut within the ball, from the steepest slopes of the intervals."""
     reach = radius[:, None, None] * hidden.row_norms
-    # Rounding must not put a unit to sleep that some point of the ball wakes.
-    highest = batch.overlaps + reach + 4.0 * UNIT_ROUNDOFF * (jnp.abs(batch.overlaps) + reach)
-    steepest = batch.differences * slopes_at(highest, power)
+    steepest = batch.differences * slopes_at(_highest(batch, reach), power)
     by_units = _sum(steepest, hidden.row_norms)
     by_norms = hidden.spectral_norm * jnp.linalg.norm(steepest, axis=-1)
     rounding = UNIT_ROUNDOFF * (2.0 * reach.shape[-1] + 8.0 * power + 16.0)
@@ -188,8 +191,12 @@ def _parabolas(hidden: _Hidden, batch: _Batch, gradient_norms: Array, radius: Ar
 
 
 def _slack(batch: _Batch, reach: Array, power: float, summed: Array) -> Array:
-    """What the roundings of float32 may have added: those of each unit's terms, and those of the sums over units."""
-    terms = _sum(batch.differences, rectified_power(jnp.abs(batch.overlaps) + reach, power))
+    """What the roundings of float32 may have added: those of each unit's terms, and those of the sums over units.
+
+    A unit that no point of the ball wakes has terms of exactly 0.
+    """
+    awake = _highest(batch, reach) > 0.0
+    terms = _sum(batch.differences, jnp.where(awake, rectified_power(jnp.abs(batch.overlaps) + reach, power), 0.0))
     of_terms, of_sums = 8.0 * power + 16.0, 2.0 * reach.shape[-1] + 8.0 * power + 16.0
     return UNIT_ROUNDOFF * (of_terms * terms + of_sums * summed + 8.0 * batch.margins)
 
@@ -200,17 +207,16 @@ def _radii(hidden: _Hidden, batch: _Batch, method: str, power: float, steps: int
     gradients = jnp.matmul(slopes, hidden.stretching.T, precision="highest")
     gradient_norms = jnp.linalg.norm(gradients, axis=-1)
     steep = jnp.where(gradient_norms > 0.0, gradient_norms, 1.0)
-    if method == "lipschitz":
-        certificate = partial(_lipschitz, hidden, batch, power=power)
-    elif power < 2.0:
+    certificates = [partial(_lipschitz, hidden, batch, power=power)]
+    if method == "relaxation" and power < 2.0:
         descent = -jnp.matmul(gradients / steep[..., None], hidden.stretching, precision="highest")
-        certificate = partial(_lines, hidden, batch, descent, power=power)
-    else:
-        certificate = partial(_parabolas, hidden, batch, gradient_norms, power=power)
+        certificates.append(partial(_lines, hidden, batch, descent, power=power))
+    elif method == "relaxation":
+        certificates.append(partial(_parabolas, hidden, batch, gradient_norms, power=power))
 
     def halve(_: Array, bracket: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         certified, refused, tried = bracket
-        holds = jnp.all(certificate(tried) > 0.0, axis=-1)
+        holds = jnp.all(reduce(jnp.maximum, [lowest(tried) for lowest in certificates]) > 0.0, axis=-1)
         certified, refused = jnp.where(holds, tried, certified), jnp.where(holds, refused, tried)
         return certified, refused, jnp.where(jnp.isinf(refused), 2.0 * tried, (certified + refused) / 2.0)
 
@@ -285,7 +291,9 @@ def lipschitz_bound(
 def relaxation_bound(
     network: Network, images: ArrayLike, labels: ArrayLike, *, steps: int = 20, image_block: int = 64
 ) -> Float[np.ndarray, " images"]:
-    """Certified L2 radii from lines (n < 2) or parabolas (n ≥ 2) that bound each hidden unit; the tighter bound.
+    """Certified L2 radii from lines (n < 2) or parabolas (n ≥ 2) that bound each hidden unit, or from Lipschitz constants.
+
+    The tighter bound: it is never below :func:`lipschitz_bound`.
 
     Args:
         network: runs in evaluation mode.

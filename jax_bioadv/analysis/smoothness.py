@@ -24,7 +24,8 @@ mean, which is all that the class and the loss see of them.
   descent: the inverse of the length over which the gradient becomes another.
 
 The relative ones and the last two do not change with the scale of a or of the logits. The loss does: where the logits
-are large and right, it and all its derivatives vanish. A measure that would divide by zero is NaN.
+are large and right, it and all its derivatives vanish. A measure that would divide by zero, or is beyond float32, is
+NaN or infinite.
 
 All but the eigenvalues and the ascents are closed forms. Eigenvalues come from ``LANCZOS_STEPS`` steps of Lanczos'
 iteration: from below, and within 1e-3. For n = 1 the network is linear by pieces: its Hessian is that of the loss on
@@ -60,8 +61,10 @@ class _Layers(NamedTuple):
     factor: Float[Array, "hidden hidden"]
     """F."""
     decoder: Float[Array, "classes hidden"]
-    """That of the logits less their mean."""
+    """That of the logits less their mean, in units of ``scale``; so is all that is computed of the logits."""
     bias: Float[Array, " classes"]
+    scale: Float[Array, ""]
+    """A power of two: no square of large logits overflows, and what it multiplies is not rounded."""
 
 
 def _product(left: Array, right: Array) -> Array:
@@ -106,13 +109,15 @@ def _lanczos(apply: Callable[[Array], Array], start: Array) -> tuple[Array, Arra
 
 
 def _largest_eigenvalues(diagonals: tuple[Array, Array]) -> np.ndarray:
-    """Largest absolute eigenvalue of each tridiagonal matrix."""
+    """Largest absolute eigenvalue of each tridiagonal matrix; NaN where float32 was too small for the matrix."""
     alphas, betas = (np.asarray(diagonal, np.float64) for diagonal in diagonals)
+    finite = np.isfinite(alphas).all(axis=1) & np.isfinite(betas).all(axis=1)
+    alphas, betas = (np.where(finite[:, None], diagonal, 0.0) for diagonal in (alphas, betas))
     whole = np.zeros((*alphas.shape, alphas.shape[1]))
     inner = np.arange(alphas.shape[1])
     whole[:, inner, inner] = alphas
     whole[:, inner[1:], inner[:-1]] = betas
-    return np.abs(np.linalg.eigvalsh(whole)).max(axis=1)
+    return np.where(finite, np.abs(np.linalg.eigvalsh(whole)).max(axis=1), np.nan)
 
 
 def _bends(overlaps: Array, power: float) -> Array:
@@ -170,11 +175,11 @@ def _margins(layers: _Layers, overlaps: Array, label: Array, jacobians: Array, r
 
 
 def _loss(layers: _Layers, overlaps: Array, label: Array, radius: Array, power: float, start: Array) -> tuple:
-    """Change of the loss's gradient along itself, and the tridiagonal matrices of the loss's Hessians."""
+    """Change of the loss's gradient along itself, and the tridiagonal matrices of the loss's Hessians, over scale."""
 
     def error(overlaps: Array) -> Array:
         # The label's entry from the others: 1 - p is rounding where the network is sure.
-        wrong = jnp.where(label > 0.0, 0.0, jax.nn.softmax(_logits(layers, overlaps, power)))
+        wrong = jnp.where(label > 0.0, 0.0, jax.nn.softmax(layers.scale * _logits(layers, overlaps, power)))
         return wrong - label * jnp.sum(wrong, axis=-1, keepdims=True)
 
     gradient = _pulled_back(layers, overlaps, error(overlaps), power)
@@ -187,7 +192,7 @@ def _loss(layers: _Layers, overlaps: Array, label: Array, radius: Array, power: 
         along = _product(vectors, layers.factor)
         change = _product(along * slopes, layers.decoder.T)
         # Only differences matter; those from the label's do not cancel where the network is sure.
-        logits = probabilities * (change - jnp.sum(label * change, axis=-1, keepdims=True))
+        logits = layers.scale * probabilities * (change - jnp.sum(label * change, axis=-1, keepdims=True))
         logits -= probabilities * jnp.sum(logits, axis=-1, keepdims=True)
         return _product(_product(logits, layers.decoder) * slopes + bends * along, layers.factor.T)
 
@@ -288,7 +293,9 @@ def smoothness_measures(
         decoder=layers.decoder - layers.decoder.mean(axis=0), bias=layers.bias - layers.bias.mean()
     )
     gram = layers.encoder @ layers.encoder.T
-    arrays = (gram_factor(gram), layers.decoder, layers.bias)
+    largest = max(np.abs(layers.decoder).max(), np.abs(layers.bias).max())
+    scale = 2.0 ** np.floor(np.log2(largest)) if largest > 0.0 else 1.0
+    arrays = (gram_factor(gram), layers.decoder / scale, layers.bias / scale, scale)
     on_device = _Layers(*(jnp.asarray(array, jnp.float32) for array in arrays))
     keys = jax.random.split(key, len(images))
     block, blocks = min(image_block, len(images)), []
@@ -301,6 +308,8 @@ def smoothness_measures(
         eigenvalues = {name: _largest_eigenvalues(each) for name, each in diagonals.items()}
         blocks.append({**jax.tree.map(np.asarray, measures), **eigenvalues})
     found = {name: np.concatenate([each[name] for each in blocks])[: len(images)].astype(float) for name in blocks[0]}
+    for name in ("logit_norm", "logit_jacobian_spectral", "lipschitz_local", "loss_curvature", "loss_hessian_spectral"):
+        found[name] *= scale
     lengths = np.linalg.norm(images, axis=1).astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
         contrast = lengths / found.pop("activation_norm")

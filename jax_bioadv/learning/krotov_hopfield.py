@@ -297,7 +297,7 @@ def init(
         norms = row_norms(chosen, rule.p)[:, None]
         synapses = rule.radius * chosen / jnp.where(norms > 0, norms, 1)
     elif start == "normal":
-        synapses = scale * jax.random.normal(start_key, (hidden, images.shape[1]))
+        synapses = scale * jax.random.normal(start_key, (hidden, images.shape[1]), images.dtype)
     else:
         raise ValueError(f"start must be 'normal' or 'samples', got {start!r}")
     return State(synapses, jnp.array(0), order_key)

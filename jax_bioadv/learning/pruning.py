@@ -14,8 +14,8 @@ between the two are set to zero; the paper's first cut is a variance of 0.0015.
    compared on both sides of the valley, corrected for the choice among all triples of rows. Whatever the shape of a
    single mode, skewed or heavy-tailed, the probability that anything is cut is at most ``significance``.
 4. A handful of rows is too few for a test that looks everywhere. Beyond the variance that a row of norm R can have
-   (:func:`largest_variance`), where rows have not converged, a test looks there alone: three rows that lie
-   close together, far above all others, are enough. One or two rows, and a tail that thins out, are kept.
+   (:func:`largest_variance`), where rows have not converged, there is a test that looks there alone: three rows that
+   lie close together, far above all others, are enough. One or two rows, and a tail that thins out, are kept.
 
 With more than two modes it matters which of them are images. Given the variance of a noise-shaped row whose norm has
 converged (:func:`noise_shaped_variance`; 0.0035 at D = 3072, p = 3, R = 1), modes clearly below it are images and the

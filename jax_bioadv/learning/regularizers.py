@@ -154,9 +154,7 @@ class SpectralTarget(NamedTuple):
 
 
 def _hidden_covariance(model: Network, covariance: Float[Array, "inputs inputs"]) -> Float[Array, "hidden hidden"]:
-    check_one_hidden_layer(
-        model, "The covariance of its hidden layer needs the images: see jax_bioadv.analysis.spectra."
-    )
+    check_one_hidden_layer(model, "For others see jax_bioadv.analysis.spectra, which needs the images.")
     kernel = model.encoder.kernel[...]
     return jnp.matmul(kernel.T, jnp.matmul(covariance, kernel, precision="highest"), precision="highest")
 

@@ -186,7 +186,7 @@ def random_order(key: Key[Array, ""], count: int) -> Int[Array, " count"]:
 
     Images that draw the same 32 bits keep their order: of 50 000 images, less than one pair.
     """
-    return jnp.argsort(jax.random.bits(key, (count,)))
+    return jnp.argsort(jax.random.bits(key, (count,), jnp.uint32))
 
 
 @lru_cache(maxsize=32)

@@ -152,8 +152,15 @@ def test_the_relaxation_is_the_tighter_bound(power, batch_norm):
         model = network(power, batch_norm, seed)
         images, labels = classified(model, seed + 50)
         loose, tight = (bound(model, images, labels) for bound in BOUNDS)
-        # Proven for the sum over units that the Lipschitz bound may take; here it also holds for the product of norms.
-        assert np.all(tight >= loose * (1 - 1e-4))  # the bisection's last interval
+        assert np.all(tight >= loose)
+
+
+@pytest.mark.parametrize("power", [1.0, 1.5, 2.0, 4.5])
+def test_units_that_sleep_throughout_the_ball_cost_nothing(power):
+    model = one_layer(1e4 * np.eye(2), [[-1.0, 1.0], [1.0, 0.0]], [1e-3, 0.0], power)
+    image, label = -np.array([[0.6, 0.8]], np.float32), np.zeros(1, np.int32)
+    loose, tight = (bound(model, image, label, steps=30)[0] for bound in BOUNDS)
+    assert tight >= loose > 0.6 * (1 - 1e-6), "up to where the first unit wakes"
 
 
 @pytest.mark.parametrize("bound", BOUNDS)

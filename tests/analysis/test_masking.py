@@ -159,6 +159,20 @@ def test_a_network_with_another_ones_gradient_is_suspect(diagnosis):
     assert {name for name, check in checks.items() if check.suspect} >= {"black_box", "transfer", "unbounded"}
 
 
+def test_a_linear_classifier_masks_nothing_in_however_large_a_ball():
+    generator = np.random.default_rng(0)
+    images = generator.uniform(0.3, 0.7, (40, INPUTS)).astype(np.float32)
+    weights = jnp.asarray(np.sign(generator.normal(size=INPUTS)), jnp.float32) / INPUTS
+    linear = Partial(lambda weights, x: jnp.stack([x @ weights, -(x @ weights)], axis=1), weights)
+    # The distance to the boundary is the lead: a few images are closer than 0.1, most are not, and all than 0.25.
+    offset = jnp.where(jnp.arange(40) < 4, 0.05, 0.24)
+    images += (offset - images @ weights)[:, None] * jnp.sign(weights)
+    settings = {"bounds": (-1.0, 2.0), "image_shape": SHAPE, "queries": 60}
+    outcomes = masking_outcomes(KEY, linear, images, np.zeros(40, int), 0.25, **settings)
+    assert outcomes.iterative.all()
+    assert masking_verdict(diagnose_masking(outcomes)) == "no sign of masking"
+
+
 def test_without_bound_every_image_of_raw_pixels_falls():
     """The steps reach the far side of the box: bright images count until they are nearly black."""
     images = np.random.default_rng(0).uniform(0.9, 1, (20, INPUTS)).astype(np.float32)

@@ -215,6 +215,19 @@ def test_blocks_leave_the_measures_alone(images, labels):
         np.testing.assert_allclose(value, whole[name], rtol=1e-3, err_msg=name)
 
 
+def test_logits_of_any_size_are_measured(images, labels):
+    model = network(4.5)
+    before = smoothness_measures(model, images, labels, KEY)
+    model.decoder.kernel[...] *= 2.0**83
+    model.decoder.bias[...] *= 2.0**83  # 1e25
+    after = smoothness_measures(model, images, labels, KEY)
+    for name in ("relative_logit_jacobian", "relative_lipschitz_local", "margin_over_gradient", "margin_curvature"):
+        np.testing.assert_array_equal(after[name], before[name])
+    for name in ("logit_jacobian_spectral", "lipschitz_local"):
+        np.testing.assert_array_equal(after[name], before[name] * 2.0**83)
+    assert np.isfinite(after["loss_curvature"]).all()
+
+
 def test_bad_input_is_refused(images, labels):
     model = network(1.0)
     with pytest.raises(ValueError, match="labels"):
