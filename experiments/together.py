@@ -94,7 +94,7 @@ def train_together(
     outcomes = _train_chunk(trainable_of(jobs, needed), jobs, _members(jobs, varied), devices, checkpoints)
     seconds = (time.perf_counter() - started) / len(jobs)
     yield from (Finished(job, outcome, seconds) for job, outcome in zip(jobs, outcomes, strict=True))
-    shutil.rmtree(folder, ignore_errors=True)
+    drop_chunk(directory, jobs)
 
 
 def _members(jobs: Sequence[Job], varied: Sequence[str]) -> dict[str, Any]:
@@ -144,10 +144,21 @@ def _train_chunk(
 def begin_chunk(directory: Path, jobs: Sequence[Job]) -> Path:
     """The folder of a chunk's checkpoints, where the chunk is written down: which members, in which order."""
     members = [job.task.fingerprint for job in jobs]
-    folder = directory / "checkpoints" / f"{jobs[0].kind}-{digest_of(members)[:16]}"
+    folder = _folder(directory, jobs)
     if is_first():
         write_json(folder / CHUNK, members)
     return folder
+
+
+def drop_chunk(directory: Path, jobs: Sequence[Job]) -> None:
+    """Forget a chunk: it is done, or its members go on in others."""
+    if is_first():
+        shutil.rmtree(_folder(directory, jobs), ignore_errors=True)
+
+
+def _folder(directory: Path, jobs: Sequence[Job]) -> Path:
+    members = [job.task.fingerprint for job in jobs]
+    return directory / "checkpoints" / f"{jobs[0].kind}-{digest_of(members)[:16]}"
 
 
 def begun_chunks(directory: Path) -> list[list[str]]:
