@@ -16,7 +16,15 @@ from experiments.members import Member, members_of, rows, write_table
 from experiments.settings import ATTACKS
 from experiments.study import Study
 from experiments.tasks import Outcome, Task
-from experiments.together import Devices, Finished, Programs, begun_chunks, members_that_fit, train_together
+from experiments.together import (
+    Devices,
+    Finished,
+    Programs,
+    begun_chunks,
+    drop_chunk,
+    members_that_fit,
+    train_together,
+)
 from experiments.trainable import ALWAYS_TRACED, VECTORIZED, Job, program_shape
 from jax_bioadv.storage import StorageError
 
@@ -125,6 +133,7 @@ class Sweep:
                 advance(1)
                 return
             logger.warning("%s of %d members failed, tried again by halves: %s", stage, len(left), type(error).__name__)
+        drop_chunk(self.study.directory, jobs)
         half = len(left) // 2  # out of the except clause, whose traceback holds arrays
         self._complete_together(stage, left[:half], advance)
         self._complete_together(stage, left[half:], advance)

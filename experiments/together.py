@@ -104,7 +104,7 @@ def train_together(
     outcomes = _train_chunk(trainable, jobs, _members(jobs, varied), made, devices, checkpoints)
     seconds = (time.perf_counter() - started) / len(jobs)
     yield from (Finished(job, outcome, seconds) for job, outcome in zip(jobs, outcomes, strict=True))
-    shutil.rmtree(folder, ignore_errors=True)
+    drop_chunk(directory, jobs)
 
 
 def _shape(job: Job, varied: Sequence[str]) -> Any:
@@ -171,10 +171,21 @@ def _train_chunk(
 def begin_chunk(directory: Path, jobs: Sequence[Job]) -> Path:
     """The folder of a chunk's checkpoints, where the chunk is written down: which members, in which order."""
     members = [job.task.fingerprint for job in jobs]
-    folder = directory / "checkpoints" / f"{jobs[0].kind}-{digest_of(members)[:16]}"
+    folder = _folder(directory, jobs)
     if is_first():
         write_json(folder / CHUNK, members)
     return folder
+
+
+def drop_chunk(directory: Path, jobs: Sequence[Job]) -> None:
+    """Forget a chunk: it is done, or its members go on in others."""
+    if is_first():
+        shutil.rmtree(_folder(directory, jobs), ignore_errors=True)
+
+
+def _folder(directory: Path, jobs: Sequence[Job]) -> Path:
+    members = [job.task.fingerprint for job in jobs]
+    return directory / "checkpoints" / f"{jobs[0].kind}-{digest_of(members)[:16]}"
 
 
 def begun_chunks(directory: Path) -> list[list[str]]:

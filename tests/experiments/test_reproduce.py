@@ -1,6 +1,7 @@
 """The whole experiment on scikit-learn's digits: what it leaves behind, and going on after kills and changes."""
 
 import dataclasses
+import functools
 import json
 import re
 import signal
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from contract import Contract, read_results
 
-from experiments import measuring, training
+from experiments import measuring, provenance, reproduce, training
 from experiments.plan import STAGES
 from experiments.settings import ATTACKS, MODELS, PRESETS, PUBLISHED_NOISE
 from experiments.training import loss_settled
@@ -71,6 +72,11 @@ def test_the_run_ends_well_and_keeps_the_contract(smoke):
     assert set(results["models"]) == set(MODELS)
     assert set(results["stages"]) == set(STAGES)
     assert results["changed_settings"] == []
+    for stage in results["stages"].values():
+        made_by = {**provenance.influences(), "jax-bioadv": provenance.own_version(), "precision": "highest"}
+        assert {name: value for name, value in stage["made_by"].items() if name != "code"} == made_by
+        assert re.fullmatch("[0-9a-f]{64}", stage["made_by"]["code"])
+    assert not any("made by different" in note for note in results["notes"])
 
 
 def test_nothing_is_missing_in_a_run_in_which_nothing_diverged(smoke):
@@ -152,6 +158,7 @@ def test_a_changed_setting_runs_again_what_depends_on_it(copied, run_smoke, no_f
     assert run.code == 0
     changed = {path.stem for path, stamp in stamps(copied).items() if stamp != before[path]}
     assert changed == {f"landscape-{model}" for model in MODELS}
+    assert "5 run again: 5 because of settings landscape.resolution" in run.log
     results = read_results(copied)
     assert results["changed_settings"] == ["landscape"]
     Contract(results, dataclasses.replace(SMOKE, landscape=dataclasses.replace(SMOKE.landscape, resolution=10))).check()
@@ -253,6 +260,7 @@ def test_after_kills_a_run_ends_in_the_same_bits(copied, smoke, run_smoke, no_fi
 def test_one_diverged_member_of_two_seeds_is_null_and_leaves_the_others(copied, run_smoke, smoke, monkeypatch):
     run_backprop = training.run_backprop
 
+    @functools.wraps(run_backprop)
     def diverging(study, model, seed, task, needed):
         if (model, seed) == ("bp", 1):
             raise DivergenceError(2, "loss is nan", "Lower the learning rate.")
@@ -277,6 +285,63 @@ def test_one_diverged_member_of_two_seeds_is_null_and_leaves_the_others(copied, 
     assert note.startswith("bp-1: training diverged in epoch 2: loss is nan")
     assert "bp-1: training diverged in epoch 2" in (copied / "report.html").read_text()
     assert {path.stem for path in (copied / "figures").iterdir()} == FIGURES
+
+
+def test_a_task_that_fails_is_named_stops_no_other_and_is_tried_again(copied, run_smoke, monkeypatch, no_figures):
+    before = read_results(copied)
+    (copied / "stages" / "l2-0.json").unlink()
+    run_backprop = training.run_backprop
+
+    @functools.wraps(run_backprop)
+    def out_of_memory(study, model, seed, task, needed):
+        raise MemoryError(f"no room for {model}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "run_backprop", out_of_memory)
+        run = run_smoke(copied)
+    needs_it = sum("l2" in path.stem or "transfer" in path.stem for path in (copied / "stages").iterdir())
+    assert run.code == 1
+    assert "l2-0 failed (MemoryError: no room for l2)" in run.errors
+    assert len(run.errors.splitlines()) == 2, "while it runs, and at the end"
+    assert 'raise MemoryError(f"no room for {model}")' in run.log
+    results = read_results(copied)
+    assert any(note.startswith("l2-0 failed (MemoryError") for note in results["notes"])
+    assert results["models"]["l2"]["test_accuracy"] == [None]
+    assert results["models"]["bp"] == before["models"]["bp"]
+    assert needs_it > 0
+    assert run_smoke(copied).code == 0
+    assert without_seconds(read_results(copied)) == without_seconds(before)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_what_few_classes_cannot_have_is_left_out_and_told_before_the_training(
+    classes, tmp_path, run_smoke, digits, monkeypatch
+):
+    def few(images, labels):
+        chosen = labels < classes
+        return images[chosen], labels[chosen]
+
+    train_images, train_labels = few(digits.train_images, digits.train_labels)
+    test_images, test_labels = few(digits.test_images, digits.test_labels)
+    dataset = dataclasses.replace(
+        digits,
+        train_images=train_images,
+        train_labels=train_labels,
+        test_images=test_images,
+        test_labels=test_labels,
+        class_names=digits.class_names[:classes],
+    )
+    monkeypatch.setattr(reproduce.data, "load", lambda *arguments: dataset)
+    run = run_smoke(tmp_path, "--models", "kh,bp", "--backprop.epochs", "2", "--decoder.epochs", "2")
+    assert run.code == 0, run.errors
+    results = read_results(tmp_path)
+    left_out = [name for name, needed in (("apgd_dlr", 3), ("apgd_targeted", 4)) if classes < needed]
+    assert [note.split()[0] for note in results["notes"] if "is left out of the attacks" in note] == left_out
+    attacked = set(results["models"]["bp"]["robust_accuracy"]["raw_l2"]["attacks"])
+    assert attacked == {"apgd_ce", "apgd_dlr", "apgd_targeted", "square", "minimum_norm", "transfer"} - set(left_out)
+    first_told = run.log.index("is left out of the attacks")
+    assert first_told < run.log.index("kh-0 ")
+    assert (tmp_path / "report.html").exists()
 
 
 def test_if_everything_diverges_the_report_says_so(tmp_path, run_smoke):
@@ -339,8 +404,8 @@ def test_the_control_is_the_hybrid_on_rows_that_never_learnt(tmp_path, run_smoke
 def test_pruning_that_leaves_nothing_is_refused_with_advice(tmp_path, run_smoke):
     options = ("--pruning.method", "threshold", "--pruning.threshold", "1e-9", "--layer.epochs", "1")
     run = run_smoke(tmp_path / "run", "--models", "kh", "--stages", "train", *options)
-    assert run.code == 2
-    assert "pruning.threshold" in run.errors
+    assert run.code == 1
+    assert "kh-0 failed (ValueError: pruning.threshold = 1e-09 removes every unit: raise it" in run.errors
 
 
 def test_stages_run_alone_leave_the_checkpoints_of_others(copied, run_smoke, no_figures):

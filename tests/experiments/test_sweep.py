@@ -173,6 +173,53 @@ def test_a_sweep_stopped_in_the_middle_of_a_training_goes_on_from_its_checkpoint
     assert not (tmp_path / "sweep" / "checkpoints").exists()
 
 
+def test_a_sweep_goes_on_from_its_checkpoint_when_other_numbers_of_members_fit(
+    finished, tmp_path, monkeypatch, no_figure
+):
+    with monkeypatch.context() as patch:
+        stopping(patch, "train bp", after=2)
+        assert run_sweep(tmp_path / "sweep", *RATES)[0] == 130
+    with monkeypatch.context() as patch:
+        steps = stopping(patch, "train bp", after=None)
+        patch.setattr(sweeping, "members_that_fit", lambda *arguments: 1)
+        assert run_sweep(tmp_path / "sweep", *RATES) == (0, "")
+    assert steps == [1, 1, 1], "one training of all three members, from its checkpoint"
+    assert (tmp_path / "sweep" / "sweep.csv").read_bytes() == (finished.directory / "sweep.csv").read_bytes()
+
+
+def test_a_begun_chunk_of_other_settings_is_named(tmp_path, monkeypatch, no_figure):
+    arguments = ["--models", "bp", "--measure", "none", "--seeds", "2"]
+    with monkeypatch.context() as patch:
+        stopping(patch, "train bp", after=2)
+        assert run_sweep(tmp_path, *arguments)[0] == 130
+    assert run_sweep(tmp_path, *arguments, "--backprop.epochs", "2")[0] == 0
+    assert "checkpoints of 2 members together are of other tasks, and not used" in (tmp_path / "log.txt").read_text()
+
+
+def test_a_member_that_fails_harms_no_other_is_named_and_tried_again(finished, copied, monkeypatch, no_figure):
+    """Memory lacks for one of three that are trained together."""
+    for path in stamps(copied):
+        (copied / path).unlink()
+    broken, train_chunk, chunks = finished.tasks(finished.members[1])["train"], together._train_chunk, []
+
+    def out_of_memory(trainable, jobs, *arguments):
+        chunks.append(len(jobs))
+        if any(job.task.fingerprint == broken.fingerprint for job in jobs):
+            raise MemoryError("no room")
+        return train_chunk(trainable, jobs, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(together, "_train_chunk", out_of_memory)
+        code, said = run_sweep(copied, *RATES)
+    assert code == 1
+    assert chunks == [3, 1, 2, 1, 1]
+    assert said.splitlines()[-1].startswith("error: bp-0 failed (MemoryError: no room); 1 tasks that need it were not")
+    missing = [row for row in finished.table if row["member"] == "1"]
+    assert Found(copied, *RATES).table == [row for row in finished.table if row not in missing]
+    assert run_sweep(copied, *RATES) == (0, "")
+    assert (copied / "sweep.csv").read_bytes() == (finished.directory / "sweep.csv").read_bytes()
+
+
 def test_a_sweep_stopped_between_two_tasks_keeps_those_that_are_done(finished, tmp_path, monkeypatch, no_figure):
     stored = []
 

@@ -63,6 +63,50 @@ def test_two_processes_find_what_one_finds_and_the_first_alone_writes(alone, tmp
     assert "on 4 devices" in (tmp_path / "of 0" / "log.txt").read_text()
 
 
+STOPPER = """
+import contextlib, os, sys
+from functools import partial
+from experiments import sweep, together
+from jax_bioadv import population
+
+steps, last = [], int(sys.argv.pop(1))
+
+@contextlib.contextmanager
+def progress(what, total, unit):
+    def advance(more):
+        if what.startswith("train kh"):
+            steps.append(more)
+            print("epochs", more, flush=True)
+            if sum(steps) >= last:
+                os._exit(9)
+    yield advance
+
+together.progress = progress
+population.train_population = partial(population.train_population, checkpoint_seconds=0.0, check_every=1)
+sys.exit(sweep.main(sys.argv[1:]))
+"""
+
+
+def test_two_processes_go_on_from_the_checkpoint_that_the_first_keeps(alone, tmp_path):
+    def run_both(last):
+        flags = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2", "--memory-gib", "1", "--process"]
+        processes = [
+            started(tmp_path / f"of {number}", *flags, str(number), program=("-c", STOPPER, str(last)))
+            for number in range(2)
+        ]
+        said = ended(*processes)
+        return [process.returncode for process in processes], [one.count("epochs 1") for one in said], said
+
+    codes, epochs, said = run_both(last=2)
+    assert codes == [9, 9], said
+    codes, epochs, said = run_both(last=100)
+    assert codes == [0, 0], said
+    assert epochs == [3, 3], "the first epoch at once, from the checkpoint: the second and the third are run"
+    assert said[0].count("epochs") == 3
+    assert (tmp_path / "of 0" / "sweep.csv").read_bytes() == (alone / "sweep.csv").read_bytes()
+    assert not (tmp_path / "of 1").exists()
+
+
 KILLER = """
 import contextlib, os, signal, sys
 from experiments import sweep, together
