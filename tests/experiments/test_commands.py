@@ -97,6 +97,17 @@ def test_a_blank_image_is_refused_before_any_work_or_left_out(command, tmp_path,
     assert "without 1 train images" in studies[0].dataset.source
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_device_that_is_not_there_is_told_in_one_line(command, tmp_path):
+    words = ["-m", f"experiments.{command}", "--preset", "smoke", "--out", str(tmp_path / "run")]
+    variables = {**os.environ, "JAX_PLATFORMS": "abacus"}
+    ended = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, env=variables)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("error: JAX finds no device: Unable to initialize backend 'abacus'")
+    assert ended.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
 # Compiled programs.
 
 
