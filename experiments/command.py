@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import jax
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from jax_bioadv import data
@@ -40,6 +41,14 @@ def with_user_paths(command: Command) -> Command:
     fields: Any = vars(command)
     paths = {name: user_path(value) for name, value in fields.items() if isinstance(value, Path)}
     return dataclasses.replace(command, **paths)  # type: ignore[type-var]
+
+
+def check_devices() -> None:
+    """ValueError if JAX cannot use what it is asked to run on, before any work."""
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        raise ValueError(f"JAX finds no device: {str(error).splitlines()[0]} (JAX_PLATFORMS=cpu needs none)") from error
 
 
 def load_images(name: str, data_dir: Path | None, drop_blank: bool) -> data.Dataset:

@@ -15,7 +15,7 @@ import jax
 import tyro
 
 from experiments import drawing
-from experiments.command import load_images, logging_to, option, with_user_paths
+from experiments.command import check_devices, load_images, logging_to, option, with_user_paths
 from experiments.ledger import Ledger
 from experiments.plan import STAGES, Plan
 from experiments.report import write_report
@@ -88,6 +88,7 @@ def run(command: Command) -> Path:
         if stage not in STAGES:
             raise ValueError(f"unknown stage {stage!r}; choose among {', '.join(STAGES)}")
     command.settings.check_values()
+    check_devices()
     with exclusive(directory), logging_to(directory):
         keep_compiled_programs(command.compiled)
         dataset = load_images(command.settings.dataset, command.data_dir, command.drop_blank_images)

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import jax
 import tyro
 
-from experiments.command import load_images, logging_to, option, with_user_paths
+from experiments.command import check_devices, load_images, logging_to, option, with_user_paths
 from experiments.grid import SWEEP_PRESETS, Grid, parse_grid, points, read_file, with_settings
 from experiments.hosts import is_first, join_hosts
 from experiments.members import MEASUREMENTS, describe
@@ -140,6 +140,7 @@ def run(command: Command, grid: Grid) -> Path:
         except ValueError as error:
             raise ValueError(f"at {describe(point) or 'the settings given'}: {error}") from error
     join_hosts(command.coordinator, command.processes, command.process, command.distributed)
+    check_devices()
     with _owned(command.out):
         keep_compiled_programs(command.compiled)
         devices = devices_of(command)

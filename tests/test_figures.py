@@ -291,3 +291,29 @@ def test_saved_files_are_whole_and_the_same_each_time(tmp_path):
 
     assert bytes_written("first") == bytes_written("second")
     assert sorted(path.name for path in (tmp_path / "first").iterdir()) == ["curves.pdf", "curves.png"]
+
+
+OTHER_LOOK = {"axes.facecolor": "black", "xtick.direction": "in", "font.family": "serif", "savefig.bbox": "tight"}
+
+
+@pytest.mark.parametrize("theirs", [{"text.usetex": True}, OTHER_LOOK], ids=["LaTeX, which is missing", "another look"])
+def test_a_users_own_settings_change_no_file(tmp_path, monkeypatch, theirs):
+    """As a matplotlibrc gives them: drawn and saved on the library's defaults all the same."""
+
+    def bytes_written(name):
+        figure = figures.training_curves_figure(histories(["kh"]))
+        return [path.read_bytes() for path in figures.save_figure(figure, tmp_path / name, "curves", dpi=30)]
+
+    plain = bytes_written("plain")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with matplotlib.rc_context(theirs):
+        assert bytes_written("theirs") == plain
+
+
+def test_the_strength_of_an_attack_has_the_attacks_own_name():
+    attacks = ("gaussian", "pgd", "square", "my_own_attack")
+    labels = texts(drawn(figures.robustness_figure(*robustness_inputs(attacks=attacks))))
+    expected = ("noise s.d.", "L∞", "Square", "my own attack")
+    assert [label for label in labels if label.startswith("perturbation")] == [
+        f"perturbation ε ({e})" for e in expected
+    ]

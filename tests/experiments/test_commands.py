@@ -1,5 +1,6 @@
 """What the commands of the experiments do before and after the work: options, paths, other processes, wrong folders."""
 
+import dataclasses
 import json
 import os
 import pwd
@@ -9,12 +10,12 @@ import subprocess
 import sys
 import time
 
-import matplotlib
 import pytest
 
 from experiments import hosts, reproduce, sweep, sweep_figure
 from experiments.report import __main__ as report
 from experiments.report import markdown
+from jax_bioadv import data
 from jax_bioadv.command_line import STOPPED
 
 COMMANDS = {"reproduce": reproduce, "sweep": sweep}
@@ -77,6 +78,34 @@ def test_without_a_home_the_data_need_a_folder_and_the_digits_none(homeless, tmp
     monkeypatch.setattr(reproduce, "_run_stages", lambda *arguments: None)
     assert "--data-dir" in refused(capsys, reproduce.main(["--preset", "quick", "--out", str(tmp_path / "quick")]))
     assert reproduce.main(["--preset", "smoke", "--out", str(tmp_path / "smoke")]) == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_a_blank_image_is_refused_before_any_work_or_left_out(command, tmp_path, digits, capsys, monkeypatch):
+    images = digits.train_images.copy()
+    images[20] = 0
+    data.export(dataclasses.replace(digits, name="blank", train_images=images), tmp_path / "data" / "blank")
+    studies = []
+    monkeypatch.setattr(command, "_run_stages", lambda study, *more: studies.append(getattr(study, "study", study)))
+    words = ["--preset", "smoke", "--dataset", "blank", "--data-dir", str(tmp_path / "data"), "--out"]
+    said = refused(capsys, command.main([*words, str(tmp_path / "refused")]))
+    assert "image 20 of train_images is all zero" in said
+    assert "--drop-blank-images" in said
+    assert not studies
+    assert command.main([*words, str(tmp_path / "run"), "--drop-blank-images"]) == 0
+    assert len(studies[0].dataset.train_images) == len(images) - 1
+    assert "without 1 train images" in studies[0].dataset.source
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_device_that_is_not_there_is_told_in_one_line(command, tmp_path):
+    words = ["-m", f"experiments.{command}", "--preset", "smoke", "--out", str(tmp_path / "run")]
+    variables = {**os.environ, "JAX_PLATFORMS": "abacus"}
+    ended = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, env=variables)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("error: JAX finds no device: Unable to initialize backend 'abacus'")
+    assert ended.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
 
 
 # Compiled programs.
@@ -167,23 +196,6 @@ def test_a_port_that_is_taken_is_refused():
 
 
 # Figures that cannot be drawn.
-
-
-def without_latex(monkeypatch, tmp_path):
-    """A user's own settings of Matplotlib, which ask for a program that is not there."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)
-    monkeypatch.setitem(matplotlib.rcParams, "axes.facecolor", "black")
-    monkeypatch.setitem(matplotlib.rcParams, "axes.prop_cycle", matplotlib.cycler(color=["red"]))
-    monkeypatch.setitem(matplotlib.rcParams, "xtick.direction", "in")
-
-
-def test_a_users_style_changes_no_figure(copied, smoke, run_smoke, monkeypatch, tmp_path):
-    without_latex(monkeypatch, tmp_path)
-    run = run_smoke(copied)
-    assert (run.code, run.errors) == (0, "")
-    for figure in (smoke.directory / "figures").iterdir():
-        assert (copied / "figures" / figure.name).read_bytes() == figure.read_bytes()
 
 
 def test_a_figure_that_fails_fails_alone_and_is_named(copied, run_smoke, monkeypatch):
