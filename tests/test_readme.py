@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.report import read_results
 from experiments.report.markdown import evidence_table, markdown_table
-from experiments.report.numbers import summary_text
+from experiments.report.numbers import told
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -36,17 +36,18 @@ def test_what_it_finds_is_in_the_committed_run():
         read_results(README.parent / "results" / name) for name in ("quick", "jacobian-published-weight")
     )
     models = [*results["models"].values(), *lighter["models"].values()]
-    medians = [attack["median"] for model in models for attack in model["critical_l2"].values()]
-    threats = [threat for model in results["models"].values() for threat in model["robust_accuracy"].values()]
-    shares = [threat["worst_case"] for threat in threats]
-    known = {summary_text(median) for median in medians} | {summary_text([100 * x for x in one]) for one in shares}
+    known = {told(model, "critical_l2", attack, "median") for model in models for attack in model["critical_l2"]}
+    for model in results["models"].values():
+        for threat in model["robust_accuracy"].values():
+            percent = {key: (100 * np.array(threat[key])).tolist() for key in ("worst_case", "worst_case_interval")}
+            known.add(told(percent, "worst_case"))
     ranks = {(f"{one['spearman']:.2f}", f"{one['p_corrected']:.2g}") for one in results["correlations"]}
     text = README.read_text(encoding="utf-8").split("## What we find")[1].split("## Sweeps")[0].replace("\n", " ")
     findings = re.sub(r"\s+", " ", text.split("figure3.png)")[1])
-    told = re.findall(r"[\d.]+ ± [\d.]*\d", findings)
-    assert len(told) >= 8
-    assert set(told) <= known
-    correlations = re.findall(r"(−?[\d.]+) \(corrected p ([\d.e-]+)\)", findings)
+    numbers = re.findall(r"[\d.]+ ± [\d.]*\d", findings)
+    assert len(numbers) >= 8
+    assert set(numbers) <= known
+    correlations = re.findall(r"(−?[\d.]+) \(corrected p (?:≤ )?([\d.e-]+)\)", findings)
     assert len(correlations) >= 3
     assert {(rho.replace("−", "-"), p) for rho, p in correlations} <= ranks
 

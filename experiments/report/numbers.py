@@ -84,8 +84,9 @@ def overall_text(found: Overall | None, seeds: int, digits: int = 3, error: floa
     below, above = found.centre - found.interval[0], found.interval[1] - found.centre
     if max(below, above) <= 1e-9 * abs(found.centre):
         return number_text(found.centre, digits) + counted
-    if found.over == "images" or max(below, above) > 1.5 * min(below, above):
-        low, high = (number_text(end, digits) for end in found.interval)
+    low, high = (number_text(end, digits) for end in found.interval)
+    lopsided = max(below, above) > 1.5 * min(below, above) or found.interval[0] == 0
+    if low != high and (found.over == "images" or lopsided):
         return f"{number_text(found.centre, digits)} [{low}, {high}]{counted}"
     return _plus_minus(found.centre, max(below, above), digits) + counted
 

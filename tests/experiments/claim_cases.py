@@ -26,6 +26,11 @@ def with_medians(results, model, attack, median):
     return by_medians(changed(results, "models", model, "critical_l2", attack, entry))
 
 
+def with_accuracies(results, model, accuracies):
+    results = changed(results, "models", model, "test_accuracy", accuracies)
+    return changed(results, "models", model, "test_accuracy_interval", [[a - 0.01, a + 0.01] for a in accuracies])
+
+
 def recompared(results, attack, first, second, log_ratio, better, half=0.01):
     """The comparison of two models replaced by another."""
     results = copy.deepcopy(results)

@@ -109,9 +109,22 @@ class Contract:
                 assert len(found["value"]) == len(found["suspect"]) == len(self.seeds)
         assert len(model["masking"]["verdict"]) == len(self.seeds)
         for measures in (model["smoothness"], *model["boundaries"].values()):
-            for values in measures.values():
-                assert len(values) == len(self.seeds)
-        assert set(model["smoothness_interval"]) == set(model["smoothness"])
+            for name, values in measures.items():
+                assert name.endswith("_overall") or len(values) == len(self.seeds)
+        assert set(model["smoothness_interval"]) == set(model["smoothness"]) == set(model["smoothness_overall"])
+        self.check_overall(model["test_accuracy_overall"], "images")
+        self.check_overall(model["spectrum"]["images"]["alpha_overall"], "seeds")
+        for threat in model["robust_accuracy"].values():
+            self.check_overall(threat["worst_case_overall"], "images")
+
+    def check_overall(self, found, besides):
+        """What the seeds come to: over the seeds where there are several, and what else stands behind a number."""
+        if found is None:
+            return
+        over = {("images", True): "seeds and images", ("images", False): "images", ("seeds", True): "seeds"}
+        assert found["over"] in (over.get((besides, len(self.seeds) > 1), "nothing"), "images", "nothing")
+        if found["interval"] is not None and not found["infinite_seeds"]:
+            assert found["interval"][0] <= found["centre"] <= found["interval"][1]
 
     def check_comparisons(self):
         for one in self.results["comparisons"]:
@@ -123,6 +136,7 @@ class Contract:
         for one in self.results["correlations"]:
             assert -1 <= one["spearman"] <= 1
             assert 0 < one["p"] <= one["p_corrected"] <= 1
+            assert type(one["p_at_floor"]) is bool
 
     def check_spectra(self, spectra, last_on_images):
         assert {"images", "noise"} <= set(spectra)

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from claim_cases import by_medians, changed, recompared, with_medians
+from claim_cases import by_medians, changed, recompared, with_accuracies, with_medians
 from evidence_cases import CONTROLS, PAPER, evidence
 
 from experiments.report.claims import GROUPS, Verdict, all_claims
@@ -162,7 +162,7 @@ def test_a_median_beyond_all_strengths_is_the_largest():
         (lambda results: recompared(results, "pgd", "kh", "bp_matched", 0.0, None), Verdict.SHARED),
         (lambda results: recompared(results, "pgd", "kh", "bp_matched", 0.1, None, 0.5), Verdict.UNDECIDED),
         (lambda results: recompared(results, "pgd", "kh", "bp", -0.5, "bp"), Verdict.CONTRADICTS),
-        (lambda results: changed(results, "models", "bp", "test_accuracy", [0.3, 0.31, 0.3]), Verdict.CONTRADICTS),
+        (lambda results: with_accuracies(results, "bp", [0.3, 0.31, 0.3]), Verdict.CONTRADICTS),
         (lambda results: changed(results, "models", "bp", "test_accuracy", [None] * 3), Verdict.UNDECIDED),
     ],
 )

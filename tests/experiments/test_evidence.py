@@ -100,7 +100,7 @@ def test_every_pair_is_compared_on_the_images_that_both_classify(smoke, results)
             lengths = [stored["critical_l2"][np.isin(stored["images"], shared)] for stored in (ours, theirs)]
             farther = (lengths[0] > lengths[1]).mean() + (lengths[0] == lengths[1]).mean() / 2
             assert one["superiority"] == pytest.approx(farther)
-            better = {True: first, False: second}[farther > 0.5] if one["p_corrected"] < 0.05 else None
+            better = {True: first, False: second}[one["log_ratio"] > 0] if one["p_corrected"] < 0.05 else None
             assert one["better"] == better
 
 
@@ -142,7 +142,9 @@ def test_boundaries_have_a_length_on_every_radius(model, results):
     found = results["models"][model]["boundaries"]
     assert set(found) == {"radius_4", "radius_20"}
     for radius in found.values():
-        assert set(radius) == {"length", "curvature", "regions", "flips"}
+        assert {"length", "curvature", "regions", "flips"} <= set(radius)
+        [[low, high]] = radius["length_interval"]
+        assert low <= radius["length"][0] <= high
         assert radius["length"][0] >= 0
         assert radius["regions"][0] >= 1
 
@@ -157,6 +159,21 @@ def test_spectra_come_with_a_verdict_and_with_exponents_by_other_ways(model, kin
     for other in (f"{kind}_held_out", f"{kind}_weighted"):
         # Of the same layer by another way: another number, and nothing quite else.
         assert spectrum[other]["alpha"][0] == pytest.approx(spectrum[kind]["alpha"][0], rel=0.5, abs=0.2)
+
+
+def test_p_values_are_corrected_over_all_measures_and_attacks(results):
+    corrected = statistics.holm([one["p"] for one in results["correlations"]])
+    assert [one["p_corrected"] for one in results["correlations"]] == corrected
+
+
+def test_a_share_of_none_is_not_known_to_be_none(results):
+    shares = [threat for model in results["models"].values() for threat in model["robust_accuracy"].values()]
+    for threat in shares:
+        for attack, [share] in threat["attacks"].items():
+            [[low, high]] = threat["attacks_interval"][attack]
+            assert low <= share <= high
+            assert high > 0
+            assert low < 1
 
 
 def test_accuracies_have_intervals_over_images(results):
