@@ -11,6 +11,7 @@ pytree whose leaves are the weights, so that jitted code takes them as arguments
 import dataclasses
 import functools
 import inspect
+import types
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -160,6 +161,7 @@ def fold_batch_norm(network: Network) -> Network:
 
 
 _OF_ITS_OWN = (Partial, nnx.Module)
+_JITTED: tuple[Any, ...] = (type(jax.jit(len)), type(nnx.jit(len)))
 
 
 class _TracedAnew:
@@ -192,7 +194,8 @@ def as_pytree(function: Callable[..., Any]) -> Partial:
               what it captures but the arguments of the ``Partial`` must never change. Modules are looked for among both
               and treated as above, or as below where the function captures them.
             - Any other function, with whatever it captures: compiled anew by every call of a public function, for the
-              variables that it reads may have changed since the last one.
+              variables that it reads may have changed since the last one. Of a jitted function, the one within it,
+              for it would not look at them again; but not of one that is jitted deeper inside.
 
     Returns:
         The function; of a module, with the weights of now.
@@ -206,6 +209,8 @@ def as_pytree(function: Callable[..., Any]) -> Partial:
     owner: Any = getattr(function, "__self__", None)
     if isinstance(owner, nnx.Module):
         return Partial(_merged_method, _Method(function.__name__), *nnx.split(_evaluated(owner)))
+    if isinstance(function, _JITTED):
+        return as_pytree(function.__wrapped__)
     if not isinstance(function, Partial):
         return Partial(_TracedAnew(function))
     called: Callable[..., Any] = function.func
@@ -265,8 +270,18 @@ def _captured(function: Callable[..., Any]) -> list[Any]:
     """What a function holds beside its arguments, as far as Python tells."""
     if isinstance(function, functools.partial):
         return [*function.args, *function.keywords.values(), *_captured(function.func)]
-    held = [getattr(function, "__self__", None), *(getattr(function, "__defaults__", None) or ())]
-    if inspect.isfunction(function):
-        variables = inspect.getclosurevars(function)
-        held += [*variables.nonlocals.values(), *variables.globals.values()]
-    return held
+    if isinstance(function, _JITTED):
+        return _captured(function.__wrapped__)
+    if not inspect.isfunction(function):
+        return [getattr(function, "__self__", None)]
+    defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    named = [function.__globals__.get(name) for name in function.__code__.co_names]
+    return [*defaults, *named, *(each for cell in function.__closure__ or () for each in _content(cell))]
+
+
+def _content(cell: types.CellType) -> list[Any]:
+    """What is in a cell of a closure; nothing, while the function around it has not come to it yet."""
+    try:
+        return [cell.cell_contents]
+    except ValueError:
+        return []

@@ -92,6 +92,9 @@ KINDS = {
     "bound method": lambda network: network.__call__,
     "partial of a module": lambda network: functools.partial(network, train=False),
     "closure": lambda network: lambda images: network(images),
+    "jitted closure": lambda network: jax.jit(lambda images: network(images)),
+    "closure jitted by nnx": lambda network: nnx.jit(lambda images: network(images)),
+    "Partial of a jitted closure": lambda network: Partial(jax.jit(lambda images: network(images))),
     "Partial of a closure": lambda network: Partial(lambda images: network(images)),
     "Partial of a default": lambda network: Partial(lambda images, network=network: network(images)),
     "Partial of a module": lambda network: Partial(_applied, network),
@@ -126,8 +129,9 @@ def test_changed_weights_change_the_answers_about_networks(name):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_classifier_gives_todays_answer(kind, wrapped):
     network = _network()
+    classifier = KINDS[kind](network)
     for _ in range(2):
-        found = robustness.correctly_classified(wrapped(KINDS[kind](network)), X, Y)
+        found = robustness.correctly_classified(wrapped(classifier), X, Y)
         np.testing.assert_array_equal(
             found,
             np.flatnonzero(np.asarray(wrapped(models.logits_function(network))(jnp.asarray(X))).argmax(axis=1) == Y),

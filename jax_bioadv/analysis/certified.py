@@ -31,7 +31,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Integer
 
-from jax_bioadv.attacks.batch import check_batch
+from jax_bioadv.attacks.batch import check_batch, filled_up
 from jax_bioadv.models import Network, check_one_hidden_layer, rectified_power
 
 UNIT_ROUNDOFF = 2.0**-24
@@ -251,7 +251,7 @@ def _bound(
     if labels.size == 0:
         return np.zeros(0)
     hidden = _hidden(layers.encoder)
-    block = min(image_block, len(images))
+    block = min(image_block, filled_up(len(images)))
     radii = []
     for start in range(0, len(images), block):
         # A block that is not full starts over with its first images, so that one compilation serves.
@@ -291,7 +291,7 @@ def lipschitz_bound(
 def relaxation_bound(
     network: Network, images: ArrayLike, labels: ArrayLike, *, steps: int = 20, image_block: int = 64
 ) -> Float[np.ndarray, " images"]:
-    """Certified L2 radii from lines (n < 2) or parabolas (n ≥ 2) that bound each hidden unit, or from Lipschitz constants.
+    """Certified L2 radii from lines (n < 2) or parabolas (n ≥ 2) that bound each hidden unit, or from Lipschitz.
 
     The tighter bound: it is never below :func:`lipschitz_bound`.
 

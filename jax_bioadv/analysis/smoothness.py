@@ -45,7 +45,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jax_bioadv.analysis.certified import FoldedNetwork, folded, gram_factor, slopes_at
-from jax_bioadv.attacks.batch import check_batch
+from jax_bioadv.attacks.batch import check_batch, filled_up
 from jax_bioadv.models import Network, rectified_power
 
 LANCZOS_STEPS = 24
@@ -298,7 +298,7 @@ def smoothness_measures(
     arrays = (gram_factor(gram), layers.decoder / scale, layers.bias / scale, scale)
     on_device = _Layers(*(jnp.asarray(array, jnp.float32) for array in arrays))
     keys = jax.random.split(key, len(images))
-    block, blocks = min(image_block, len(images)), []
+    block, blocks = min(image_block, filled_up(len(images))), []
     for start in range(0, len(images), block):
         # A block that is not full starts over with its first images, so that one compilation serves.
         rows = np.resize(np.arange(start, min(start + block, len(images))), block)

@@ -5,10 +5,10 @@ gradient sign method (Goodfellow et al., arXiv 1412.6572) and projected gradient
 1706.06083). Stronger ones, to tell robustness from masked gradients: Auto-PGD (Croce & Hein, arXiv 2003.01690), the
 smallest perturbation, the Square Attack without gradients (Andriushchenko et al., arXiv 1912.00049), transfer from
 another model, and the worst of several. Each is built by a constructor that checks its settings, and is used alone or
-in :func:`jax_bioadv.analysis.robustness.epsilon_sweep`::
+in :func:`jax_bioadv.analysis.robustness.epsilon_sweep`; the classifier is a module or a function of images::
 
     attack = pgd(norm=2, steps=40)
-    adversarial = attack(jax.random.key(0), logits_function(model), images, labels, 0.5)
+    adversarial = attack(jax.random.key(0), model, images, labels, 0.5)
     adversarial.success  # per image
 """
 

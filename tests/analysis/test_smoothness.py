@@ -246,3 +246,12 @@ def test_models_of_one_shape_share_one_trace(images, labels):
     for seed in range(1, 4):
         smoothness_measures(network(4.5, seed=seed), images, labels, jax.random.key(seed), radius=0.1 * seed)
     assert smoothness._at_images._cache_size() == traced
+
+
+def test_counts_of_images_that_are_near_share_one_trace(images, labels):
+    traced = set()
+    for count in (13, 14, 16):
+        rows = np.resize(np.arange(len(images)), count)
+        smoothness_measures(network(4.5), images[rows], labels[rows], KEY)
+        traced.add(smoothness._at_images._cache_size())
+    assert len(traced) == 1
