@@ -142,8 +142,8 @@ def diagnose_power_law(
     spread = max(alphas) - min(alphas)
     if alpha <= _RESOLUTION < spread:
         raise FitImpossible(
-            f"no power law to test: the exponent over the whole window is 0, and {min(alphas):.3g} to {max(alphas):.3g} "
-            "over halves of it, which is no share of 0"
+            "no power law to test: the exponent over the whole window is 0, and over halves of it "
+            f"{min(alphas):.3g} to {max(alphas):.3g}, which is no share of 0"
         )
     change = spread / alpha if alpha > _RESOLUTION else 0.0
     best = max(gains, key=lambda name: gains[name])

@@ -158,9 +158,7 @@ def hidden_spectrum(
     Raises:
         TypeError: any other model.
     """
-    check_one_hidden_layer(
-        model, "For others see jax_bioadv.analysis.spectra, which needs the images."
-    )
+    check_one_hidden_layer(model, "For others see jax_bioadv.analysis.spectra, which needs the images.")
     kernel = model.encoder.kernel[...]
     hidden_covariance = jnp.matmul(kernel.T, jnp.matmul(covariance, kernel, precision="highest"), precision="highest")
     eigenvalues, eigenvectors = jnp.linalg.eigh(hidden_covariance)
