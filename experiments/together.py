@@ -9,8 +9,9 @@ import dataclasses
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from experiments.grid import setting
+from experiments.grid import setting, with_settings
+from experiments.settings import Settings
 from experiments.tasks import Outcome, progress
 from experiments.trainable import Job, Needed, Trainable, trainable_of
 from jax_bioadv import population
@@ -57,7 +59,7 @@ def members_that_fit(job: Job, varied: Sequence[str], devices: Devices) -> int:
     shared = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), trainable.shared)
     at_epoch = {name: jax.ShapeDtypeStruct((), rows.dtype) for name, rows in trainable.at_epoch(0).items()}
     running = {**one, **at_epoch, "start": jax.eval_shape(trainable.start, one, shared)}
-    programs = _programs(trainable, devices)
+    programs = _programs(trainable, job, varied, devices)
     starting = population.memory_of_one(programs.start, mesh, one, shared)
     training_it = population.memory_of_one(programs.epoch, mesh, running, shared)
     # The state at epoch 0 stays until the end.
@@ -84,27 +86,42 @@ def train_together(
         directory: for checkpoints.
         at_a_time: members in one program, from :func:`members_that_fit`.
     """
-    programs: Programs | None = None
     for chunk in (jobs[first : first + at_a_time] for first in range(0, len(jobs), at_a_time)):
         started = time.perf_counter()
-        trainable = trainable_of(chunk, needed)
-        programs = programs or _programs(trainable, devices)
         with _checkpoints(chunk, directory) as checkpoints:
-            outcomes = _train_chunk(trainable, chunk, _members(chunk, varied), programs, devices, checkpoints)
+            outcomes = _train_chunk(trainable_of(chunk, needed), chunk, _members(chunk, varied), devices, checkpoints)
             seconds = (time.perf_counter() - started) / len(chunk)
             yield from (Finished(job, outcome, seconds) for job, outcome in zip(chunk, outcomes, strict=True))
 
 
 class Programs(NamedTuple):
-    """The compiled start and epoch of a population: the same for all chunks, whose members tell them apart."""
+    """The compiled start and epoch of a population."""
 
     start: Callable[..., Any]
     epoch: Callable[..., Any]
 
 
-def _programs(trainable: Trainable, devices: Devices) -> Programs:
-    mesh, together = devices.mesh, devices.together
-    return Programs(*(population.over_members(each, mesh, together) for each in (trainable.start, trainable.epoch)))
+@dataclass(frozen=True)
+class _Recipe:
+    """What all members of a program share: of equal recipes the first is compiled, for all chunks there may be."""
+
+    kind: str
+    settings: Settings
+    """Without the numbers that its members differ in."""
+    data: tuple[int, int]
+    trainable: Trainable = field(compare=False)
+
+
+def _programs(trainable: Trainable, job: Job, varied: Iterable[str], devices: Devices) -> Programs:
+    shared = with_settings(job.study.settings, dict.fromkeys(varied))
+    recipe = _Recipe(job.kind, shared, (job.study.inputs, job.study.dataset.classes), trainable)
+    return _compiled(recipe, devices.mesh, devices.together)
+
+
+@lru_cache(maxsize=16)
+def _compiled(recipe: _Recipe, mesh: Mesh, together: int | None) -> Programs:
+    both = recipe.trainable.start, recipe.trainable.epoch
+    return Programs(*(population.over_members(each, mesh, together) for each in both))
 
 
 def _members(jobs: Sequence[Job], varied: Sequence[str]) -> dict[str, Any]:
@@ -123,11 +140,10 @@ def _train_chunk(
     trainable: Trainable,
     jobs: Sequence[Job],
     members: Any,
-    programs: Programs,
     devices: Devices,
     checkpoints: Checkpoints | None,
 ) -> list[Outcome]:
-    mesh = devices.mesh
+    mesh, programs = devices.mesh, _programs(trainable, jobs[0], members["numbers"], devices)
     placed = population.distribute({**members, **trainable.members()}, mesh)
     shared = population.replicate(trainable.shared, mesh)
     start = programs.start(placed, shared)

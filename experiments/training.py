@@ -5,7 +5,7 @@ import dataclasses
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -325,6 +325,7 @@ _compiled_backprop_epoch = jax.jit(
 )
 
 
+@cache
 def _adversary(chosen: AdversarialSettings) -> supervised.Adversary:
     attack = pgd(steps=chosen.steps, step_size=min(2.5 / chosen.steps, 1.0) * chosen.epsilon)
 
