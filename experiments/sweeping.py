@@ -16,15 +16,7 @@ from experiments.members import Member, members_of, rows, write_table
 from experiments.settings import ATTACKS
 from experiments.study import Study
 from experiments.tasks import Outcome, Task
-from experiments.together import (
-    Devices,
-    Finished,
-    Programs,
-    begun_chunks,
-    drop_chunk,
-    members_that_fit,
-    train_together,
-)
+from experiments.together import Devices, Finished, begun_chunks, drop_chunk, members_that_fit, train_together
 from experiments.trainable import ALWAYS_TRACED, VECTORIZED, Job, program_shape
 from jax_bioadv.storage import StorageError
 
@@ -41,7 +33,6 @@ class Sweep:
         self.ledger = SharedLedger(study.directory, many_settings=True)
         self.members = members_of(study, grid)
         self.at_a_time: dict[Any, int] = {}
-        self.programs: dict[Any, Programs] = {}
         self.stages = [member.stages(measurements) for member in self.members]
 
     def tasks(self, stage: str) -> list[tuple[Task, Member]]:
@@ -151,8 +142,7 @@ class Sweep:
     def _run_together(self, stage: str, jobs: Sequence[Job]) -> Iterator[Finished]:
         if stage in ATTACKS:
             return attack_together(stage, jobs, self._needed, self.devices)
-        varied, directory = self._varied(jobs[0]), self.study.directory
-        return train_together(jobs, varied, self._needed, self.devices, directory, self.programs)
+        return train_together(jobs, self._varied(jobs[0]), self._needed, self.devices, self.study.directory)
 
     def _needed(self, task: Task) -> dict[str, Outcome]:
         return {short: self.ledger.complete(other) for short, other in task.needs.items()}

@@ -8,8 +8,9 @@ import dataclasses
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from experiments.grid import setting, with_settings
+from experiments.settings import Settings
 from experiments.sources import digest_of
 from experiments.tasks import Outcome, progress
 from experiments.trainable import Job, Needed, Trainable, trainable_of
@@ -70,7 +72,7 @@ def members_that_fit(job: Job, varied: Sequence[str], devices: Devices) -> int:
     shared = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), trainable.shared)
     at_epoch = {name: jax.ShapeDtypeStruct((), rows.dtype) for name, rows in trainable.at_epoch(0).items()}
     running = {**one, **at_epoch, "start": jax.eval_shape(trainable.start, one, shared)}
-    programs = _programs(trainable, devices)
+    programs = _programs(trainable, job, varied, devices)
     starting = population.memory_of_one(programs.start, mesh, one, shared)
     training_it = population.memory_of_one(programs.epoch, mesh, running, shared, *trainable.shared_at(0))
     # The state at epoch 0 stays until the end.
@@ -85,7 +87,6 @@ def train_together(
     needed: Needed,
     devices: Devices,
     directory: Path,
-    programs: dict[Any, Programs],
 ) -> Iterator[Finished]:
     """Outcomes of training tasks that only seeds and varied settings tell apart; all of them fit into the memory.
 
@@ -95,29 +96,36 @@ def train_together(
         needed: the outcomes that a task builds on.
         devices: where to run.
         directory: for checkpoints, which go when all outcomes were taken.
-        programs: those made so far, by what shapes them; a new one is added.
     """
     started, folder = time.perf_counter(), begin_chunk(directory, jobs)
-    trainable = trainable_of(jobs, needed)
-    made = programs.setdefault(_shape(jobs[0], varied), _programs(trainable, devices))
     checkpoints = Checkpoints(folder, shared=True)
-    outcomes = _train_chunk(trainable, jobs, _members(jobs, varied), made, devices, checkpoints)
+    outcomes = _train_chunk(trainable_of(jobs, needed), jobs, _members(jobs, varied), devices, checkpoints)
     seconds = (time.perf_counter() - started) / len(jobs)
     yield from (Finished(job, outcome, seconds) for job, outcome in zip(jobs, outcomes, strict=True))
     drop_chunk(directory, jobs)
 
 
-def _shape(job: Job, varied: Sequence[str]) -> Any:
-    """What the members of one program share: their kind, and all settings but the numbers that may differ."""
-    settings = job.study.settings
-    return job.kind, with_settings(
-        settings, {path: jax.tree.map(lambda _: 0, setting(settings, path)) for path in varied}
-    )
+@dataclass(frozen=True)
+class _Recipe:
+    """What all members of a program share: of equal recipes the first is compiled, for all chunks there may be."""
+
+    kind: str
+    settings: Settings
+    """Without the numbers that its members differ in."""
+    data: tuple[int, int]
+    trainable: Trainable = field(compare=False)
 
 
-def _programs(trainable: Trainable, devices: Devices) -> Programs:
-    mesh, together = devices.mesh, devices.together
-    return Programs(*(population.over_members(each, mesh, together) for each in (trainable.start, trainable.epoch)))
+def _programs(trainable: Trainable, job: Job, varied: Iterable[str], devices: Devices) -> Programs:
+    shared = with_settings(job.study.settings, dict.fromkeys(varied))
+    recipe = _Recipe(job.kind, shared, (job.study.inputs, job.study.dataset.classes), trainable)
+    return _compiled(recipe, devices.mesh, devices.together)
+
+
+@lru_cache(maxsize=16)
+def _compiled(recipe: _Recipe, mesh: Mesh, together: int | None) -> Programs:
+    both = recipe.trainable.start, recipe.trainable.epoch
+    return Programs(*(population.over_members(each, mesh, together) for each in both))
 
 
 def _members(jobs: Sequence[Job], varied: Sequence[str]) -> dict[str, Any]:
@@ -136,11 +144,10 @@ def _train_chunk(
     trainable: Trainable,
     jobs: Sequence[Job],
     members: Any,
-    programs: Programs,
     devices: Devices,
     checkpoints: Checkpoints,
 ) -> list[Outcome]:
-    mesh = devices.mesh
+    mesh, programs = devices.mesh, _programs(trainable, jobs[0], members["numbers"], devices)
     placed = population.distribute({**members, **trainable.members()}, mesh)
     shared = population.replicate(trainable.shared, mesh)
     start = programs.start(placed, shared)

@@ -291,9 +291,9 @@ def lipschitz_bound(
 def relaxation_bound(
     network: Network, images: ArrayLike, labels: ArrayLike, *, steps: int = 20, image_block: int = 64
 ) -> Float[np.ndarray, " images"]:
-    """Certified L2 radii from lines (n < 2) or parabolas (n ≥ 2) that bound each hidden unit, or from Lipschitz.
+    """Certified L2 radii from lines (n < 2) or parabolas (n ≥ 2) that bound each hidden unit.
 
-    The tighter bound: it is never below :func:`lipschitz_bound`.
+    The tighter bound: where :func:`lipschitz_bound` certifies more, it does too.
 
     Args:
         network: runs in evaluation mode.

@@ -15,11 +15,12 @@ robustness measured with them is too high. In a handful of dimensions, scores ma
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Key
 
 from jax_bioadv.analysis.robustness import Sweep, correctly_classified, epsilon_sweep
 from jax_bioadv.attacks.attack import Attack, LogitsFunction
@@ -164,6 +165,8 @@ def masking_outcomes(
     def steepest(steps: int, **options: Any) -> Attack:
         return pgd(norm, steps, _ShareOfRadius(2.5 / steps), bounds, **options)
 
+    iterative = steepest(steps)
+
     def at(attack: Attack, epsilon: float) -> Sweep:
         return epsilon_sweep(
             attack, key, logits_function, images, labels, [epsilon], epsilon_block=1, image_block=image_block
@@ -173,7 +176,7 @@ def masking_outcomes(
         return at(attack, epsilon).success[0]
 
     black_box = success(square(norm, queries, image_shape, bounds=bounds))
-    one, many = at(pgd(norm, 1, _ShareOfRadius(1.0), bounds), epsilon), at(steepest(steps), epsilon)
+    one, many = at(pgd(norm, 1, _ShareOfRadius(1.0), bounds), epsilon), at(iterative, epsilon)
     correct = np.zeros(len(black_box), bool)
     correct[correctly_classified(logits_function, images, labels)] = True
     return Outcomes(
@@ -186,9 +189,7 @@ def masking_outcomes(
         random_starts=success(steepest(steps, random_start=True, restarts=restarts)),
         black_box=black_box,
         unbounded=at(pgd(norm, steps, _ShareOfRadius(0.25), bounds, clip_each_step=True), largest).success[0],
-        transferred=any_success([success(transfer(steepest(steps), source)) for source in sources])
-        if sources
-        else None,
+        transferred=any_success([success(transfer(iterative, source)) for source in sources]) if sources else None,
     )
 
 
@@ -200,10 +201,11 @@ def _check(more: Bool[np.ndarray, " images"], less: Bool[np.ndarray, " images"],
     return Check(value, value > tolerance, explanation)
 
 
-class _ShareOfRadius(NamedTuple):
+@dataclass(frozen=True)
+class _ShareOfRadius:
     """A step size that attacks of one share have in common, and so a compilation."""
 
     share: float
 
-    def __call__(self, epsilon: Float[Array, ""]) -> Float[Array, ""]:
+    def __call__(self, epsilon: Array) -> Array:
         return self.share * epsilon

@@ -123,7 +123,8 @@ def diagnose_power_law(
         The verdict and what it rests on.
 
     Raises:
-        FitImpossible: as in ``fit_variances``, and if the window holds too few eigenvalues to tell alternatives apart.
+        FitImpossible: as in ``fit_variances``, and if the window holds too few eigenvalues to tell alternatives apart,
+            or a spectrum that falls as much as it rises, whose exponent changes by no share of itself.
         ValueError: if the arguments make no sense, or variances are not finite or negative.
     """
     if not tolerance > 0.0 or not evidence >= 0.0:
@@ -139,7 +140,12 @@ def diagnose_power_law(
     alphas = _exponents_of_halves(x, y)
     alpha = abs(float(descriptions["power law"].coefficients[1]))
     spread = max(alphas) - min(alphas)
-    change = spread / alpha if alpha > _RESOLUTION else (np.inf if spread > _RESOLUTION else 0.0)
+    if alpha <= _RESOLUTION < spread:
+        raise FitImpossible(
+            "no power law to test: the exponent over the whole window is 0, and over halves of it "
+            f"{min(alphas):.3g} to {max(alphas):.3g}, which is no share of 0"
+        )
+    change = spread / alpha if alpha > _RESOLUTION else 0.0
     best = max(gains, key=lambda name: gains[name])
     if descriptions[best].scatter > SCATTER_TOLERANCE:
         verdict = "not a power law"

@@ -110,9 +110,9 @@ def _lanczos(apply: Callable[[Array], Array], start: Array) -> tuple[Array, Arra
 
 def _largest_eigenvalues(diagonals: tuple[Array, Array]) -> np.ndarray:
     """Largest absolute eigenvalue of each tridiagonal matrix; NaN where float32 was too small for the matrix."""
-    alphas, betas = (np.asarray(diagonal, np.float64) for diagonal in diagonals)
-    finite = np.isfinite(alphas).all(axis=1) & np.isfinite(betas).all(axis=1)
-    alphas, betas = (np.where(finite[:, None], diagonal, 0.0) for diagonal in (alphas, betas))
+    alphas, betas = (np.array(diagonal, np.float64) for diagonal in diagonals)
+    finite = np.isfinite(np.concatenate([alphas, betas], axis=1)).all(axis=1)
+    alphas[~finite], betas[~finite] = 0.0, 0.0
     whole = np.zeros((*alphas.shape, alphas.shape[1]))
     inner = np.arange(alphas.shape[1])
     whole[:, inner, inner] = alphas

@@ -63,5 +63,5 @@ def test_chunks_of_one_size_are_traced_once(tmp_path, count, monkeypatch):
     monkeypatch.setattr(population, "members_that_fit", lambda *arguments: 2)
     monkeypatch.setattr(sweep, "draw_sweep", lambda directory: [])
     assert run_sweep(tmp_path, "--models", "bp", "--seeds", "4", "--measure", "spectra") == (0, "")
-    assert len(epochs) == 2, "to see what one member needs, and for both chunks"
+    assert len(epochs) == 2, "for both chunks, and for one member, to see what it needs"
     assert len(starts) == 3, "also for the shapes of what a member starts from"
