@@ -14,13 +14,7 @@ from jax.tree_util import Partial
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
-from jax_bioadv.attacks.attack import (
-    Adversarial,
-    Attack,
-    AttackKeys,
-    LogitsFunction,
-    attack_keys,
-)
+from jax_bioadv.attacks.attack import Adversarial, Attack, AttackKeys, LogitsFunction, attack_keys
 from jax_bioadv.attacks.batch import checked_batch, equal_blocks
 
 

@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from jax_bioadv.analysis import statistics
 from jax_bioadv.analysis.attack_input import Attempt, ImageBlock, attempt, checked_input
 from jax_bioadv.attacks.attack import Attack, LogitsFunction, succeeded
-from jax_bioadv.attacks.batch import checked_batch, filled_up
+from jax_bioadv.attacks.batch import checked_batch
 
 
 class Sweep(NamedTuple):
@@ -173,12 +173,8 @@ def correctly_classified(
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1 or None, got {limit}")
     given = checked_batch(logits_function, images, labels, may_be_empty_or_broken=True)
-    count = len(given.labels)
-    size = filled_up(count)
-    if count not in (0, size):
-        rows = np.arange(size) % count
-        given = given._replace(images=given.images[rows], labels=given.labels[rows])
-    return np.flatnonzero(np.asarray(_is_correct(*given, 2048))[:count])[:limit]
+    is_correct = np.asarray(_is_correct(*given.filled_up(), 2048))[: len(given.labels)]
+    return np.flatnonzero(is_correct)[:limit]
 
 
 def relative_accuracy(sweep: Sweep) -> Float[np.ndarray, " epsilons"]:

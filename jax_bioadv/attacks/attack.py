@@ -22,7 +22,7 @@ from jax.tree_util import Partial
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Integer, Key
 
-from jax_bioadv.attacks.batch import checked_batch, equal_blocks, filled_up
+from jax_bioadv.attacks.batch import checked_batch
 from jax_bioadv.models import as_pytree
 from jax_bioadv.tracing import is_traced
 
@@ -108,10 +108,7 @@ class Attack(NamedTuple):
             raise ValueError(f"epsilon must be finite and not negative, got {epsilon}")
         given = checked_batch(logits_function, images, labels, self.bounds)
         epsilon, count = jnp.asarray(epsilon, given.images.dtype), len(given.labels)
-        rows = equal_blocks(count, filled_up(count))[0]
-        if len(rows) > count and not is_traced(given.images, given.labels):
-            given = given._replace(images=given.images[rows], labels=given.labels[rows])
-        found = _attacked(self.as_pytree(), key, *given, epsilon, epsilon_index)
+        found = _attacked(self.as_pytree(), key, *given.filled_up(), epsilon, epsilon_index)
         return found if len(found.success) == count else Adversarial(*(each[:count] for each in found))
 
     def as_pytree(self) -> "Attack":

@@ -30,6 +30,15 @@ class Batch(NamedTuple):
     images: Float[np.ndarray | Array, "batch inputs"]
     labels: Integer[np.ndarray | Array, " batch"]
 
+    def filled_up(self) -> "Batch":
+        """With as many images as programs are made for, by starting over; as it is where it is traced or empty."""
+        count = len(self.labels)
+        size = filled_up(count)
+        if count in (0, size) or is_traced(self.images, self.labels):
+            return self
+        rows = np.arange(size) % count
+        return self._replace(images=self.images[rows], labels=self.labels[rows])
+
 
 def checked_batch(
     logits_function: Callable[[Array], Array],

@@ -259,5 +259,5 @@ def test_models_of_one_shape_share_one_trace():
     relaxation_bound(network(4.5), images, labels)
     traced = certified._radii._cache_size()
     for seed in range(3):
-        relaxation_bound(network(4.5, seed=seed), images[: 8 - seed % 2], labels[: 8 - seed % 2])
+        relaxation_bound(network(4.5, seed=seed), images[seed % 2 :], labels[seed % 2 :])
     assert certified._radii._cache_size() == traced
