@@ -22,7 +22,6 @@ from experiments.results import collect
 from experiments.settings import PRESETS, Preset, Settings
 from experiments.study import Study
 from experiments.tasks import Ledger, exclusive, progress
-from experiments.threats import attacks_left_out
 from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.storage import write_json
@@ -101,9 +100,6 @@ def _run_stages(study: Study, stages: list[str]) -> None:
     tasks = [task for task in plan.all_tasks() if task.stage in stages]
     done = sum(ledger.find(task) is not None for task in tasks)
     logger.info("%s on %s: %d tasks, %d already done", study.preset, study.dataset.name, len(tasks), done)
-    left_out = [*attacks_left_out(study).values()]
-    for note in left_out:
-        logger.warning(note)
     with progress("all tasks", len(tasks), "task") as advance:
         for task in tasks:
             ledger.complete(task)
@@ -111,7 +107,6 @@ def _run_stages(study: Study, stages: list[str]) -> None:
     if all(ledger.find(task) is not None for task in plan.all_tasks()):
         shutil.rmtree(directory / "checkpoints", ignore_errors=True)
     results = collect(plan, ledger)
-    results["notes"] += left_out
     write_json(directory / "results.json", results)  # whatever becomes of the figures
     undrawn = drawing.draw_all(plan, ledger, results, directory / "figures")
     results["notes"] += undrawn.notes
