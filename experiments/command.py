@@ -12,6 +12,7 @@ import jax
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from jax_bioadv import data
+from jax_bioadv.command_line import IncompleteError
 from jax_bioadv.user_folders import user_path
 
 Command = TypeVar("Command")
@@ -87,6 +88,8 @@ def logging_to(directory: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         terminal.setLevel(logging.CRITICAL)  # the terminal gets the message alone, from main
         logger.info("stopped by a signal")
+        raise
+    except IncompleteError:  # what failed is in the log
         raise
     except Exception:
         terminal.setLevel(logging.CRITICAL)

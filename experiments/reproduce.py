@@ -23,7 +23,7 @@ from experiments.results import collect
 from experiments.settings import PRESETS, Preset, Settings
 from experiments.study import Study
 from experiments.tasks import exclusive, progress
-from experiments.threats import attacks_left_out
+from experiments.threats import left_out
 from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.storage import write_json
@@ -104,7 +104,7 @@ def _run_stages(study: Study, stages: list[str]) -> None:
     done = len(tasks) - len(missing)
     logger.info("%s on %s: %d tasks, %d already done", study.preset, study.dataset.name, len(tasks), done)
     ledger.say_what_runs_again(missing)
-    for note in attacks_left_out(study).values():
+    for note in left_out(study):
         logger.warning("%s", note)
     with progress("all tasks", len(tasks), "task") as advance:
         for task in tasks:

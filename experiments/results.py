@@ -15,7 +15,7 @@ from experiments.plan import Plan
 from experiments.provenance import environment, stages_made_by
 from experiments.settings import ATTACKS, CONTROLS, PRESETS, PUBLISHED_NOISE, SCHEMA
 from experiments.tasks import Outcome, Task
-from experiments.threats import attacks_left_out
+from experiments.threats import left_out
 from jax_bioadv.analysis.crossed import overall, share_interval
 from jax_bioadv.analysis.statistics import bootstrap_interval
 
@@ -145,7 +145,7 @@ def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
         },
     }
     collector.notes += _layer_notes(collector)
-    collector.notes += [*attacks_left_out(plan.study).values(), *ledger.failure_notes()]
+    collector.notes += [*left_out(plan.study), *ledger.failure_notes()]
     with_overall(models)
     with_overall(baselines)
     seconds: dict[str, float] = defaultdict(float)

@@ -186,6 +186,7 @@ def _run_stages(sweep: Sweep) -> None:
                 "grid": sweep.grid,
                 "settings": dataclasses.asdict(settings),
                 "dataset": sweep.study.dataset.name,
+                "source": sweep.study.dataset.source,
                 "environment": environment(settings.precision),
                 "devices": mesh.size,
                 "processes": jax.process_count(),

@@ -5,7 +5,7 @@ pixels in [0, 1], where this division stands inside the attacked model.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +21,9 @@ from jax_bioadv.analysis import masking, robustness
 from jax_bioadv.attacks.attack import Attack, succeeded
 from jax_bioadv.models import logits_function
 from jax_bioadv.raw_pixels import raw_pixel_logits, raw_pixels
+
+# The DLR losses compare scores of so many classes.
+CLASSES_NEEDED = {"apgd_dlr": 3, "apgd_targeted": 4}
 
 
 class Threat(NamedTuple):
@@ -49,33 +52,28 @@ def threat_logits(study: Study, threat: Threat, model: str, trained: Outcome) ->
     return raw_pixel_logits(logits, study.settings.norm) if threat.raw else logits
 
 
-CLASSES_NEEDED = {"apgd_dlr": 3, "apgd_targeted": 4}
-"""Attacks whose loss compares so many logits."""
-
-
-def attacks_left_out(study: Study) -> dict[str, str]:
-    """The attacks that a data set of few classes cannot have, each with the reason in words."""
-    classes = study.dataset.classes
-    return {
-        name: f"{name} is left out: its loss needs {needed} classes, {study.dataset.name} has {classes}"
-        for name, needed in CLASSES_NEEDED.items()
-        if classes < needed
-    }
-
-
 def threat_attacks(study: Study, threat: Threat) -> dict[str, Attack]:
-    """The attacks on one model by name, without those that the data cannot have."""
+    """The attacks on one model by name."""
     chosen, norm, shape = study.settings.threats, threat.norm, study.dataset.image_shape
     targets = min(chosen.targets, study.dataset.classes - 1)
-    every = {
-        "apgd_ce": attacks.apgd(norm, chosen.steps, "cross_entropy", chosen.restarts),
-        "apgd_dlr": attacks.apgd(norm, chosen.steps, "dlr", chosen.restarts),
-        "apgd_targeted": attacks.apgd(norm, chosen.target_steps, "targeted_dlr", chosen.restarts, targets),
-        "square": attacks.square(norm, chosen.queries, shape),
-        "minimum_norm": attacks.minimum_norm(norm, chosen.minimum_norm_steps, targets),
+    make: dict[str, Callable[[], Attack]] = {
+        "apgd_ce": lambda: attacks.apgd(norm, chosen.steps, "cross_entropy", chosen.restarts),
+        "apgd_dlr": lambda: attacks.apgd(norm, chosen.steps, "dlr", chosen.restarts),
+        "apgd_targeted": lambda: attacks.apgd(norm, chosen.target_steps, "targeted_dlr", chosen.restarts, targets),
+        "square": lambda: attacks.square(norm, chosen.queries, shape),
+        "minimum_norm": lambda: attacks.minimum_norm(norm, chosen.minimum_norm_steps, targets),
     }
-    left_out = attacks_left_out(study)
-    return {name: attack for name, attack in every.items() if name not in left_out}
+    return {name: attack() for name, attack in make.items() if study.dataset.classes >= CLASSES_NEEDED.get(name, 2)}
+
+
+def left_out(study: Study) -> list[str]:
+    """Which attacks the data have too few classes for."""
+    classes = study.dataset.classes
+    return [
+        f"{name} is left out of the attacks: its loss needs {needed} classes and {study.dataset.name} has {classes}"
+        for name, needed in CLASSES_NEEDED.items()
+        if classes < needed
+    ]
 
 
 def run_threat(study: Study, name: str, model: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:

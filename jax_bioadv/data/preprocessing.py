@@ -66,7 +66,7 @@ def _check_block(block: np.ndarray, largest: np.ndarray, start: int) -> None:
         raise DataError(f"image {index} holds negative values; give pixels of at least 0")
     if largest.min() == 0.0:
         index = start + int(np.argmin(largest[:, 0]))
-        raise DataError(f"image {index} is all zero and has no unit norm; remove it")
+        raise DataError(f"image {index} is all zero and has no unit norm; remove it (without_blank_images)")
 
 
 def white_noise(seed: int, count: int, inputs: int) -> Float[np.ndarray, "count inputs"]:

@@ -97,6 +97,18 @@ def test_a_blank_image_is_refused_before_any_work_or_left_out(command, tmp_path,
     assert "without 1 train images" in studies[0].dataset.source
 
 
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_one_class_is_refused_before_any_work(command, tmp_path, digits, capsys):
+    zeros = [digits.train_labels == 0, digits.test_labels == 0]
+    one = data.Dataset(
+        *("one", digits.train_images[zeros[0]], digits.train_labels[zeros[0]]),
+        *(digits.test_images[zeros[1]], digits.test_labels[zeros[1]], ("0",), "digits"),
+    )
+    data.export(one, tmp_path / "one")
+    words = ["--preset", "smoke", "--dataset", "one", "--data-dir", str(tmp_path), "--out", str(tmp_path / "run")]
+    assert "one has one class" in refused(capsys, command.main(words))
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_device_that_is_not_there_is_told_in_one_line(command, tmp_path):
     words = ["-m", f"experiments.{command}", "--preset", "smoke", "--out", str(tmp_path / "run")]
