@@ -14,7 +14,7 @@ from experiments.plan import Plan
 from experiments.settings import ATTACKS, CONTROLS, MODELS
 from experiments.tasks import Outcome, Task
 from experiments.threats import threat_of, transferred
-from jax_bioadv.analysis import robustness, statistics
+from jax_bioadv.analysis import paired, robustness, statistics
 from jax_bioadv.analysis.crossed import share_interval
 
 FindOutcome = Callable[[Task], Outcome | None]
@@ -216,7 +216,7 @@ class Evidence:
                 theirs.append(other.arrays["critical_l2"][in_other])
         if not ours:
             return None
-        found = statistics.paired_comparison(ours, theirs)
+        found = paired.paired_comparison(ours, theirs)
         return {
             "attack": attack,
             "first": first,
