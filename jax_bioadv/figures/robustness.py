@@ -277,7 +277,14 @@ def accuracy_robustness_figure(
     require(dict.fromkeys(models), "model with both accuracy and distance")
     styles = model_styles(models)
     all_medians = np.concatenate([scalars(medians) for each in median_critical.values() for medians in each.values()])
-    finite = all_medians[np.isfinite(all_medians) & (all_medians > 0)]
+    across = {
+        (attack, model): overall(each, (median_interval or {}).get(attack, {}).get(model))
+        for attack, medians in median_critical.items()
+        for model, each in medians.items()
+    }
+    ends = [end for one in across.values() if one is not None and one.seeds > 1 for end in one.interval or ()]
+    shown = np.concatenate([all_medians, ends])
+    finite = shown[np.isfinite(shown) & (shown > 0)]
     floor, ceiling = (finite.min() / 1.5, finite.max() * 1.5) if finite.size else (0.5, 2.0)
     top = ceiling * (ceiling / floor) ** 0.14
     figure = new_figure(1.4 + 4.2 * len(attacks), 5.2)
@@ -293,9 +300,8 @@ def accuracy_robustness_figure(
                 strip = float(np.sqrt(ceiling * top))
                 _draw_pairs(panel, pairs, styles[model], strip)
                 if len(pairs) > 1:
-                    across = overall(test_accuracy[model], (accuracy_interval or {}).get(model))
-                    ends = (median_interval or {}).get(attack, {}).get(model)
-                    _draw_overall(panel, across, overall(median_critical[attack][model], ends), styles[model], strip)
+                    accuracy = overall(test_accuracy[model], (accuracy_interval or {}).get(model))
+                    _draw_overall(panel, accuracy, across[attack, model], styles[model], strip)
         panel.set_title(attack_name(attack))
         panel.set_xlabel("test accuracy")
         panel.margins(x=0.12)
