@@ -13,7 +13,8 @@ from typing import Any
 
 import jax
 
-from experiments.evidence import Evidence, correlations, critical_summary, finite, interval, with_infinity
+from experiments.correlations import correlations
+from experiments.evidence import Evidence, critical_summary, finite, interval, with_infinity
 from experiments.plan import Plan
 from experiments.settings import ATTACKS, CONTROLS, PRESETS, PUBLISHED_NOISE, SCHEMA
 from experiments.tasks import Ledger, Outcome, Task
