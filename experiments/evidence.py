@@ -14,7 +14,7 @@ from experiments.plan import Plan
 from experiments.settings import ATTACKS, CONTROLS, MODELS
 from experiments.tasks import Outcome, Task
 from experiments.threats import threat_of, transferred
-from jax_bioadv.analysis import robustness, statistics
+from jax_bioadv.analysis import paired, robustness, statistics
 from jax_bioadv.analysis.crossed import share_interval
 
 FindOutcome = Callable[[Task], Outcome | None]
@@ -43,6 +43,14 @@ def critical_summary(members: Sequence[np.ndarray | None]) -> dict[str, list[Any
         found["median_interval"].append(interval(robustness.median_interval(lengths)))
         found["censored"].append(robustness.censored_share(lengths))
     return found
+
+
+def with_infinity(medians: Sequence[float | None], censored: Sequence[float | None]) -> list[float | None]:
+    """Medians with infinity where more than half of the images were never flipped, which ranks above all others."""
+    return [
+        math.inf if median is None and share is not None else median
+        for median, share in zip(medians, censored, strict=True)
+    ]
 
 
 class Evidence:
@@ -216,7 +224,7 @@ class Evidence:
                 theirs.append(other.arrays["critical_l2"][in_other])
         if not ours:
             return None
-        found = statistics.paired_comparison(ours, theirs)
+        found = paired.paired_comparison(ours, theirs)
         return {
             "attack": attack,
             "first": first,
@@ -229,68 +237,6 @@ class Evidence:
             "p": finite(found.p_value),
             "better": None if found.log_ratio == 0 else first if found.log_ratio > 0 else second,
         }
-
-
-def correlations(models: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rank correlation of smoothness, exponents and boundaries with robustness, over all models and seeds.
-
-    The p-values are corrected over all measures and all attacks: whoever picks the best picks among all of them.
-
-    Args:
-        models: the ``models`` of results.json.
-    """
-    family: list[dict[str, Any]] = []
-    for attack in COMPARED:
-        medians_of = {
-            name: with_infinity(critical["median"], critical["censored"])
-            for name, model in models.items()
-            if (critical := model["critical_l2"].get(attack)) is not None
-        }
-        for measure in dict.fromkeys(name for model in models.values() for name in _measures(model)):
-            members = [
-                (name, value, median)
-                for name, model in models.items()
-                for value, median in zip(_measures(model).get(measure, []), medians_of.get(name, []), strict=False)
-                if value is not None and median is not None
-            ]
-            names, values, medians = zip(*members, strict=True) if members else ((), (), ())
-            try:
-                correlation = statistics.rank_correlation(np.array(values), np.array(medians), names)
-            except ValueError:
-                continue
-            family.append(
-                {
-                    "measure": measure,
-                    "attack": attack,
-                    "spearman": correlation.spearman,
-                    "interval": interval(correlation.interval),
-                    "p": finite(correlation.p_value),
-                    "p_at_floor": correlation.at_floor,
-                    "members": len(members),
-                    "models": len(set(names)),
-                }
-            )
-    corrected = statistics.holm([one["p"] for one in family])
-    return [{**one, "p_corrected": p} for one, p in zip(family, corrected, strict=True)]
-
-
-def with_infinity(medians: Sequence[float | None], censored: Sequence[float | None]) -> list[float | None]:
-    """Medians with infinity where more than half of the images were never flipped, which ranks above all others."""
-    return [
-        math.inf if median is None and share is not None else median
-        for median, share in zip(medians, censored, strict=True)
-    ]
-
-
-def _measures(model: dict[str, Any]) -> dict[str, list[float | None]]:
-    """Everything of a model that might go with its robustness, one number per seed."""
-    measures = {"jacobian_frobenius": model["jacobian_norm"]["activation"], **model["smoothness"]}
-    measures |= {f"alpha_{kind}": model["spectrum"][kind]["alpha"] for kind in ("images", "noise")}
-    for radius, boundary in model["boundaries"].items():
-        measures |= {
-            f"boundary_{name}_{radius}": boundary[name] for name in ("length", "curvature") if name in boundary
-        }
-    return {**measures, "test_accuracy": model["test_accuracy"]}
 
 
 def _over_images(outcome: Outcome | None, summarise: Callable[[np.ndarray], Any]) -> dict[str, Any] | None:

@@ -88,8 +88,9 @@ def unlike_published(settings: Mapping[str, Any], dataset: str | None, models: I
     Returns:
         One phrase per difference, none where the run is of the published kind; a setting that is not known differs.
     """
-    wanted: dict[str, Any] = {"hidden": HIDDEN_UNITS}
+    wanted: dict[str, Any] = {}
     for model in models:
+        wanted |= {} if model == "noise_start" else {"hidden": HIDDEN_UNITS}
         wanted |= TRAINED.get(model, {})
     found = [] if dataset == DATASET else [f"data {dataset or 'unknown'} (published {DATASET})"]
     for path, published in wanted.items():

@@ -9,7 +9,8 @@ import dataclasses
 from collections import defaultdict
 from typing import Any
 
-from experiments.evidence import Evidence, correlations, critical_summary, finite, interval, with_infinity
+from experiments.correlations import correlations
+from experiments.evidence import Evidence, critical_summary, finite, interval, with_infinity
 from experiments.ledger import Ledger
 from experiments.plan import Plan
 from experiments.provenance import environment, stages_made_by

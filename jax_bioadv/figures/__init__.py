@@ -10,11 +10,12 @@ pyplot or leaves a global setting changed:
     save_figure(figure, directory, "figure1")
 """
 
+from jax_bioadv.figures.accuracy import accuracy_robustness_figure
 from jax_bioadv.figures.bounds import bounds_figure
 from jax_bioadv.figures.comparisons import comparison_figure
 from jax_bioadv.figures.landscapes import landscape_figure
 from jax_bioadv.figures.pruning import pruning_figure
-from jax_bioadv.figures.robustness import accuracy_robustness_figure, robustness_figure
+from jax_bioadv.figures.robustness import robustness_figure
 from jax_bioadv.figures.seeds import mean_interval, overall_at
 from jax_bioadv.figures.smoothness import smoothness_figure
 from jax_bioadv.figures.spectra import SpectrumCurve, layer_spectra_figure, model_spectra_figure

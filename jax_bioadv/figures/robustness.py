@@ -1,4 +1,4 @@
-"""Figures 1 and A2: how accuracy falls with the perturbation, and how long the shortest flipping perturbations are.
+"""Figure 1: how accuracy falls with the perturbation, and how long the shortest flipping perturbations are.
 
 Holzhausen et al., arXiv 2405.00679. An image that no perturbation flipped has no critical distance: it is infinite
 (censored), takes part in every quantile as such, and is shown as a share in a strip above the axis.
@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from jax_bioadv.analysis.crossed import Interval, Overall, overall, share_interval
-from jax_bioadv.figures.seeds import Numbers, members, require, scalars
+from jax_bioadv.analysis.crossed import overall, share_interval
+from jax_bioadv.figures.seeds import Numbers, members, require
 from jax_bioadv.figures.style import (
     CROWD,
     FAINT,
@@ -145,7 +145,8 @@ def _share(censored: float, count: int) -> str:
     return f"{percent:.0f} %" if percent >= 1 or count < 100 else "<1 %"
 
 
-def _draw_strip(panel: Axes, ceiling: float, top: float, label: str | None) -> None:
+def draw_strip(panel: Axes, ceiling: float, top: float, label: str | None) -> None:
+    """The strip above a logarithmic axis in which infinite distances stand."""
     panel.axhspan(ceiling, top, color=FAINT, linewidth=0, zorder=0)
     panel.axhline(ceiling, color=GREY, linewidth=1.0, linestyle=(0, (2, 2)))
     if label is not None:
@@ -186,7 +187,7 @@ def _draw_boxes(
     for column, (panel, attack) in enumerate(zip(panels, attacks, strict=True)):
         panel.set_yscale("log")
         panel.set_ylim(floor, top)
-        _draw_strip(panel, ceiling, top, "never\nflipped" if column == 0 else None)
+        draw_strip(panel, ceiling, top, "never\nflipped" if column == 0 else None)
         for place, model in enumerate(models):
             if model not in boxes[attack]:
                 continue
@@ -248,102 +249,3 @@ def robustness_figure(curves: Curves, critical: Distances) -> Figure:
     ]
     figure.legend(handles=lines, loc="outside upper center", ncols=min(len(lines), 7), fontsize=12.5, handlelength=3)
     return figure
-
-
-@in_shared_style
-def accuracy_robustness_figure(
-    test_accuracy: Mapping[str, Numbers],
-    median_critical: Mapping[str, Mapping[str, Numbers]],
-    accuracy_interval: Mapping[str, Sequence[Interval | None]] | None = None,
-    median_interval: Mapping[str, Mapping[str, Sequence[Interval | None]]] | None = None,
-) -> Figure:
-    """Figure A2: test accuracy against the median critical L2 distance, a panel per attack, a small point per seed.
-
-    With several seeds a large point marks the mean and bars its 95 % interval over seeds and images. An infinite median
-    (more than half of the images were never flipped) stands in the strip above the axis; the large point is then the
-    median over seeds, a lower bound, with an arrow up.
-
-    Args:
-        test_accuracy: model -> one number per seed, None where it is missing.
-        median_critical: attack -> model -> one median per seed, None where it is missing.
-        accuracy_interval: model -> one interval over images per seed; without, bars are over seeds alone.
-        median_interval: attack -> model -> the same of the medians.
-
-    Raises:
-        ValueError: nothing to draw, or a model with different numbers of seeds in the two mappings.
-    """
-    require(median_critical, "attack")
-    attacks = ordered_attacks(median_critical)
-    models = [model for model in ordered_models(test_accuracy) if any(model in median_critical[a] for a in attacks)]
-    require(dict.fromkeys(models), "model with both accuracy and distance")
-    styles = model_styles(models)
-    all_medians = np.concatenate([scalars(medians) for each in median_critical.values() for medians in each.values()])
-    finite = all_medians[np.isfinite(all_medians) & (all_medians > 0)]
-    floor, ceiling = (finite.min() / 1.5, finite.max() * 1.5) if finite.size else (0.5, 2.0)
-    top = ceiling * (ceiling / floor) ** 0.14
-    figure = new_figure(1.4 + 4.2 * len(attacks), 5.2)
-    grid = figure.subplots(1, len(attacks), sharey=True, sharex=True, squeeze=False)[0]
-    for panel, attack in zip(grid, attacks, strict=True):
-        panel.set_yscale("log")
-        panel.set_ylim(floor, top)
-        if np.isinf(all_medians).any():
-            _draw_strip(panel, ceiling, top, "median\nnever\nflipped" if panel is grid[0] else None)
-        for model in models:
-            if model in median_critical[attack]:
-                pairs = _pairs(model, test_accuracy[model], median_critical[attack][model])
-                strip = float(np.sqrt(ceiling * top))
-                _draw_pairs(panel, pairs, styles[model], strip)
-                if len(pairs) > 1:
-                    across = overall(test_accuracy[model], (accuracy_interval or {}).get(model))
-                    ends = (median_interval or {}).get(attack, {}).get(model)
-                    _draw_overall(panel, across, overall(median_critical[attack][model], ends), styles[model], strip)
-        panel.set_title(attack_name(attack))
-        panel.set_xlabel("test accuracy")
-        panel.margins(x=0.12)
-        plain_logarithmic_ticks(panel.yaxis, floor, ceiling)
-    grid[0].set_ylabel("median critical L₂ distance")
-    settle(grid)
-    letter(list(grid))
-    markers = [
-        Line2D([], [], linestyle="", marker=style.marker, markersize=10, color=style.color, label=display_name(model))
-        for model, style in styles.items()
-    ]
-    columns = min(len(markers), 2 * len(attacks) - len(attacks) // 2)
-    figure.legend(handles=markers, loc="outside upper center", ncols=columns, fontsize=12.5)
-    return figure
-
-
-def _pairs(model: str, accuracy: Numbers, medians: Numbers) -> Float[np.ndarray, "seeds 2"]:
-    if len(accuracy) != len(medians):
-        raise ValueError(f"{model}: {len(accuracy)} test accuracies but {len(medians)} medians; give one per seed")
-    pairs = np.asarray(
-        [(np.nan if a is None else a, np.nan if m is None else m) for a, m in zip(accuracy, medians, strict=True)],
-        dtype=np.float64,
-    ).reshape(-1, 2)
-    return pairs[~np.isnan(pairs).any(axis=1)]
-
-
-def _draw_pairs(panel: Axes, pairs: Float[np.ndarray, "seeds 2"], style: ModelStyle, strip: float) -> None:
-    heights = np.where(np.isinf(pairs[:, 1]), strip, pairs[:, 1])
-    single = len(pairs) == 1
-    panel.plot(
-        pairs[:, 0], heights, linestyle="", marker=style.marker, color=style.color,
-        markeredgecolor="white", markersize=12 if single else 6, alpha=1.0 if single else 0.5,
-    )  # fmt: skip
-
-
-def _draw_overall(
-    panel: Axes, accuracy: Overall | None, distance: Overall | None, style: ModelStyle, strip: float
-) -> None:
-    if accuracy is None or distance is None:
-        return
-    low, high = accuracy.interval or (accuracy.centre, accuracy.centre)
-    height = min(distance.centre, strip)
-    below, above = distance.interval or (height, height)
-    # A logarithmic axis cannot show a bar that reaches zero or below: it ends at the axis instead.
-    arms = [[max(height - max(below, 0.001 * height), 0.0)], [max(min(above, strip) - height, 0.0)]]
-    panel.errorbar(
-        [accuracy.centre], [height], xerr=[[accuracy.centre - low], [high - accuracy.centre]], yerr=arms,
-        marker=style.marker, color=style.color, markersize=12, markeredgecolor=INK, capsize=4, elinewidth=1.8,
-        linestyle="", lolims=[bool(distance.infinite) and height < strip],
-    )  # fmt: skip

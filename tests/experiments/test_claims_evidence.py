@@ -122,6 +122,8 @@ def test_a_gradient_attack_weaker_than_noise_is_suspicious():
     results = evidence(1)
     assert gradient_attacks_beat_noise(results).verdict is Verdict.HOLDS
     assert gradient_attacks_beat_noise(with_medians(results, "kh", "pgd", 99.0)).verdict is Verdict.FAILS
+    equal = with_medians(results, "kh", "pgd", results["models"]["kh"]["critical_l2"]["gaussian"]["median"][0])
+    assert gradient_attacks_beat_noise(equal).verdict is Verdict.UNDECIDED
     spared = changed(results, "models", "kh", "critical_l2", "pgd", "censored", [0.4])
     assert gradient_attacks_beat_noise(spared).verdict is Verdict.FAILS
     unreached = changed(results, "models", "kh", "critical_l2", "pgd", "median", [INFINITY])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from contract import arrays, read_results
 
+from experiments.results import with_overall
 from experiments.settings import ATTACKS, MODELS, PRESETS
 from jax_bioadv.analysis import statistics
 
@@ -159,6 +160,23 @@ def test_spectra_come_with_a_verdict_and_with_exponents_by_other_ways(model, kin
     for other in (f"{kind}_held_out", f"{kind}_weighted"):
         # Of the same layer by another way: another number, and nothing quite else.
         assert spectrum[other]["alpha"][0] == pytest.approx(spectrum[kind]["alpha"][0], rel=0.5, abs=0.2)
+
+
+def test_what_the_seeds_come_to_stands_beside_every_list_with_an_interval():
+    found = {
+        "attack": {"median": [None, 2.0], "median_interval": [[1.0, None], [1.5, 2.5]], "censored": [0.6, 0.1]},
+        "smoothness": {"norm": [1.0, 2.0]},
+        "smoothness_interval": {"norm": [[0.5, 1.5], [1.5, 2.5]]},
+        "images": {"alpha": [2.0, 2.2], "r2": [0.9, 0.9]},
+    }
+    with_overall(found)
+    median, norm = found["attack"]["median_overall"], found["smoothness_overall"]["norm"]
+    assert median == {"centre": None, "interval": [1.0, None], "over": "seeds and images", "infinite_seeds": 1}
+    assert norm["centre"] == 1.5
+    assert norm["over"] == "seeds and images"
+    assert norm["interval"][0] < 0.5
+    assert found["images"]["alpha_overall"]["over"] == "seeds"
+    assert "r2_overall" not in found["images"]
 
 
 def test_p_values_are_corrected_over_all_measures_and_attacks(results):

@@ -90,4 +90,5 @@ def test_the_reduced_preset_is_not_of_the_published_kind_and_the_papers_sizes_ar
     for model in PAPER:
         assert "hidden 500 (published 2000)" in unlike_published(quick, "cifar10", [model])
     assert unlike_published(published_settings(), "cifar10", [*PAPER, "noise_start"]) == []
+    assert unlike_published(published_settings() | {"hidden": 500}, "cifar10", ["noise_start"]) == []
     assert unlike_published({}, None, ["kh"])[0].startswith("data unknown")

@@ -97,7 +97,8 @@ def regularizers_smooth_without_power_law(results: Results) -> Claim:
                     against["law", model, kind] = model
     if opposing:
         said = f"Against it: {'; '.join(opposing)}."
-        models, numbers = tuple(dict.fromkeys(against.values())), frozenset(against)
+        models = tuple(dict.fromkeys((*against.values(), "bp")))
+        numbers = frozenset(against)
         return Claim(title, Verdict.CONTRADICTS, said, tuple(supporting), tuple(opposing), models, numbers)
     if missing or unsettled:
         said = "; ".join([*unsettled, *([f"not available: {', '.join(missing)}"] if missing else [])])

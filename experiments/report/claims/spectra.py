@@ -275,13 +275,15 @@ def spectral_regularizer_moves(results: Results) -> Claim:
     title = "The spectral regularizer brings the exponent nearer to its target"
     entry = dig(results, "models", "spectral", "spectrum", "images")
     untrained = dig(results, "baselines", "untrained", "spectrum", "images")
-    ours, start = centre(dig(entry, "alpha")), centre(dig(untrained, "alpha"))
-    if ours is None or start is None:
+    found, begun = _alpha(entry), _alpha(untrained)
+    if found is None or begun is None:
         return undecided(title, "The exponents of both networks are needed.")
+    ours, start = found.centre, begun.centre
     given = dig(results, "settings", "spectral", "exponent")
     target = float(given) if given is not None else SPECTRAL_TARGET_ALPHA
-    errors = (centre(dig(entry, "stderr")) or 0.0, centre(dig(untrained, "stderr")) or 0.0)
-    doubt = max(SAME_ALPHA, 2 * math.hypot(*errors))
+    doubt = max(
+        SAME_ALPHA, math.hypot(*((one.interval[1] - one.centre if one.interval else 0.0) for one in (found, begun)))
+    )
     numbers = f"α on test images: {ours:.2f} after training, {start:.2f} untrained, target {target:.2f}"
     if abs(ours - start) <= doubt:
         return Claim(title, Verdict.FAILS, f"{numbers}; the regularizer moved nothing.", (), (numbers,))
