@@ -315,7 +315,7 @@ def test_a_task_that_fails_is_named_stops_no_other_and_is_tried_again(copied, ru
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_what_few_classes_cannot_have_is_left_out_and_told_before_the_training(
-    classes, tmp_path, run_smoke, digits, monkeypatch
+    classes, tmp_path, run_smoke, digits, monkeypatch, no_figures
 ):
     def few(images, labels):
         chosen = labels < classes
