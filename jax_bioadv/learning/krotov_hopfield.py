@@ -295,7 +295,9 @@ def init(
     if start == "samples":
         chosen = images[jax.random.permutation(start_key, len(images))[:hidden]]
         norms = row_norms(chosen, rule.p)[:, None]
-        synapses = rule.radius * chosen / jnp.where(norms > 0, norms, 1)
+        factors = rule.radius / jnp.where(norms > 0, norms, rule.radius)
+        # Images that have this norm up to the rounding of a division stay as they are.
+        synapses = chosen * jnp.where(jnp.abs(factors - 1) < 1e-5, 1, factors)
     elif start == "normal":
         synapses = scale * jax.random.normal(start_key, (hidden, images.shape[1]), images.dtype)
     else:
