@@ -149,7 +149,9 @@ def masking_table(results: Results) -> Html:
         ]
         for name, model in models.items()
     ]
-    return titled(title, table(["", "verdict", *(check.replace("_", " ") for check in checks)], rows))
+    words = "Shares of the images examined, and differences of such shares; ± is over seeds alone."
+    body = table(["", "verdict", *(check.replace("_", " ") for check in checks)], rows)
+    return titled(title, Html(body + paragraph(words)))
 
 
 def bounds_table(results: Results) -> Html:

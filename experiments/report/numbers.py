@@ -99,6 +99,8 @@ def _plus_minus(middle: float, half: float, digits: int) -> str:
         return f"{text} ± {half:.1g}"
     decimals = len(text.partition(".")[2])
     decimals = min(max(decimals, -math.floor(math.log10(half))), decimals + 2)
+    if half < 0.5 * 10**-decimals:
+        return text
     return f"{middle:.{decimals}f} ± {half:.{decimals}f}"
 
 

@@ -26,7 +26,7 @@ OTHER_NAMES = {
     "data": "data",
     "untrained": "untrained",
     "noise_start": "KH from noise",
-    "kh_start": "training images as rows",
+    "kh_start": "images as rows",
     "random": "random layer",
     "kmeans": "k-means",
     "pca": "PCA",
