@@ -6,6 +6,6 @@ Robustness", arXiv 2405.00679: covariance spectra, adversarial attacks, Jacobian
 pieces; the experiments that put them together live in the package ``experiments``.
 """
 
-from jax_bioadv.command_line import leave_at_once_while_importing
+from jax_bioadv.command_line import prepare_imports
 
-leave_at_once_while_importing()
+prepare_imports()

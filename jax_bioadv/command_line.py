@@ -35,13 +35,16 @@ def exit_code(work: Callable[[], object]) -> int:
     return 0
 
 
-def leave_at_once_while_importing() -> None:
-    """Where this process runs a command of ours, let signals end it in one line until :func:`start` takes over.
+def prepare_imports() -> None:
+    """Where this process runs a command of ours, let nothing of its surroundings spoil the imports.
 
-    The packages call this first of all: imports take seconds, and there is nothing to put in order before they end.
+    Signals end it in one line until :func:`start` takes over: imports take seconds, and there is nothing to put in
+    order before they end. Figures go to files, so that Matplotlib needs no backend, least of all one that is not there.
+    The packages call this first of all.
     """
     module = next((after for one, after in zip(sys.orig_argv, sys.orig_argv[1:], strict=False) if one == "-m"), "")
     if sys.argv[:1] == ["-m"] and module.partition(".")[0] in PACKAGES:  # so Python has it until the module is found
+        os.environ["MPLBACKEND"] = "agg"
         _on_signals(_leave)
 
 

@@ -145,3 +145,11 @@ def test_help_can_be_read_on_a_terminal_that_knows_ascii_alone(command):
     assert (process.returncode, errors) == (0, "")
     assert "usage" in output
     assert output.isascii()
+
+
+def test_a_backend_that_is_not_there_spoils_no_command(tmp_path):
+    ended = begin("-m", "experiments.report", str(tmp_path), MPLBACKEND="absent")
+    said = ended.communicate(timeout=120)[1]
+    assert ended.returncode == 2
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
