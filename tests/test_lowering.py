@@ -34,12 +34,23 @@ from jax_bioadv.attacks import (
     transfer,
     worst_case,
 )
+from jax_bioadv.data import corruptions
 from jax_bioadv.learning import krotov_hopfield, regularizers, supervised
 from jax_bioadv.raw_pixels import raw_pixel_logits
 from jax_bioadv.sharding import make_mesh
 
 PLATFORMS = ("tpu", "cuda")
-EIGENSOLVERS = {"tpu": "Eigh", "cuda": "cusolver_syevd_ffi"}
+EIGENSOLVERS = {"tpu": {"Eigh"}, "cuda": {"cusolver_syevd_ffi"}}
+ORTHOGONALIZATIONS = {
+    "tpu": {"Qr", "ProductOfElementaryHouseholderReflectors"},
+    "cuda": {"cusolver_geqrf_ffi", "cusolver_orgqr_ffi"},
+}
+# What a use may ask of the vendor: a basis is decomposed at the start, then orthogonalized or decomposed anew.
+SOLVERS = {
+    "spectral": [ORTHOGONALIZATIONS],
+    "spectral_decomposed_anew": [EIGENSOLVERS],
+    "spectral_population": [EIGENSOLVERS, ORTHOGONALIZATIONS],
+}
 IMAGES, INPUTS, HIDDEN, CLASSES = 6, 4, 3, 4
 KEY = jax.random.key(0)
 JITTED = type(jax.jit(len))
@@ -136,6 +147,10 @@ def _train(lowering, frozen=False, batch_norm=True, regularizer=None):
 
 def _logits_of_one(model, image):
     return model(image[None])[0]
+
+
+def _corrupt(lowering):
+    corruptions.corrupt(np.zeros((2, 8, 8, 3), np.uint8), "fog", 1)
 
 
 TRAININGS = {
@@ -268,6 +283,7 @@ POPULATIONS = {
 
 ANALYSES = {
     "attack": _attack_once,
+    "corruption": _corrupt,
     "image_covariance": _image_covariance,
     "correctly_classified": _choose_images,
     "jacobian_norms_closed": _closed_jacobian_norms,
@@ -296,7 +312,7 @@ def test_it_lowers_without_the_hosts_help_and_without_float64(use, platform, low
     assert lowering.programs
     for program in lowering.programs:
         assert not has_float64(program)
-        assert custom_calls(program) == ({EIGENSOLVERS[platform]} if use.startswith("spectral") else set())
+        assert custom_calls(program) == set().union(*(solvers[platform] for solvers in SOLVERS.get(use, [])))
 
 
 @pytest.mark.parametrize("platform", PLATFORMS[:1])

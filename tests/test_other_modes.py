@@ -56,7 +56,7 @@ def backpropagation():
         regularizers.weight_decay(), regularizers.jacobian(1e-3, "activation"), regularizers.spectral(1e-3)
     )
     optimizer = optax.adam(1e-3)
-    graphdef, state = supervised.init(jax.random.key(0), network(), optimizer)
+    graphdef, state = supervised.init(jax.random.key(0), network(), optimizer, penalty, data)
     state, info = supervised.make_epoch(graphdef, optimizer, penalty, batch_size=5)(state, data)
     return info._asdict(), state.parameters["encoder"]["kernel"][...]
 

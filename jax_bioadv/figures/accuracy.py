@@ -92,7 +92,7 @@ def accuracy_robustness_figure(
         for model, style in styles.items()
     ]
     columns = min(len(markers), 2 * len(attacks) - len(attacks) // 2)
-    figure.legend(handles=markers, loc="outside upper center", ncols=columns, fontsize=12.5)
+    figure.legend(handles=markers, loc="outside upper center", ncols=columns, fontsize=11.5)
     return figure
 
 

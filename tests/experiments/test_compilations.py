@@ -7,10 +7,10 @@ import pytest
 from sweep_cases import run_sweep
 
 from experiments import sweep, training
+from experiments.ledger import Ledger
 from experiments.plan import Plan
 from experiments.settings import PRESETS
 from experiments.study import Study
-from experiments.tasks import Ledger
 from jax_bioadv import population
 from jax_bioadv.learning import krotov_hopfield
 

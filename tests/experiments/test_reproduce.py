@@ -87,7 +87,8 @@ def test_nothing_is_missing_in_a_run_in_which_nothing_diverged(smoke):
 
     results = read_results(smoke.directory)
     for model in results["models"].values():
-        assert not nulls({key: model[key] for key in ("test_accuracy", "n_attacked", "converged", "jacobian_norm")})
+        assert not nulls({key: model[key] for key in ("test_accuracy", "n_attacked", "converged")})
+        assert not nulls({key: model["jacobian_norm"][key] for key in ("activation", "preactivation")})
         assert not nulls(model["spectrum"])
     assert not nulls(results["baselines"])
 
@@ -121,7 +122,7 @@ def test_nothing_unfinished_is_left(smoke):
     assert not [path for path in smoke.directory.rglob("*") if path.name.startswith(".") and path.name != ".lock"]
     records = {path.stem: json.loads(path.read_text()) for path in (smoke.directory / "stages").iterdir()}
     with_arrays = {name for name, record in records.items() if record["arrays"]}
-    assert set(records) - with_arrays == {f"boundaries-{model}-0" for model in MODELS}
+    assert set(records) == with_arrays
     assert with_arrays == {
         path.stem for folder in ("models", "arrays") for path in (smoke.directory / folder).iterdir()
     }
@@ -313,10 +314,11 @@ def test_a_task_that_fails_is_named_stops_no_other_and_is_tried_again(copied, ru
     assert without_seconds(read_results(copied)) == without_seconds(before)
 
 
-@pytest.mark.parametrize("classes", [2, 3])
 def test_what_few_classes_cannot_have_is_left_out_and_told_before_the_training(
-    classes, tmp_path, run_smoke, digits, monkeypatch, no_figures
+    tmp_path, run_smoke, digits, monkeypatch, no_figures
 ):
+    classes = 2
+
     def few(images, labels):
         chosen = labels < classes
         return images[chosen], labels[chosen]
@@ -331,11 +333,11 @@ def test_what_few_classes_cannot_have_is_left_out_and_told_before_the_training(
         test_labels=test_labels,
         class_names=digits.class_names[:classes],
     )
-    monkeypatch.setattr(reproduce.data, "load", lambda *arguments: dataset)
+    monkeypatch.setattr(reproduce, "load_images", lambda *arguments: dataset)
     run = run_smoke(tmp_path, "--models", "kh,bp", "--backprop.epochs", "2", "--decoder.epochs", "2")
     assert run.code == 0, run.errors
     results = read_results(tmp_path)
-    left_out = [name for name, needed in (("apgd_dlr", 3), ("apgd_targeted", 4)) if classes < needed]
+    left_out = ["apgd_dlr", "apgd_targeted"]
     assert [note.split()[0] for note in results["notes"] if "is left out of the attacks" in note] == left_out
     attacked = set(results["models"]["bp"]["robust_accuracy"]["raw_l2"]["attacks"])
     assert attacked == {"apgd_ce", "apgd_dlr", "apgd_targeted", "square", "minimum_norm", "transfer"} - set(left_out)
