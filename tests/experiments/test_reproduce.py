@@ -82,13 +82,13 @@ def test_the_run_ends_well_and_keeps_the_contract(smoke):
 def test_nothing_is_missing_in_a_run_in_which_nothing_diverged(smoke):
     def nulls(content):
         if isinstance(content, dict):
-            return sum(nulls(value) for value in content.values())
+            # Of one seed, what no images stand behind has no interval.
+            return sum(nulls(value) for key, value in content.items() if not key.endswith("_overall"))
         return sum(map(nulls, content)) if isinstance(content, list) else content is None
 
     results = read_results(smoke.directory)
     for model in results["models"].values():
-        assert not nulls({key: model[key] for key in ("test_accuracy", "n_attacked", "converged")})
-        assert not nulls({key: model["jacobian_norm"][key] for key in ("activation", "preactivation")})
+        assert not nulls({key: model[key] for key in ("test_accuracy", "n_attacked", "converged", "jacobian_norm")})
         assert not nulls(model["spectrum"])
     assert not nulls(results["baselines"])
 
