@@ -34,7 +34,7 @@ def _work(sizes: Sizes, refreshes: float) -> Work:
 class Sides:
     """Both sides, set up alike."""
 
-    def __init__(self, workload: Workload, renewals: np.ndarray):
+    def __init__(self, workload: Workload, renew_every: int | None):
         self.images = jnp.asarray(workload.train_images)
         self.covariance = regularizers.image_covariance(self.images)
         network = workload.network(batch_norm=True)
@@ -47,7 +47,7 @@ class Sides:
         refresh = jax.jit(lambda state, data: self.regularizer.refresh(nnx.merge(graphdef, state), data))
         self.refresh_ours = lambda: jax.block_until_ready(refresh(state, self.data))
         self.ours = OurTraining(
-            workload, self.regularizer, covariance=self.covariance, batch_norm=True, renewals=renewals
+            workload, self.regularizer, covariance=self.covariance, batch_norm=True, renew_every=renew_every
         )
         names = ("eager", "lean")
         self.theirs = {n: TheirTraining(workload, self.ours.order, lean=n != "eager", batch_norm=True) for n in names}
@@ -119,7 +119,7 @@ NOTE = (
 
 
 def build_preset(workload: Workload) -> Row:
-    return preset_row(workload, Sides(workload, np.arange(workload.sizes.batches) % REFRESH_EVERY == 0))
+    return preset_row(workload, Sides(workload, REFRESH_EVERY))
 
 
 def preset_row(workload: Workload, sides: Sides) -> Row:
@@ -144,7 +144,7 @@ def preset_row(workload: Workload, sides: Sides) -> Row:
 
 
 def build_published(workload: Workload) -> Row:
-    sides = Sides(workload, np.zeros(workload.sizes.batches, bool))
+    sides = Sides(workload, None)
     eager = sides.theirs["eager"].eager(sides.penalties["eager"])
     lean = sides.theirs["lean"].lean(sides.penalties["lean"])
 

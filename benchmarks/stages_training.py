@@ -50,7 +50,7 @@ class OurTraining:
         *,
         covariance: jax.Array | None = None,
         batch_norm: bool = False,
-        renewals: np.ndarray | None = None,
+        renew_every: int | None = None,
         model: Any = None,
         images: Any = None,
     ):
@@ -61,7 +61,8 @@ class OurTraining:
         self.graphdef, self.state = supervised.init(jax.random.key(5), self.network, optimizer, regularizer, self.data)
         batch_size = workload.sizes.batch_size
         self.epoch = supervised.make_epoch(self.graphdef, optimizer, regularizer, batch_size=batch_size)
-        self.renewals = renewals
+        batches = np.arange(len(images) // batch_size)
+        self.renewals = batches % renew_every == 0 if renew_every else np.zeros(len(batches), bool)
 
     def run(self) -> tuple[supervised.TrainingState, supervised.EpochInfo]:
         return jax.block_until_ready(self.epoch(self.state, self.data, self.renewals))

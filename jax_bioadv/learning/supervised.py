@@ -245,6 +245,8 @@ def make_epoch(
         renewing = bool(jax.tree.leaves(state.aux))
         fixed_aux = None if renewing else _fixed_aux(regularizer, nnx.merge(graphdef, *state[:2]), data)
         renewals = jnp.arange(batches) == 0 if renewals is None else jnp.asarray(renewals)
+        if renewals.shape != (batches,):
+            raise ValueError(f"renewals must say of each of the {batches} batches, got shape {renewals.shape}")
 
         def step(carry: Any, batch: tuple[Array, Array, Array]) -> tuple[Any, EpochInfo]:
             parameters, statistics, optimizer_state, aux = carry

@@ -85,7 +85,7 @@ def test_a_wrong_measurement_is_found_out(name, field, workload):
 
 
 def test_spectral_trainings_stay_together_where_no_direction_lacks_variance(workload):
-    sides = stages_spectral.Sides(workload, np.arange(workload.sizes.batches) % stages_spectral.REFRESH_EVERY == 0)
+    sides = stages_spectral.Sides(workload, stages_spectral.REFRESH_EVERY)
     results = first_results(stages_spectral.preset_row(workload, sides))
     for check in compare(sides.ours, sides.theirs, results, penalty=True):
         assert check.difference <= 2e-3, check

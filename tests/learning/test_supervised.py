@@ -219,6 +219,8 @@ def test_an_epoch_is_traced_once_renews_when_asked_and_reports_what_it_should(di
         epoch(after, digits, jnp.asarray(renewals))
         assert len(traces) == first > 0
     assert epoch(state, digits)[0].aux == 1
+    with pytest.raises(ValueError, match="of each of the 15 batches"):
+        epoch(state, digits, jnp.ones(14, bool))
     assert_same_bits(infos[0], infos[1])
     assert_same_bits(after.parameters, state.parameters)
     # At a rate of 0 the means over the batches are the means over the 1500 images, whatever their order.
