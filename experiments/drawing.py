@@ -17,6 +17,7 @@ from jax_bioadv.analysis.boundaries import Landscape
 from jax_bioadv.analysis.crossed import share_interval
 from jax_bioadv.analysis.robustness import median_interval, median_with_censoring
 from jax_bioadv.analysis.spectra import PowerLawFit
+from jax_bioadv.command_line import stop_if_told
 from jax_bioadv.figures import ConvergenceHistory, SpectrumCurve, TrainingHistory
 from jax_bioadv.learning.pruning import Cut, Mixture
 
@@ -192,6 +193,7 @@ def draw_all(plan: Plan, ledger: Ledger, results: Mapping[str, Any], directory: 
             figures.save_figure(figure, directory, name)
             continue
         except Exception as error:
+            stop_if_told()
             if figure is None and isinstance(error, ValueError):  # there is nothing to draw
                 undrawn.notes.append(f"{name} was not drawn: {error}")
                 logger.warning(undrawn.notes[-1])

@@ -19,6 +19,7 @@ from typing import Any
 from experiments import provenance
 from experiments.sources import digest_of
 from experiments.tasks import Outcome, Task
+from jax_bioadv.command_line import stop_if_told
 from jax_bioadv.learning.training import DivergenceError
 from jax_bioadv.storage import StorageError, read_arrays, read_json, write_arrays, write_json
 
@@ -209,6 +210,7 @@ class Ledger:
         except StorageError:
             raise
         except Exception as error:
+            stop_if_told()
             return failure(task, error)
 
     def say_what_runs_again(self, missing: Sequence[Task]) -> None:

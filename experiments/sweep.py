@@ -29,7 +29,7 @@ from experiments.sweeping import TRAINED, Sweep
 from experiments.tasks import exclusive, progress
 from experiments.together import Devices
 from jax_bioadv import population
-from jax_bioadv.command_line import IncompleteError, exit_code, start
+from jax_bioadv.command_line import IncompleteError, exit_code, start, stop_if_told
 from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.sharding import make_mesh
 from jax_bioadv.storage import write_json
@@ -196,6 +196,7 @@ def _run_stages(sweep: Sweep) -> None:
         try:
             draw_sweep(directory)
         except Exception as error:
+            stop_if_told()
             logger.warning("the figure could not be drawn: %s", error, exc_info=error)
             complaints.append(f"the figure could not be drawn; {directory / 'log.txt'} says why")
         logger.info("done: %s", directory / "sweep.csv")

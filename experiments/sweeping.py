@@ -18,6 +18,7 @@ from experiments.study import Study
 from experiments.tasks import Outcome, Task
 from experiments.together import Devices, Finished, begun_chunks, drop_chunk, members_that_fit, train_together
 from experiments.trainable import ALWAYS_TRACED, VECTORIZED, Job, program_shape
+from jax_bioadv.command_line import stop_if_told
 from jax_bioadv.storage import StorageError
 
 logger = logging.getLogger("experiments")
@@ -119,6 +120,7 @@ class Sweep:
         except StorageError:
             raise
         except Exception as error:
+            stop_if_told()
             if len(left) == 1:
                 self.ledger.store(left[0].task, failure(left[0].task, error), 0.0)
                 advance(1)

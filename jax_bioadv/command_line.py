@@ -35,6 +35,12 @@ def exit_code(work: Callable[[], object]) -> int:
     return 0
 
 
+def stop_if_told() -> None:
+    """Raise KeyboardInterrupt once a signal has come; for whoever goes on after any error, which it may be behind."""
+    if _stopped_by is not None:
+        raise KeyboardInterrupt
+
+
 def prepare_imports() -> None:
     """Where this process runs a command of ours, let nothing of its surroundings spoil the imports.
 

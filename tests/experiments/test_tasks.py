@@ -293,6 +293,12 @@ def test_a_failed_task_stops_only_what_needs_it_is_named_and_tried_again(error, 
     assert again.ledger.complaints() == []
 
 
+def test_an_error_that_a_signal_is_behind_stops_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("jax_bioadv.command_line._stopped_by", 2)
+    with pytest.raises(KeyboardInterrupt):
+        Chain(tmp_path, fail="middle", error=RuntimeError("a library says something else")).complete()
+
+
 def test_what_json_cannot_hold_fails_its_task_alone(tmp_path):
     task = Task("broken", "train", {}, {}, lambda task, needed: Outcome({"alpha": float("inf")}))
     assert Ledger(tmp_path).complete(task).failed.startswith("broken: ValueError")
