@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,13 +17,14 @@ import tyro
 
 from experiments import drawing
 from experiments.command import check_devices, load_images, logging_to, option, with_user_paths
+from experiments.estimate import Estimate, in_words
 from experiments.ledger import Ledger
 from experiments.plan import STAGES, Plan
 from experiments.report import write_report
 from experiments.results import collect
 from experiments.settings import PRESETS, Preset, Settings
 from experiments.study import Study
-from experiments.tasks import exclusive, progress
+from experiments.tasks import Task, exclusive, progress
 from experiments.threats import left_out
 from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.compilation_cache import keep_compiled_programs
@@ -106,6 +108,9 @@ def _run_stages(study: Study, stages: list[str]) -> None:
     ledger.say_what_runs_again(missing)
     for note in left_out(study):
         logger.warning("%s", note)
+    left = _estimate(study, ledger, tasks, missing)
+    if left > 0:
+        logger.info("it will take about %s on %s", in_words(left), jax.devices()[0].device_kind)
     with progress("all tasks", len(tasks), "task") as advance:
         for task in tasks:
             ledger.complete(task)
@@ -124,6 +129,17 @@ def _run_stages(study: Study, stages: list[str]) -> None:
         complaints.append(f"{', '.join(undrawn.failed)} could not be drawn; {directory / 'log.txt'} says why")
     if complaints:
         raise IncompleteError("; ".join(complaints))
+
+
+def _estimate(study: Study, ledger: Ledger, tasks: Sequence[Task], missing: Sequence[Task]) -> float:
+    """Seconds that the missing tasks will take, by those that are done."""
+    if not missing:
+        return 0.0
+    estimate, left = Estimate(study), {task.fingerprint for task in missing}
+    for task in tasks:
+        if task.fingerprint not in left:
+            estimate.learn(task, ledger.seconds(task))
+    return estimate.seconds(missing)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -117,7 +117,8 @@ def _trained(settings: Mapping[str, Any]) -> list[str]:
     tied = {True: " Here the target passes through the untrained network's own eigenvalue.", False: ""}.get(
         anchored, ""
     )
-    renewed = f" Its eigenvectors are renewed every {refresh} batches at the full learning rate." if refresh is not None else ""
+    often = f"every {refresh} batches at the full learning rate"
+    renewed = f" Its eigenvectors are renewed {often}." if refresh is not None else ""
     start = dig(settings, "layer", "start")
     begun = {
         "samples": " The network's rows started as training images.",

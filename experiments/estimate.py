@@ -1,0 +1,141 @@
+"""How long a run will take: what its tasks have to compute, at the speed of this device and of the tasks that are done.
+
+Nearly all of the work are products of images with a layer, so that a task is counted in them. How long one takes is
+measured at the start; how many times longer the tasks of a stage take than their products is learned from those that
+are done, in this run or in an earlier one that it goes on from.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from experiments.study import Study
+from experiments.tasks import Task
+from jax_bioadv.analysis.critical import search_evaluations
+
+# Of test images about so many are classified correctly, and attacked.
+ATTACKED_SHARE = 0.5
+# Of every task besides its products: compiling, files.
+OVERHEAD_SECONDS = 0.5
+# An epoch of a decoder moves its features through the memory, which takes as long as so many of its few products.
+DECODER_FACTOR = 10
+# The accuracy-matched control stops where it is as accurate as the hybrid, which took less than this.
+EPOCHS_TO_MATCH = 10
+
+
+class Estimate:
+    """Seconds that tasks will take.
+
+    Args:
+        study: whose sizes count.
+        product_seconds: how long a product of one image with the layer takes; measured if not given.
+    """
+
+    def __init__(self, study: Study, product_seconds: float | None = None):
+        self.study = study
+        self.product_seconds = measure_product(study) if product_seconds is None else product_seconds
+        self._done: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
+
+    def learn(self, task: Task, seconds: float) -> None:
+        """Take account of a task that is done."""
+        expected, spent = self._done[task.stage]
+        self._done[task.stage] = expected + self._expected(task), spent + seconds
+
+    def seconds(self, tasks: Iterable[Task]) -> float:
+        """What tasks will take, one after another."""
+        return sum(self._expected(task) * self._ratio(task.stage) for task in tasks)
+
+    def _expected(self, task: Task) -> float:
+        return OVERHEAD_SECONDS + self.product_seconds * products(task, self.study)
+
+    def _ratio(self, stage: str) -> float:
+        known = [self._done[stage]] if stage in self._done else list(self._done.values())
+        expected, spent = (sum(column) for column in zip(*known, strict=True)) if known else (0.0, 0.0)
+        return spent / expected if expected else 1.0
+
+
+def measure_product(study: Study) -> float:
+    """Seconds per image of the product of a batch with the layer, the best of three."""
+    settings = study.settings
+    images = jnp.ones((min(settings.backprop.batch_size, len(study.dataset.train_images)), study.inputs))
+    multiply = jax.jit(jnp.matmul)
+    kernel = jnp.ones((study.inputs, settings.hidden))
+    multiply(images, kernel).block_until_ready()
+    spent = []
+    for _ in range(3):
+        started = time.perf_counter()
+        multiply(images, kernel).block_until_ready()
+        spent.append(time.perf_counter() - started)
+    return min(spent) / len(images)
+
+
+def products(task: Task, study: Study) -> float:
+    """How many products of one image with the layer a task comes to; what is small beside them is left out."""
+    dataset, given = study.dataset, task.settings
+    train, test = len(dataset.train_images), len(dataset.test_images)
+    hidden = study.settings.hidden / study.inputs  # a product of the layer with itself, in products with an image
+    decoder = dataset.classes / study.inputs
+    if task.stage == "layer":
+        return train * (given.get("layer", {}).get("epochs", 0) + given.get("kmeans", {}).get("passes", 0))
+    if task.stage == "train" and "backprop" in given:
+        return train * _epoch_of_network(given, hidden) * _epochs(task, study)
+    if task.stage == "train":
+        return train * (1 + 3 * DECODER_FACTOR * decoder * given.get("decoder", {}).get("epochs", 0))
+    if task.stage == "spectra":
+        return (test + given.get("spectra", {}).get("noise_images", 0)) * (1 + 2 * hidden)
+    if task.stage == "jacobian":
+        return test
+    if task.stage == "attacks":
+        return _sweep(given["attacks"], test)
+    if task.stage == "threats":
+        return _battery(task, study)
+    chosen = given.get(task.stage, {})
+    images = min(chosen.get("images", 0), test)
+    if task.stage == "masking":
+        return images * (20 * chosen["steps"] + chosen["queries"])
+    return 50 * images  # bounds, smoothness; boundaries and landscapes are small
+
+
+def _epoch_of_network(given: Mapping[str, Any], hidden: float) -> float:
+    """Products per image: forward and the gradient of the weights; an attack's gradients; a projection and back."""
+    attack = 2 * given["adversarial"]["steps"] if "adversarial" in given else 0
+    return 2 + attack + (2 * hidden if "spectral" in given else 0)
+
+
+def _epochs(task: Task, study: Study) -> float:
+    if "adversarial" in task.settings:
+        return task.settings["adversarial"]["epochs"]
+    epochs = study.settings.backprop.epochs
+    return min(epochs, EPOCHS_TO_MATCH) if "hybrid" in task.needs else epochs
+
+
+def _sweep(attacks: Mapping[str, Any], test: int) -> float:
+    if "published_images" in attacks:
+        return ATTACKED_SHARE * min(attacks["published_images"], test) * attacks["published_epsilons"]
+    strengths = attacks["epsilons"] if attacks["method"] == "grid" else search_evaluations(attacks["epsilons"])
+    return ATTACKED_SHARE * min(attacks["images"], test) * strengths * (1 + 2 * attacks.get("pgd_steps", 0))
+
+
+def _battery(task: Task, study: Study) -> float:
+    chosen, test = study.settings.threats, len(study.dataset.test_images)
+    shortest = chosen.targets * chosen.minimum_norm_steps
+    if "attacks" in task.settings:
+        return ATTACKED_SHARE * 2 * min(study.settings.attacks.images, test) * shortest
+    images = min(chosen.images, test)
+    if "queries" not in task.settings["threats"]:  # transfer, from each of the models of the paper
+        return images * 5 * 2 * chosen.steps
+    gradients = chosen.restarts * (2 * chosen.steps + chosen.targets * chosen.target_steps) + shortest
+    return ATTACKED_SHARE * images * (2 * gradients + chosen.queries)
+
+
+def in_words(seconds: float) -> str:
+    """A duration as a person says it."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
