@@ -125,7 +125,7 @@ def _battery(task: Task, study: Study) -> float:
     shortest = chosen.targets * chosen.minimum_norm_steps
     if "attacks" in task.settings:
         return ATTACKED_SHARE * 2 * min(study.settings.attacks.images, test) * shortest
-    images = min(chosen.images, test)
+    images = min(task.settings["threats"]["images"], test)
     if "queries" not in task.settings["threats"]:  # transfer, from each of the models of the paper
         return images * 5 * 2 * chosen.steps
     gradients = chosen.restarts * (2 * chosen.steps + chosen.targets * chosen.target_steps) + shortest

@@ -33,7 +33,7 @@ READ_BESIDES_BACKPROP = {
     "spectral": ("spectral",),
     "adversarial": ("adversarial",),
 }
-READ_BY_THREAT = ("images", "steps", "targets", "target_steps", "restarts", "queries", "minimum_norm_steps")
+READ_BY_THREAT = ("steps", "targets", "target_steps", "restarts", "queries", "minimum_norm_steps")
 READ_BY_TRANSFER = ("images", "steps")
 READ_BY_LAYER_SPECTRA = ("noise_images", "first", "last_on_images", "last_on_noise")
 READ_BY_SPECTRA = (*READ_BY_LAYER_SPECTRA, "populations")
@@ -178,6 +178,7 @@ class Plan:
     def threat(self, threat: str, model: str, seed: int) -> Task:
         """Attacks of one strength on one model."""
         settings = {**self._read("threats", (*READ_BY_THREAT, threat)), "seed": seed}
+        settings["threats"] |= {"images": threats.images_to_attack(self.study, model)}
         run = partial(threats.run_threat, self.study, threat, model, seed)
         return self._task(f"{threat}-{model}-{seed}", "threats", settings, run, {"model": self.model(model, seed)})
 

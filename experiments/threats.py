@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from experiments.settings import MODELS
+from experiments.settings import CONTROLS, MODELS
 from experiments.study import Study, purpose_key
 from experiments.tasks import Outcome, Task, progress
 from jax_bioadv import attacks
@@ -39,9 +39,8 @@ def threat_of(study: Study, name: str) -> Threat:
     return Threat(math.inf if norm == "linf" else 2.0, getattr(study.settings.threats, name), space == "raw")
 
 
-def threat_images(study: Study, threat: Threat) -> np.ndarray:
+def threat_images(study: Study, threat: Threat, count: int) -> np.ndarray:
     """The first test images, in the threat's space."""
-    count = study.settings.threats.images
     if threat.raw:
         return raw_pixels(study.dataset.test_images[:count])
     return np.asarray(study.test_images[:count])
@@ -76,10 +75,16 @@ def left_out(study: Study) -> list[str]:
     ]
 
 
+def images_to_attack(study: Study, model: str) -> int:
+    chosen = study.settings.threats
+    return chosen.control_images if model in CONTROLS else chosen.images
+
+
 def run_threat(study: Study, name: str, model: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
     """Every attack on every one of the first test images that the model classifies correctly."""
     threat = threat_of(study, name)
-    logits, images = threat_logits(study, threat, model, needed["model"]), threat_images(study, threat)
+    logits = threat_logits(study, threat, model, needed["model"])
+    images = threat_images(study, threat, images_to_attack(study, model))
     labels = study.test_labels[: len(images)]
     correct = robustness.correctly_classified(logits, images, labels)
     values = {"images": len(images), "clean": len(correct) / len(images)}
@@ -120,7 +125,7 @@ def _fooled(logits: Partial, images: jax.Array, labels: jax.Array) -> jax.Array:
 def run_transfer(study: Study, name: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
     """Which images each model gets wrong after an attack on each of the paper's models; diverged ones are left out."""
     threat = threat_of(study, name)
-    images = jnp.asarray(threat_images(study, threat))
+    images = jnp.asarray(threat_images(study, threat, study.settings.threats.images))
     labels = study.test_labels[: len(images)]
     # Not APGD, which leaves as it is what the source gets wrong anyway.
     attack = attacks.pgd(threat.norm, study.settings.threats.steps, clip_each_step=True)

@@ -26,7 +26,9 @@ def study_of(digits, tmp_path):
             *(digits.class_names[:classes], "digits"),
         )
         settings = dataclasses.replace(PRESETS["smoke"], hidden=8)
-        settings = dataclasses.replace(settings, threats=dataclasses.replace(settings.threats, images=10))
+        settings = dataclasses.replace(
+            settings, threats=dataclasses.replace(settings.threats, images=10, control_images=10)
+        )
         return Study("smoke", settings, few, tmp_path)
 
     return make

@@ -158,7 +158,9 @@ READERS = {
     "landscape.radius resolution image": {"landscape"},
     "kmeans.passes batch_size": {"layer-kmeans"},
     "adversarial.epochs epsilon steps": {"adversarial"},
-    "threats.images steps": {*THREATS, *(f"transfer-{threat}" for threat in THREATS)},
+    "threats.images": {*(f"{threat} of the paper" for threat in THREATS), *(f"transfer-{one}" for one in THREATS)},
+    "threats.control_images": {f"{threat} of controls" for threat in THREATS},
+    "threats.steps": {*THREATS, *(f"transfer-{threat}" for threat in THREATS)},
     "threats.unit_linf": {"unit_linf", "transfer-unit_linf", "masking"},
     "threats.unit_l2": {"unit_l2", "transfer-unit_l2"},
     "threats.raw_linf": {"raw_linf", "transfer-raw_linf"},
@@ -180,9 +182,10 @@ OF_A_MODEL = {*ATTACKS, PUBLISHED_NOISE, *THREATS, *EVIDENCE, "spectra", "landsc
 
 
 def named(reader: str) -> set[str]:
+    reader, _, whose = reader.partition(" of ")
     if reader not in OF_A_MODEL:
         return {f"{reader}-0", reader}
-    models = MODELS if reader == PUBLISHED_NOISE else ALL_MODELS
+    models = {"the paper": MODELS, "controls": CONTROLS}.get(whose, MODELS if reader == PUBLISHED_NOISE else ALL_MODELS)
     return {f"{reader}-{model}{'' if reader == 'landscape' else '-0'}" for model in models}
 
 
