@@ -207,7 +207,7 @@ class ThreatSettings:
     images: int = 1000
     """So many of the first test images, classified correctly or not."""
     control_images: int = 200
-    """So many of them for each control."""
+    """At most so many of them for each control."""
     unit_linf: float = 0.002
     """ε in L∞, images divided by their own norm."""
     unit_l2: float = 0.1

@@ -9,7 +9,7 @@ from experiments import measuring, smoothness, spectra, threats, training
 from experiments.groups import LayerSettings
 from experiments.settings import ATTACKS, CONTROLS, FROZEN, POWERED, PUBLISHED_NOISE
 from experiments.study import Study
-from experiments.tasks import Outcome, Task
+from experiments.tasks import Outcome, Task, with_needs
 
 STAGES = (
     *("layer", "train", "spectra", "jacobian", "attacks", "landscape"),
@@ -50,7 +50,12 @@ class Plan:
 
     def __init__(self, study: Study, also: Mapping[str, Callable[..., Any]] | None = None):
         self.study, self.settings, self.also = study, study.settings, also or {}
-        self.data_settings = {"sha256": study.data_digests, "norm": study.settings.norm}
+        self.data_settings = {
+            "sha256": study.data_digests,
+            "image_shape": list(study.dataset.image_shape),
+            "classes": study.dataset.classes,
+            "norm": study.settings.norm,
+        }
 
     def _task(
         self,
@@ -229,7 +234,7 @@ class Plan:
         return [*strengths, *(kind(model, seed) for kind in kinds)]
 
     def all_tasks(self) -> list[Task]:
-        """Every task of the experiment, in the order in which they are best run."""
+        """Every task of the experiment and what it builds on, in the order in which they are best run."""
         models = self.settings.model_names
         tasks = [self.data_spectra()]
         for seed in range(self.settings.seeds):
@@ -244,4 +249,4 @@ class Plan:
             tasks += [task for model in models for task in self.evidence(model, seed)]
             tasks += [self.transfer(threat, seed) for threat in self.settings.threats.names] if len(models) > 1 else []
         tasks += [self.landscape(model) for model in models]
-        return list({task.name: task for task in tasks}.values())
+        return with_needs(tasks)

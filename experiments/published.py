@@ -33,6 +33,9 @@ PUBLISHED = {
 ROBUSTNESS_ORDER = ("kh", "l2", "jacobian", "bp", "spectral")
 """From the most to the least robust, under all three attacks."""
 
+NORM = 3.0
+"""The p of the norm that every image is divided by."""
+
 STRAIGHT_ON = {"images": ("kh", "spectral"), "noise": ("kh",)}
 """Models whose spectrum is said to be a straight power law; the others' are said not to be."""
 
@@ -44,11 +47,27 @@ EFFECTIVE_JACOBIAN_WEIGHT = 1e-3 / 3
 
 _BACKPROP: dict[str, Any] = {
     "backprop.epochs": EPOCHS,
+    "backprop.batch_size": 1000,
     "backprop.learning_rates": [1e-3, 5e-4, 2e-4, 1e-4, 1e-5],
     "backprop.boundaries": [31, 91, 121, 161],
 }
-_LAYER = {"epochs": EPOCHS, "start": "normal", "p": 3.0, "k": 2, "delta": 0.4, "radius": 1.0}
-_DECODER = {"decoder.epochs": EPOCHS, "decoder.power": 4.5}
+_LAYER = {
+    "epochs": EPOCHS,
+    "start": "normal",
+    "scale": 1.0,
+    "learning_rate": 0.02,
+    "batch_size": 1000,
+    "p": 3.0,
+    "k": 2,
+    "delta": 0.4,
+    "radius": 1.0,
+}
+_DECODER = {
+    "decoder.epochs": EPOCHS,
+    "decoder.power": 4.5,
+    "decoder.learning_rate": 1e-3,
+    "decoder.batch_size": 1000,
+}
 TRAINED: dict[str, dict[str, Any]] = {
     "kh": {**{f"layer.{name}": value for name, value in _LAYER.items()}, **_DECODER},
     "bp": _BACKPROP,
@@ -60,6 +79,8 @@ TRAINED: dict[str, dict[str, Any]] = {
     },
     "spectral": {
         "backprop.epochs": EPOCHS,
+        "backprop.batch_size": 1000,
+        "spectral.learning_rate": 1e-3,
         "spectral.weight": 1.0,
         "spectral.exponent": SPECTRAL_TARGET_ALPHA,
         "spectral.first": 1,
@@ -88,7 +109,7 @@ def unlike_published(settings: Mapping[str, Any], dataset: str | None, models: I
     Returns:
         One phrase per difference, none where the run is of the published kind; a setting that is not known differs.
     """
-    wanted: dict[str, Any] = {}
+    wanted: dict[str, Any] = {"norm": NORM}
     for model in models:
         wanted |= {} if model == "noise_start" else {"hidden": HIDDEN_UNITS}
         wanted |= TRAINED.get(model, {})

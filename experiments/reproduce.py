@@ -24,7 +24,7 @@ from experiments.report import write_report
 from experiments.results import collect
 from experiments.settings import PRESETS, Preset, Settings
 from experiments.study import Study
-from experiments.tasks import Task, exclusive, progress
+from experiments.tasks import Task, exclusive, progress, with_needs
 from experiments.threats import left_out
 from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.compilation_cache import keep_compiled_programs
@@ -101,7 +101,7 @@ def run(command: Command) -> Path:
 
 def _run_stages(study: Study, stages: list[str]) -> None:
     directory, plan, ledger = study.directory, Plan(study), Ledger(study.directory)
-    tasks = [task for task in plan.all_tasks() if task.stage in stages]
+    tasks = with_needs(task for task in plan.all_tasks() if task.stage in stages)
     missing = [task for task in tasks if ledger.find(task) is None]
     done = len(tasks) - len(missing)
     logger.info("%s on %s: %d tasks, %d already done", study.preset, study.dataset.name, len(tasks), done)

@@ -67,6 +67,11 @@ class Collector:
         intervals = [None if share is None else interval(share_interval(share, images)) for share in shares]
         return {name: shares, f"{name}_interval": intervals}
 
+    def noise_start_decoders_converged(self, seed: int) -> bool | None:
+        found = [self.outcome(self.plan.noise_start_decoder(pruned, seed)) for pruned in (False, True)]
+        flags = [None if one is None else one.values.get("decoder_converged") for one in found]
+        return None if None in flags else all(flags)
+
     def model(self, model: str) -> dict[str, Any]:
         plan, seeds = self.plan, self.seeds
         trained = [self.outcome(plan.model(model, seed)) for seed in seeds]
@@ -143,6 +148,7 @@ def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
             "pruned_units": [None if one is None else one.values["pruned_units"] for one in noise_starts],
             "converged": [None if one is None else one.values["converged"] for one in noise_layers],
             "cut_reason": [None if one is None else one.values["cut_reason"] for one in noise_starts],
+            "decoder_converged": [collector.noise_start_decoders_converged(seed) for seed in collector.seeds],
         },
     }
     collector.notes += _layer_notes(collector)

@@ -115,10 +115,6 @@ class Settings:
         _require(self.spectral.first <= self.hidden, "spectral.first lies beyond the number of hidden units")
         for threat in self.threats.names:
             _require(threat in THREATS, f"threats.names: unknown {threat!r}; choose among {', '.join(THREATS)}")
-        _require(
-            self.threats.control_images <= self.threats.images,
-            f"threats.control-images: {self.threats.control_images} are more than the {self.threats.images} of all",
-        )
         _require(0 < len(set(self.threats.names)) == len(self.threats.names), "threats.names: none, or one twice")
         _require(self.spectra.noise_images >= 2, "spectra.noise-images must be at least 2")
         _require(

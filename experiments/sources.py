@@ -20,6 +20,7 @@ PACKAGES = ("jax_bioadv", "experiments")
 WITHOUT_INFLUENCE = (
     "experiments.sources",
     "experiments.tasks",
+    "jax_bioadv.command_line",
     "jax_bioadv.storage",
     "jax_bioadv.processes",
     "experiments.settings.Settings.check",

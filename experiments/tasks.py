@@ -7,7 +7,7 @@ device, and the fingerprints of the tasks it builds on. What the ledger makes of
 import contextlib
 import fcntl
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -85,6 +85,21 @@ class Task:
         """What the record of an outcome that is made now says of its making."""
         own = {provenance.OWN_PACKAGE: provenance.own_version(), "code": self.identity["code"]}
         return {**own, **self.identity["influences"]}
+
+
+def with_needs(tasks: Iterable[Task]) -> list[Task]:
+    """The tasks and all that they build on, each once and after what it needs."""
+    found: dict[str, Task] = {}
+
+    def add(task: Task) -> None:
+        if task.name not in found:
+            for other in task.needs.values():
+                add(other)
+            found[task.name] = task
+
+    for task in tasks:
+        add(task)
+    return list(found.values())
 
 
 def checkpoint_folder(directory: Path, task: Task) -> Path:

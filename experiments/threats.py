@@ -77,7 +77,7 @@ def left_out(study: Study) -> list[str]:
 
 def images_to_attack(study: Study, model: str) -> int:
     chosen = study.settings.threats
-    return chosen.control_images if model in CONTROLS else chosen.images
+    return min(chosen.control_images, chosen.images) if model in CONTROLS else chosen.images
 
 
 def run_threat(study: Study, name: str, model: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:

@@ -196,9 +196,11 @@ def _folder(directory: Path, jobs: Sequence[Job]) -> Path:
 
 
 def begun_chunks(directory: Path) -> list[list[str]]:
-    """The fingerprints of every chunk whose training was stopped; it goes on with them, however much now fits."""
+    """The fingerprints of every chunk that left a checkpoint; it goes on with them, however much now fits."""
     found = []
     for path in sorted((directory / "checkpoints").glob(f"*/{CHUNK}")) if is_first() else ():
+        if not any(path.parent.glob("*.npz")):
+            continue  # it may have been too large for the memory before its first checkpoint
         try:
             found.append([str(member) for member in read_json(path)])
         except (StorageError, TypeError) as error:

@@ -258,7 +258,8 @@ def run_noise_start_decoder(
     small = study.variant(dataclasses.replace(settings, hidden=settings.noise_start_hidden, layer=settings.noise_start))
     keep = decide_cut(small, synapses, settings.noise_start).keep if pruned else np.ones(len(synapses), bool)
     network, history = _decoded(small, settings.decoder, seed, task, layer_kernel(small, synapses, keep))
-    return Outcome({"test_accuracy": _test_accuracy(small, network)}, _history(history))
+    values = {"test_accuracy": _test_accuracy(small, network), "decoder_converged": loss_settled(history["loss"])}
+    return Outcome(values, _history(history))
 
 
 def _optimizer_and_regularizer(

@@ -32,6 +32,12 @@ def exit_code(work: Callable[[], object]) -> int:
         if _stopped_by is None:  # else the signal, caught by a library, came out as an error
             print(f"error: {error}", file=sys.stderr)
         return 1 if isinstance(error, IncompleteError) else 2
+    except RuntimeError as error:
+        if type(error).__name__ not in ("JaxRuntimeError", "XlaRuntimeError"):  # of a device: most often its memory
+            raise
+        if _stopped_by is None:
+            print(f"error: {' '.join(str(error).split())[:500]}", file=sys.stderr)
+        return 2
     return 0
 
 

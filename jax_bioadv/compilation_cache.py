@@ -85,7 +85,7 @@ def _processor() -> str:
 
 def _drop_oldest(folder: Path) -> None:
     found = []
-    for path in folder.glob("*/*-cache"):
+    for path in folder.glob(f"{platform.machine()}-{'[0-9a-f]' * 12}/*-cache"):
         with contextlib.suppress(OSError):  # another process may drop it at the same time
             about = path.stat()
             found.append((max(about.st_atime, about.st_mtime), about.st_size, path))

@@ -162,6 +162,7 @@ def fold_batch_norm(network: Network) -> Network:
 
 _OF_ITS_OWN = (Partial, nnx.Module)
 _JITTED: tuple[Any, ...] = (type(jax.jit(len)), type(nnx.jit(len)))
+_WRAPPED: tuple[Any, ...] = (functools.partial, *_JITTED)
 
 
 class _TracedAnew:
@@ -219,7 +220,7 @@ def as_pytree(function: Callable[..., Any]) -> Partial:
     )
     if isinstance(called, _TracedAnew):
         return Partial(_TracedAnew(called.function), *arguments, **options)
-    if isinstance(called, nnx.Module) or any(isinstance(each, nnx.Module) for each in _captured(called)):
+    if not (inspect.isfunction(called) or isinstance(called, _JITTED)) or _holds_module(called):
         return Partial(_call, as_pytree(called), *arguments, **options)
     return Partial(called, *arguments, **options)
 
@@ -264,6 +265,22 @@ def _without_modules(argument: Any) -> Any:
     if isinstance(argument, nnx.Module):
         return _evaluated(argument)
     return as_pytree(argument) if callable(argument) else argument
+
+
+def _holds_module(value: Any, seen: frozenset[int] = frozenset()) -> bool:
+    """Whether a module is found in what a function captures, in its containers and in further functions."""
+    if id(value) in seen:
+        return False
+    seen |= {id(value)}
+    if isinstance(value, nnx.Module):
+        return True
+    if isinstance(value, dict):
+        inside: Any = value.values()
+    elif isinstance(value, list | tuple | set | frozenset):
+        inside = value
+    else:
+        inside = _captured(value) if inspect.isfunction(value) or isinstance(value, _WRAPPED) else ()
+    return any(_holds_module(each, seen) for each in inside)
 
 
 def _captured(function: Callable[..., Any]) -> list[Any]:

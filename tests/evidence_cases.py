@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from experiments.published import HIDDEN_UNITS, TRAINED
+from experiments.published import HIDDEN_UNITS, NORM, TRAINED
 
 PAPER = ("kh", "l2", "jacobian", "bp", "spectral")
 CONTROLS = (
@@ -148,7 +148,7 @@ def compared(models, seeds):
 
 def published_settings():
     """Those of the published runs, as far as verdicts look at them."""
-    settings = {"hidden": HIDDEN_UNITS}
+    settings = {"hidden": HIDDEN_UNITS, "norm": NORM}
     for path, value in (item for model in TRAINED.values() for item in model.items()):
         *groups, name = path.split(".")
         group = settings

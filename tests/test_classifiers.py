@@ -87,6 +87,10 @@ def _applied(function, images):
     return function(images)
 
 
+def _of_list(functions):
+    return lambda images: functions[0](images)
+
+
 KINDS = {
     "module": lambda network: network,
     "bound method": lambda network: network.__call__,
@@ -100,6 +104,10 @@ KINDS = {
     "Partial of a module": lambda network: Partial(_applied, network),
     "Partial of a module as the function": lambda network: Partial(network),
     "Partial of a method": lambda network: Partial(_applied, network.__call__),
+    "Partial of a functools.partial": lambda network: Partial(functools.partial(_applied, network)),
+    "Partial of a Partial": lambda network: Partial(Partial(_applied, network)),
+    "Partial of a closure over a list": lambda network: Partial(_of_list([network])),
+    "Partial of a closure over a closure": lambda network: Partial(_of_list([lambda images: network(images)])),
 }
 
 

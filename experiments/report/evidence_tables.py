@@ -8,11 +8,11 @@ from typing import Any
 from experiments.report.claims import Results
 from experiments.report.numbers import (
     NOT_AVAILABLE,
-    centre,
     dig,
     number_text,
     p_text,
     percent_text,
+    present,
     signed_text,
     summary_text,
     told,
@@ -111,7 +111,8 @@ def threat_table(results: Results, threat: str) -> Html:
         for model, entry in entries.items()
     ]
     first: Mapping[str, Any] = next(iter(entries.values()), {})
-    images = number_text(centre(dig(first, "images")))
+    counts = sorted({int(count) for entry in entries.values() for count in present(dig(entry, "images"))}, reverse=True)
+    images = " or, for controls, ".join(map(str, counts)) or NOT_AVAILABLE
     epsilon = dig(first, "epsilon")
     strength = f"ε = {NOT_AVAILABLE if epsilon is None else f'{epsilon:.3g}'}, {images} images"
     head = ["", "worst case", "no attack", *(attack_name(attack) for attack in attacks)]

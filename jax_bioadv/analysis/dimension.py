@@ -152,5 +152,8 @@ def _neighbour_distances(points: Features, neighbours: int) -> np.ndarray:
     distinct = np.unique(_finite(points), axis=0)
     if len(distinct) < max(neighbours + 1, 4):
         raise ValueError(f"{neighbours} neighbours need more distinct points than the {len(distinct)} there are")
-    distances, _ = NearestNeighbors(n_neighbors=neighbours + 1).fit(distinct).kneighbors(distinct)
-    return distances[:, 1:]
+    centred = distinct - distinct.mean(axis=0)
+    search = NearestNeighbors(n_neighbors=neighbours + 1).fit(centred)
+    _, nearest = search.kneighbors(centred)  # whose distances are differences of large squares
+    distances = [np.linalg.norm(centred[nearest[row]] - centred[row], axis=1) for row in range(len(centred))]
+    return np.sort(distances, axis=1)[:, 1:]

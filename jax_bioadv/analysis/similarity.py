@@ -61,14 +61,13 @@ def _centred(responses: Array | np.ndarray) -> np.ndarray:
     host = np.asarray(responses, np.float64)
     if not np.all(np.isfinite(host)):
         raise ValueError("responses hold values that are not finite; check that the network has not diverged")
+    if not np.ptp(host, axis=0).any():
+        raise ValueError("a layer gives every image the same response, which is similar to nothing")
     return host - host.mean(axis=0)
 
 
 def _gram_norm(centred: np.ndarray) -> float:
-    norm = float(np.linalg.norm(centred.T @ centred))
-    if norm == 0:
-        raise ValueError("a layer gives every image the same response, which is similar to nothing")
-    return norm
+    return float(np.linalg.norm(centred.T @ centred))
 
 
 def _row_basis(weights: np.ndarray, leading: int | None) -> np.ndarray:

@@ -31,7 +31,7 @@ Strength = Float[Array, ""] | float
 
 
 def _gaussian_noise(key: Key[Array, ""], image: Pixels, deviation: Strength) -> Pixels:
-    return image + deviation * jax.random.normal(key, image.shape)
+    return image + deviation * jax.random.normal(key, image.shape, image.dtype)
 
 
 def _shot_noise(key: Key[Array, ""], image: Pixels, photons: Strength) -> Pixels:
@@ -73,7 +73,7 @@ def _fog(key: Key[Array, ""], image: Pixels, thickness: Strength) -> Pixels:
     """A cloud whose power falls as the cube of the spatial frequency, the same in all channels."""
     height, width, _ = image.shape
     frequency = jnp.hypot(jnp.fft.fftfreq(height)[:, None], jnp.fft.fftfreq(width)) * max(height, width)
-    waves = jnp.fft.fft2(jax.random.normal(key, (height, width))) / jnp.maximum(frequency, 1) ** 1.5
+    waves = jnp.fft.fft2(jax.random.normal(key, (height, width), image.dtype)) / jnp.maximum(frequency, 1) ** 1.5
     cloud = jnp.fft.ifft2(waves).real
     cloud = (cloud - cloud.min()) / (cloud.max() - cloud.min())
     return (1 - thickness) * image + thickness * (0.5 + 0.5 * cloud[..., None])
@@ -88,7 +88,7 @@ def _pixelation(key: Key[Array, ""], image: Pixels, kept: float) -> Pixels:
 def _elastic(key: Key[Array, ""], image: Pixels, pixels: Strength) -> Pixels:
     """Every pixel comes from a place some pixels away, neighbours from neighbouring places."""
     height, width, channels = image.shape
-    field = _blurred(jax.random.normal(key, (height, width, 2)), 2.0)
+    field = _blurred(jax.random.normal(key, (height, width, 2), image.dtype), 2.0)
     field *= pixels / jnp.sqrt(jnp.mean(field**2))
     rows, columns = jnp.mgrid[:height, :width]
     places = [rows + field[..., 0], columns + field[..., 1]]
@@ -138,8 +138,8 @@ def corrupt(
         )
     if corruption == "jpeg":
         return np.stack([_compressed(image, _JPEG_QUALITY[severity - 1]) for image in images])
-    key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(corruption.encode()))
-    size = min(_BLOCK, len(images))
+    key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), zlib.crc32(corruption.encode()))
+    size = min(_BLOCK, 2 ** (len(images) - 1).bit_length())  # few sizes, of which each is a compilation
     places = np.arange(-(-len(images) // size) * size) % len(images)  # whole blocks: one compilation
     strength = _ON_DEVICE[corruption][1][severity - 1]
     static = strength if corruption == "pixelation" else None  # whose strength is a shape

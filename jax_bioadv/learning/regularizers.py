@@ -215,7 +215,7 @@ def spectral(
         raise ValueError(f"the anchor is a variance and must be positive, got {anchor}")
 
     def covariance_of(data: TrainingData) -> Float[Array, "inputs inputs"]:
-        if data.covariance is None:
+        if data is None or data.covariance is None:
             raise ValueError("spectral regularization needs TrainingData.covariance; see image_covariance")
         return data.covariance
 

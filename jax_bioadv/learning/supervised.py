@@ -7,8 +7,8 @@ trained on the layer's activations, computed once::
 
     graphdef, state = init(key, model, optimizer, regularizer, data)
     epoch = make_epoch(graphdef, optimizer, regularizer, batch_size=1000)
-    for _ in range(epochs):
-        state, info = epoch(state, data)
+    for index in range(epochs):
+        state, info = epoch(state, data, renewal_batches(5, index, len(data.images) // 1000))
     model = trained_model(graphdef, state)
 
 One optimizer and one regularizer, made once and given for every seed, make one compilation for all of them. What a

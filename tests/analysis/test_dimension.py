@@ -73,6 +73,10 @@ class TestFromNeighbours:
         moved = np.concatenate([points, points[:100]]) @ rotation * 7 + 3
         assert estimate(moved) == pytest.approx(estimate(points), rel=1e-6)
 
+    def test_points_far_from_the_origin_and_close_together_are_told_apart(self, estimate):
+        points = manifold(2, 400)
+        assert estimate(1e4 + 1e-3 * points) == pytest.approx(estimate(points), rel=1e-6)
+
     def test_too_few_points_and_broken_ones_are_refused(self, estimate):
         with pytest.raises(ValueError, match="distinct points"):
             estimate(np.ones((50, 3)))

@@ -34,7 +34,7 @@ def test_unrelated_layers_are_the_less_alike_the_more_images_they_are_shown():
     ("first", "second", "message"),
     [
         (RESPONSES, RESPONSES[:9], "same images"),
-        (np.ones((5, 2)), RESPONSES[:5], "same response"),
+        (np.full((5, 2), 0.1), RESPONSES[:5], "same response"),  # whose mean is not quite 0.1
         (np.full((5, 2), np.nan), RESPONSES[:5], "not finite"),
     ],
 )

@@ -105,7 +105,7 @@ def _ratio_interval(one: tuple[float, float, float], other: tuple[float, float, 
 def _pair(results: Results, attack: str, first: str, second: str) -> tuple[Mapping[str, Any], float] | None:
     """The comparison of two models under an attack, and the sign that its log ratio takes for the first of them."""
     for pair in dig(results, "comparisons") or []:
-        if dig(pair, "attack") == attack and dig(pair, "log_ratio") is not None:
+        if dig(pair, "attack") == attack:
             if (dig(pair, "first"), dig(pair, "second")) == (first, second):
                 return pair, 1.0
             if (dig(pair, "first"), dig(pair, "second")) == (second, first):
@@ -129,11 +129,15 @@ def ratio_text(pair: Mapping[str, Any], sign: float = 1.0) -> str:
 def robuster(results: Results, attack: str, first: str, second: str) -> Difference | None:
     """Compare two models' critical distances under an attack: by the run's comparisons, or else by the medians."""
     found = _pair(results, attack, first, second)
-    if found is None:
+    if found is None or dig(found[0], "log_ratio") is None:
         one, other = (
             measured(dig(results, "models", model, "critical_l2", attack), "median") for model in (first, second)
         )
-        return compare(one, other)
+        by_medians = compare(one, other)
+        if found is None or by_medians is None:
+            return by_medians
+        p = dig(found[0], "p_corrected")  # the ratio is infinite, the test stands
+        return by_medians._replace(significant=p is not None and p < SIGNIFICANCE)
     pair, sign = found
     ends = dig(pair, "log_ratio_interval") or [None, None]
     low, high = -math.inf if ends[0] is None else ends[0], math.inf if ends[1] is None else ends[1]

@@ -59,5 +59,5 @@ def against_controls(
     if unsettled:
         return undecided(title, f"{said}, but it is not told apart from the controls {names(unsettled)}.", *evidence)
     if decided:
-        return Claim(title, Verdict.AGREES, f"{said}, and all {decided} controls.", *evidence, models)
+        return Claim(title, Verdict.AGREES, f"{said}; of {decided} controls none does as well.", *evidence, models)
     return Claim(title, Verdict.AGREES, f"{said}; no control was run to compare with.", *evidence, models)

@@ -251,4 +251,5 @@ def jacobian_regularizer_smooths(results: Results) -> Claim:
         return undecided(title, f"{sentence[:-1]}: not told apart.", (), (text,))
     if found.outcome > 0:
         return Claim(title, Verdict.HOLDS, sentence, (text,))
-    return Claim(title, Verdict.FAILS, sentence, (), (text,))
+    against = frozenset([("jacobian norm", frozenset(("jacobian", "bp")))])
+    return Claim(title, Verdict.FAILS, sentence, (), (text,), against=against)

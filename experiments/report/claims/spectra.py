@@ -206,6 +206,12 @@ def _gain(before: list[float], after: list[float], margin: float = 0.0) -> int:
     return 1 if risen else -1 if high < -MORE * margin else 0
 
 
+def _of_the_same_seeds(one: Any, other: Any) -> tuple[list[float], list[float]]:
+    """Numbers of the seeds that have both."""
+    pairs = [pair for pair in zip(one or (), other or (), strict=False) if None not in pair]
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+
+
 def pruning_is_harmless(results: Results) -> Claim:
     """Paper: pruning leaves the accuracy as it is and straightens the head of the spectrum; both of one layer."""
     title = "Pruning units that stayed noise costs no accuracy and straightens the spectrum"
@@ -213,23 +219,26 @@ def pruning_is_harmless(results: Results) -> Claim:
     if not any(units > 0 for units in present(dig(layer, "pruned_units"))):
         return undecided(title, "Nothing was pruned, or the pruned units are not known.")
     before, after = (dig(layer, "spectrum", kind) for kind in ("images_raw", "images"))
-    raw, pruned = (present(dig(fits, "r2")) for fits in (before, after))
-    whole, kept = (present(dig(layer, key)) for key in ("test_accuracy_unpruned", "test_accuracy"))
+    raw, pruned = _of_the_same_seeds(*(dig(fits, "r2") for fits in (before, after)))
+    whole, kept = _of_the_same_seeds(*(dig(layer, key) for key in ("test_accuracy_unpruned", "test_accuracy")))
     found: list[tuple[int, str]] = []
-    if raw and len(raw) == len(pruned):
+    if raw:
         text = f"spectrum on images, {spectrum_text(before)} before and {spectrum_text(after)} after"
         found.append((_gain(raw, pruned), text))
-    if kept and len(kept) == len(whole):
+    if kept:
         text = f"test accuracy {number_text(centre(whole))} before, {number_text(centre(kept))} after"
         found.append((_gain(whole, kept, HARMLESS), text))
     supporting = tuple(text for outcome, text in found if outcome > 0)
     opposing = tuple(text for outcome, text in found if outcome <= 0)
     units = number_text(centre(dig(layer, "pruned_units")))
     said = f"{units} units pruned of the layer started from noise: " + "; ".join(text for _, text in found)
-    converged = present(dig(layer, "converged"))
-    if not all(converged):
-        said += f"; but {len(converged) - int(sum(converged))} of {len(converged)} of these layers had not converged"
-        return undecided(title, f"{said}.", supporting, opposing)
+    late = [
+        f"{flags.count(False)} of {len(flags)} {name}"
+        for name, key in (("of these layers", "converged"), ("pairs of decoders", "decoder_converged"))
+        if not all(flags := present(dig(layer, key)))
+    ]
+    if late:
+        return undecided(title, f"{said}; but {' and '.join(late)} had not converged.", supporting, opposing)
     if any(outcome < 0 for outcome, _ in found):
         against = frozenset([("pruning", "noise_start")])
         return Claim(title, Verdict.CONTRADICTS, f"{said}.", supporting, opposing, ("noise_start",), against)
