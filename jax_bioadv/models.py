@@ -267,32 +267,35 @@ def _without_modules(argument: Any) -> Any:
     return as_pytree(argument) if callable(argument) else argument
 
 
-def _holds_module(value: Any, seen: frozenset[int] = frozenset()) -> bool:
-    """Whether a module is found in what a function captures, in its containers and in further functions."""
+def _holds_module(value: Any, seen: set[int] | None = None) -> bool:
+    """Whether a module is found in what a function captures, in its containers and in functions among it."""
+    nested, seen = seen is not None, set() if seen is None else seen
     if id(value) in seen:
         return False
-    seen |= {id(value)}
+    seen.add(id(value))
     if isinstance(value, nnx.Module):
         return True
+    inside: Any = ()
     if isinstance(value, dict):
-        inside: Any = value.values()
+        inside = value.values()
     elif isinstance(value, list | tuple | set | frozenset):
         inside = value
-    else:
-        inside = _captured(value) if inspect.isfunction(value) or isinstance(value, _WRAPPED) else ()
+    elif inspect.isfunction(value) or isinstance(value, _WRAPPED):
+        inside = _captured(value, with_globals=not nested)
     return any(_holds_module(each, seen) for each in inside)
 
 
-def _captured(function: Callable[..., Any]) -> list[Any]:
+def _captured(function: Callable[..., Any], with_globals: bool) -> list[Any]:
     """What a function holds beside its arguments, as far as Python tells."""
     if isinstance(function, functools.partial):
-        return [*function.args, *function.keywords.values(), *_captured(function.func)]
+        return [*function.args, *function.keywords.values(), *_captured(function.func, with_globals)]
     if isinstance(function, _JITTED):
-        return _captured(function.__wrapped__)
+        return _captured(function.__wrapped__, with_globals)
     if not inspect.isfunction(function):
         return [getattr(function, "__self__", None)]
     defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
-    named = [function.__globals__.get(name) for name in function.__code__.co_names]
+    names = function.__code__.co_names if with_globals else ()
+    named = [function.__globals__.get(name) for name in names]
     return [*defaults, *named, *(each for cell in function.__closure__ or () for each in _content(cell))]
 
 
