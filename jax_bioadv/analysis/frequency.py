@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Array, Float, Float64
 
+from jax_bioadv.attacks.batch import checked_image_shape
+
 
 def radial_spectrum(
     rows: Float[Array | np.ndarray, "rows inputs"], image_shape: Sequence[int]
@@ -22,7 +24,9 @@ def radial_spectrum(
     Raises:
         ValueError: a shape that does not fit the rows.
     """
-    height, width, channels = _checked(rows, image_shape)
+    height, width, channels = checked_image_shape(image_shape)
+    if height * width * channels != rows.shape[1]:
+        raise ValueError(f"rows of {rows.shape[1]} inputs are no images of (height, width, channels) {image_shape}")
     images = np.asarray(rows, np.float64).reshape(-1, height, width, channels)
     power = np.abs(np.fft.fft2(images, axes=(1, 2))) ** 2 / (height * width)
     longer = max(height, width)
@@ -30,10 +34,3 @@ def radial_spectrum(
     rings = np.rint(np.hypot(vertical[:, None], horizontal)).astype(int)
     of_ring = np.eye(rings.max() + 1)[rings.ravel()]
     return power.sum(axis=3).reshape(len(images), -1) @ of_ring
-
-
-def _checked(rows: Array | np.ndarray, image_shape: Sequence[int]) -> tuple[int, int, int]:
-    if len(image_shape) != 3 or int(np.prod(image_shape)) != rows.shape[1]:
-        raise ValueError(f"rows of {rows.shape[1]} inputs are no images of (height, width, channels) {image_shape}")
-    height, width, channels = image_shape
-    return height, width, channels

@@ -6,7 +6,7 @@ attacked in float32, which holds them exactly, and 64 bits need ``jax_enable_x64
 sizes, because every size is a program of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +21,10 @@ from jax_bioadv.tracing import is_traced
 
 # Ten sizes a decade (Renard's preferred numbers): at most 28 % of a batch of 8 or more is filling, 12 % on average.
 BATCH_SIZES = sorted({int(size * 10**k) for size in (1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.4, 8) for k in range(9)})
+
+
+# An image of more channels and hardly a row is one whose channels come first.
+_MOST_CHANNELS = 4
 
 
 class Batch(NamedTuple):
@@ -104,6 +108,19 @@ def check_same_classes(
     if ours.shape != theirs.shape:
         raise ValueError(f"the source's logits are of shape {ours.shape}, the attacked model's of {theirs.shape}")
     return _of_dtype(source, ours.dtype, images.dtype)
+
+
+def checked_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
+    """(height, width, channels) of flattened images; ValueError for anything else, such as channels that come first."""
+    if len(image_shape) != 3 or min(image_shape) < 1:
+        raise ValueError(f"image_shape must be (height, width, channels), each at least 1; got {image_shape}")
+    height, width, channels = map(int, image_shape)
+    if channels > _MOST_CHANNELS and height <= _MOST_CHANNELS:
+        raise ValueError(
+            f"image_shape {image_shape} has its channels first; images are flattened from (height, width, channels): "
+            f"give image_shape={(width, channels, height)} and the pixels in that order"
+        )
+    return height, width, channels
 
 
 def filled_up(count: int) -> int:

@@ -24,11 +24,10 @@ from jax.tree_util import Partial, register_static
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from jax_bioadv.attacks.attack import Attack, LogitsFunction, checked_bounds, clip_to, lead_over_label, succeeded
+from jax_bioadv.attacks.batch import checked_image_shape
 
 # Shares of the budget after which the share of pixels in a square halves: the published 10, 50, … of 10 000 queries.
 _HALVED_AFTER = np.array([10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000]) / 10_000
-# An image of more channels and hardly a row is one whose channels come first.
-_MOST_CHANNELS = 4
 # A bump of two signs needs three rows.
 _LEAST_L2_SIDE = 3
 
@@ -84,15 +83,7 @@ def square(
         raise ValueError(f"queries and restarts must be at least 1, got {queries} and {restarts}")
     if not 0 < p_init <= 1:
         raise ValueError(f"p_init is a share of the pixels, above 0 and at most 1; got {p_init}")
-    if len(image_shape) != 3 or min(image_shape) < 1:
-        raise ValueError(f"image_shape must be (height, width, channels), each at least 1; got {image_shape}")
-    height, width, channels = map(int, image_shape)
-    if channels > _MOST_CHANNELS and height <= _MOST_CHANNELS:
-        raise ValueError(
-            f"image_shape {image_shape} has its channels first; images are flattened from (height, width, channels): "
-            f"give image_shape={(width, channels, height)} and the pixels in that order"
-        )
-    shape = (height, width, channels)
+    shape = checked_image_shape(image_shape)
     settings = _Settings(float(norm), int(queries), shape, float(p_init), checked_bounds(bounds), int(restarts))
     return Attack(Partial(_prepare, settings), Partial(_perturb, settings), bounds=settings.bounds)
 

@@ -4,14 +4,17 @@
 >>> images = unit_norm(dataset.train_images, p=3.0)
 """
 
+from jax_bioadv.data.corruptions import CORRUPTIONS, corrupt
 from jax_bioadv.data.dataset import DataError, Dataset, refuse_blank_images, validate, without_blank_images
 from jax_bioadv.data.preprocessing import unit_norm, white_noise
 from jax_bioadv.data.shards import export, read_export
 from jax_bioadv.data.sources import data_folder, load, verify
 
 __all__ = [
+    "CORRUPTIONS",
     "DataError",
     "Dataset",
+    "corrupt",
     "data_folder",
     "export",
     "load",

@@ -23,7 +23,15 @@ def test_rings_add_up_to_the_squared_norm_whatever_the_shape():
         np.testing.assert_allclose(radial_spectrum(rows, shape).sum(axis=1), np.sum(rows**2, axis=1))
 
 
-@pytest.mark.parametrize("shape", [(16, 16), (16, 16, 1), (3, 16, 15)])
-def test_shapes_that_do_not_fit_are_refused(shape):
-    with pytest.raises(ValueError, match="are no images"):
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((16, 16), "height, width, channels"),
+        ((16, 16, 1), "are no images"),
+        ((3, 16, 16), "has its channels first"),
+        ((0, 16, 16), "each at least 1"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(shape, message):
+    with pytest.raises(ValueError, match=message):
         radial_spectrum(np.ones((2, 768)), shape)
