@@ -96,7 +96,9 @@ def test_nothing_is_missing_in_a_run_in_which_nothing_diverged(smoke):
 def test_it_is_quiet_without_a_terminal_and_the_log_has_a_line_for_every_task(smoke):
     assert smoke.output == smoke.errors == ""
     assert "it/s" not in smoke.log
-    assert smoke.log.count(" experiments INFO ") == len(list((smoke.directory / "stages").iterdir())) + 3  # how many, how long, done
+    done = list((smoke.directory / "stages").iterdir())
+    # Besides: how many tasks there are, how long they will take, and where the report is.
+    assert smoke.log.count(" experiments INFO ") == len(done) + 3
 
 
 def test_every_figure_is_there_as_png_and_as_pdf(smoke):
