@@ -48,7 +48,7 @@ from benchmarks.attack_contestants import (
     verified,
 )
 from benchmarks.eager_network import configure
-from experiments.settings import MODELS, POWERED
+from experiments.models import PAPER_MODELS, POWERED
 from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.data import Dataset, load, unit_norm
@@ -180,7 +180,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--run", type=user_path, required=True, help="folder that experiments.reproduce wrote")
     parser.add_argument("--out", type=user_path, required=True, help="folder for attack_check.json and attack_check.md")
     parser.add_argument("--images", type=int, default=500, help="so many of the first test images")
-    parser.add_argument("--models", default=",".join(MODELS), help="names, separated by commas")
+    parser.add_argument("--models", default=",".join(PAPER_MODELS), help="names, separated by commas")
     parser.add_argument("--seed", type=int, default=0, help="of the run's models")
     parser.add_argument("--data-dir", help="where the images are kept; see the README")
     for field in dataclasses.fields(Budget):

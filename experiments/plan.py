@@ -5,11 +5,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from experiments import measuring, smoothness, spectra, threats, training
-from experiments.groups import LayerSettings
-from experiments.settings import ATTACKS, CONTROLS, FROZEN, POWERED, PUBLISHED_NOISE
+from experiments.attacks import ATTACKS, PUBLISHED_NOISE
+from experiments.engine.tasks import Outcome, Task, with_needs
+from experiments.measuring import attacks as measuring
+from experiments.measuring import smoothness, spectra, threats
+from experiments.models import CONTROLS, FROZEN, POWERED
+from experiments.settings.groups import LayerSettings
 from experiments.study import Study
-from experiments.tasks import Outcome, Task, with_needs
+from experiments.training import training
 
 STAGES = (
     *("layer", "train", "spectra", "jacobian", "attacks", "landscape"),

@@ -15,17 +15,18 @@ from typing import Annotated, Any
 import jax
 import tyro
 
-from experiments import drawing
-from experiments.command import check_devices, load_images, logging_to, option, with_user_paths
-from experiments.estimate import Estimate, in_words
-from experiments.ledger import Ledger
+from experiments.engine.command import check_devices, load_images, logging_to, option, with_user_paths
+from experiments.engine.estimate import Estimate, in_words
+from experiments.engine.ledger import Ledger
+from experiments.engine.tasks import Task, exclusive, progress, with_needs
+from experiments.measuring.threats import left_out
 from experiments.plan import STAGES, Plan
+from experiments.report import figures as drawing
 from experiments.report import write_report
-from experiments.results import collect
-from experiments.settings import PRESETS, Preset, Settings
+from experiments.results.collect import collect
+from experiments.settings.presets import PRESETS, Preset
+from experiments.settings.reproduction import Settings
 from experiments.study import Study
-from experiments.tasks import Task, exclusive, progress, with_needs
-from experiments.threats import left_out
 from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.storage import write_json

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from experiments.settings import POWERED, Settings
-from experiments.tasks import Outcome
+from experiments.engine.tasks import Outcome
+from experiments.models import POWERED
+from experiments.settings.reproduction import Settings
 from jax_bioadv.analysis.spectra import covariance
 from jax_bioadv.data import Dataset, unit_norm, white_noise
 from jax_bioadv.data.dataset import sha256_of_array

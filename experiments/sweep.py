@@ -17,17 +17,19 @@ from typing import Annotated, Any
 import jax
 import tyro
 
-from experiments.command import check_devices, load_images, logging_to, option, with_user_paths
-from experiments.grid import SWEEP_PRESETS, Grid, parse_grid, points, read_file, with_settings
-from experiments.hosts import is_first, join_hosts
-from experiments.members import MEASUREMENTS, describe
-from experiments.provenance import environment
-from experiments.settings import CONTROLS, SWEPT, Preset, Settings
+from experiments.engine.command import check_devices, load_images, logging_to, option, with_user_paths
+from experiments.engine.hosts import is_first, join_hosts
+from experiments.engine.members import MEASUREMENTS, describe
+from experiments.engine.provenance import environment
+from experiments.engine.sweeping import TRAINED, Sweep
+from experiments.engine.tasks import exclusive, progress
+from experiments.models import CONTROLS, SWEPT
+from experiments.report.sweep_figure import draw_sweep
+from experiments.settings.grid import SWEEP_PRESETS, Grid, parse_grid, points, read_file, with_settings
+from experiments.settings.presets import Preset
+from experiments.settings.reproduction import Settings
 from experiments.study import Study
-from experiments.sweep_figure import draw_sweep
-from experiments.sweeping import TRAINED, Sweep
-from experiments.tasks import exclusive, progress
-from experiments.together import Devices
+from experiments.training.together import Devices
 from jax_bioadv import population
 from jax_bioadv.command_line import IncompleteError, exit_code, start, stop_if_told
 from jax_bioadv.compilation_cache import keep_compiled_programs

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from experiments.published import HIDDEN_UNITS, NORM, TRAINED
+from experiments.results.published import HIDDEN_UNITS, NORM, TRAINED
 
 PAPER = ("kh", "l2", "jacobian", "bp", "spectral")
 CONTROLS = (

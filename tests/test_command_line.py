@@ -17,7 +17,7 @@ COMMANDS = (
     "experiments.sweep",
     "experiments.report",
     "experiments.report.markdown",
-    "experiments.sweep_figure",
+    "experiments.report.sweep_figure",
     "jax_bioadv.data",
 )
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.report import read_results
 from experiments.report.markdown import evidence_table, markdown_table
 from experiments.report.numbers import told
+from experiments.results.schema import read_results
 
 README = Path(__file__).parents[1] / "README.md"
 

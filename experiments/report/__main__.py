@@ -5,7 +5,8 @@ from pathlib import Path
 
 import tyro
 
-from experiments.report import whole_results, write_report
+from experiments.report import write_report
+from experiments.results.schema import whole_results
 from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.user_folders import user_path
 

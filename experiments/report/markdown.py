@@ -4,9 +4,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.report import read_results, whole_results
+from experiments.attacks import ATTACKS
 from experiments.report.numbers import centre, dig, present, told, verdicts_text
-from experiments.settings import ATTACKS
+from experiments.results.schema import read_results, whole_results
 from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.figures import THREAT_NAMES, display_name, ordered_models, threat_name
 from jax_bioadv.user_folders import user_path

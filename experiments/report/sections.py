@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.published import DATASET, EPOCHS, HIDDEN_UNITS, PUBLISHED, SOURCE
+from experiments.attacks import PUBLISHED_NOISE
 from experiments.report import evidence_tables, words
 from experiments.report.claims import Claim, Results, Verdict, claims_by_group
 from experiments.report.claims.comparing import MARGIN
@@ -23,7 +23,7 @@ from experiments.report.numbers import (
 )
 from experiments.report.page import Html, bullets, paragraph, picture, safe, section, table
 from experiments.report.tables import NORMS, accuracy_table, critical_table, models_of, spectra_table
-from experiments.settings import PUBLISHED_NOISE
+from experiments.results.published import DATASET, EPOCHS, HIDDEN_UNITS, PUBLISHED, SOURCE
 from jax_bioadv.figures import attack_name, display_name
 
 _BADGES = {

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.published import EFFECTIVE_JACOBIAN_WEIGHT
 from experiments.report.numbers import dig
+from experiments.results.published import EFFECTIVE_JACOBIAN_WEIGHT
 from jax_bioadv.analysis.power_law import EXPONENT_TOLERANCE
 
 CAPTIONS = {

@@ -12,7 +12,8 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from experiments import reproduce
-from experiments.settings import PRESETS, Settings
+from experiments.settings.presets import PRESETS
+from experiments.settings.reproduction import Settings
 from jax_bioadv import data
 
 

@@ -8,7 +8,8 @@ import re
 
 import numpy as np
 
-from experiments.settings import ATTACKS, PRESETS
+from experiments.attacks import ATTACKS
+from experiments.settings.presets import PRESETS
 
 
 def read_results(directory):

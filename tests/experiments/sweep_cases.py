@@ -7,9 +7,9 @@ import io
 import numpy as np
 
 from experiments import sweep
-from experiments.grid import parse_grid
-from experiments.ledger import Ledger
-from experiments.members import members_of
+from experiments.engine.ledger import Ledger
+from experiments.engine.members import members_of
+from experiments.settings.grid import parse_grid
 from experiments.study import Study
 from jax_bioadv import data
 

@@ -190,6 +190,6 @@ def test_a_threat_that_no_model_resists_tells_nothing():
 
 
 def test_the_controls_of_the_cases_are_those_of_the_experiment():
-    from experiments.settings import CONTROLS as OURS
+    from experiments.models import CONTROLS as OURS
 
     assert set(CONTROLS) == set(OURS)

@@ -12,9 +12,10 @@ import time
 
 import pytest
 
-from experiments import hosts, reproduce, sweep, sweep_figure
+from experiments import reproduce, sweep
+from experiments.engine import hosts
 from experiments.report import __main__ as report
-from experiments.report import markdown
+from experiments.report import markdown, sweep_figure
 from jax_bioadv import data
 from jax_bioadv.command_line import STOPPED
 
@@ -143,7 +144,8 @@ def test_a_second_run_on_this_machine_compiles_nothing(tmp_path):
 
 WAITING = """
 import sys
-from experiments import hosts, sweep
+from experiments import sweep
+from experiments.engine import hosts
 from jax_bioadv.command_line import start
 hosts.WAIT_SECONDS = float(sys.argv[1])
 print("waits", flush=True)

@@ -6,11 +6,12 @@ import jax
 import pytest
 from sweep_cases import run_sweep
 
-from experiments import sweep, training
-from experiments.ledger import Ledger
+from experiments import sweep
+from experiments.engine.ledger import Ledger
 from experiments.plan import Plan
-from experiments.settings import PRESETS
+from experiments.settings.presets import PRESETS
 from experiments.study import Study
+from experiments.training import training
 from jax_bioadv import population
 from jax_bioadv.learning import krotov_hopfield
 

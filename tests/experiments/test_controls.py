@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.ledger import Ledger
+from experiments.engine.ledger import Ledger
+from experiments.models import CONTROLS, PAPER_MODELS
 from experiments.plan import Plan
-from experiments.settings import CONTROLS, MODELS, PRESETS
+from experiments.settings.presets import PRESETS
 from experiments.study import Study
 from jax_bioadv.models import logits_function
 
@@ -17,7 +18,7 @@ SMOKE = PRESETS["smoke"]
 
 @pytest.fixture(scope="module")
 def study(digits, tmp_path_factory):
-    settings = dataclasses.replace(SMOKE, models=",".join(MODELS + CONTROLS))
+    settings = dataclasses.replace(SMOKE, models=",".join(PAPER_MODELS + CONTROLS))
     return Study("smoke", settings, digits, tmp_path_factory.mktemp("controls"))
 
 
@@ -73,7 +74,7 @@ def test_centroids_respond_as_rows_of_the_trained_layer_do(study, trained):
 
 
 def test_the_power_of_the_hybrid_is_that_of_its_backpropagation_control_alone(study):
-    powers = {model: study.power(model) for model in MODELS + CONTROLS}
+    powers = {model: study.power(model) for model in PAPER_MODELS + CONTROLS}
     raised = {model for model, power in powers.items() if power == SMOKE.decoder.power}
     assert raised == {"kh", "kh_start", "kmeans", "bp_power"}
     assert set(powers.values()) == {SMOKE.decoder.power, 1.0}
@@ -124,7 +125,7 @@ def test_adversarial_training_gives_other_weights_than_plain_training(trained):
     ],
 )
 def test_a_setting_reaches_the_controls_that_read_it(path, value, affected, digits, changed, tmp_path):
-    models = MODELS + CONTROLS
+    models = PAPER_MODELS + CONTROLS
 
     def fingerprints(settings):
         plan = Plan(Study("smoke", dataclasses.replace(settings, models=",".join(models)), digits, tmp_path))

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from experiments.estimate import OVERHEAD_SECONDS, Estimate, in_words, products
+from experiments.engine.estimate import OVERHEAD_SECONDS, Estimate, in_words, products
 from experiments.plan import STAGES, Plan
-from experiments.settings import PRESETS
+from experiments.settings.presets import PRESETS
 from experiments.study import Study
 
 

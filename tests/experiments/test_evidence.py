@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 from contract import arrays, read_results
 
-from experiments.results import with_overall
-from experiments.settings import ATTACKS, MODELS, PRESETS
+from experiments.attacks import ATTACKS
+from experiments.models import PAPER_MODELS
+from experiments.results.collect import with_overall
+from experiments.settings.presets import PRESETS
 from jax_bioadv.analysis import statistics
 
 SMOKE = PRESETS["smoke"]
 THREATS = SMOKE.threats.names
-PAIRS = list(itertools.combinations(MODELS, 2))
+PAIRS = list(itertools.combinations(PAPER_MODELS, 2))
 EVERY_ATTACK = ("apgd_ce", "apgd_dlr", "apgd_targeted", "minimum_norm", "square", "transfer")
 
 
@@ -26,14 +28,16 @@ def model_arrays(smoke, kind, model):
     return arrays(smoke.directory, f"arrays/{kind}-{model}-0")
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", PAPER_MODELS)
 @pytest.mark.parametrize("threat", THREATS)
 def test_robust_accuracy_counts_the_images_that_no_attack_turns(threat, model, smoke, results):
     found, images = results["models"][model]["robust_accuracy"][threat], SMOKE.threats.images
     own = model_arrays(smoke, threat, model)
     moved = arrays(smoke.directory, f"arrays/transfer-{threat}-0")
     turned = {name.removeprefix("success/"): own[name] for name in own if name.startswith("success/")}
-    turned["transfer"] = np.any([moved[f"{source}/{model}"][own["correct"]] for source in MODELS if source != model], 0)
+    turned["transfer"] = np.any(
+        [moved[f"{source}/{model}"][own["correct"]] for source in PAPER_MODELS if source != model], 0
+    )
     assert sorted(turned) == sorted(found["attacks"]) == sorted(EVERY_ATTACK)
     for attack, success in turned.items():
         assert found["attacks"][attack] == [pytest.approx((~success).sum() / images)]
@@ -50,7 +54,7 @@ def test_robust_accuracy_counts_the_images_that_no_attack_turns(threat, model, s
 def test_transfer_also_moves_what_its_source_gets_wrong(threat, smoke):
     """An attack that stops at what its source misclassifies would judge these images as they are."""
     images = np.arange(SMOKE.threats.images)
-    right = {model: np.isin(images, model_arrays(smoke, threat, model)["correct"]) for model in MODELS}
+    right = {model: np.isin(images, model_arrays(smoke, threat, model)["correct"]) for model in PAPER_MODELS}
     asked, fooled = 0, 0
     for name, success in arrays(smoke.directory, f"arrays/transfer-{threat}-0").items():
         source, target = name.split("/")
@@ -60,7 +64,7 @@ def test_transfer_also_moves_what_its_source_gets_wrong(threat, smoke):
     assert fooled > 0
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", PAPER_MODELS)
 def test_the_strongest_attack_goes_no_farther_than_the_one_step_of_the_paper(model, smoke, results):
     """The minimum-norm attack against FGSM, image by image, whose lengths are those of the grid's ε."""
     shortest, one_step = (model_arrays(smoke, attack, model) for attack in ("minimum_norm", "fgsm"))
@@ -70,7 +74,7 @@ def test_the_strongest_attack_goes_no_farther_than_the_one_step_of_the_paper(mod
     assert medians["minimum_norm"]["median"][0] < medians["fgsm"]["median"][0]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", PAPER_MODELS)
 def test_certified_bounds_lie_below_every_perturbation_that_was_found(model, smoke, results):
     bounds, shortest = model_arrays(smoke, "bounds", model), {}
     for attack in (*ATTACKS, "minimum_norm"):
@@ -105,7 +109,7 @@ def test_every_pair_is_compared_on_the_images_that_both_classify(smoke, results)
             assert one["better"] == better
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", PAPER_MODELS)
 def test_smoothness_is_the_median_over_the_images(model, smoke, results):
     found, intervals = (results["models"][model][key] for key in ("smoothness", "smoothness_interval"))
     assert {"jacobian_frobenius", "jacobian_spectral", "lipschitz_local", "loss_curvature"} <= set(found)
@@ -123,11 +127,11 @@ def test_correlations_name_measures_and_models_that_are_there(results):
     for one in results["correlations"]:
         assert one["attack"] in (*ATTACKS, "minimum_norm")
         assert -1 <= one["spearman"] <= 1
-        assert 3 <= one["models"] <= one["members"] <= len(MODELS)
+        assert 3 <= one["models"] <= one["members"] <= len(PAPER_MODELS)
         assert 0 < one["p"] <= one["p_corrected"] <= 1
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", PAPER_MODELS)
 def test_masking_has_a_number_and_a_verdict_for_every_check(model, results):
     masking = dict(results["models"][model]["masking"])
     [verdict] = masking.pop("verdict")
@@ -138,7 +142,7 @@ def test_masking_has_a_number_and_a_verdict_for_every_check(model, results):
     assert verdict == (f"suspect: {', '.join(suspects)}" if suspects else "no sign of masking")
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", PAPER_MODELS)
 def test_boundaries_have_a_length_on_every_radius(model, results):
     found = results["models"][model]["boundaries"]
     assert set(found) == {"radius_4", "radius_20"}
@@ -151,7 +155,7 @@ def test_boundaries_have_a_length_on_every_radius(model, results):
 
 
 @pytest.mark.parametrize("kind", ["images", "noise"])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", PAPER_MODELS)
 def test_spectra_come_with_a_verdict_and_with_exponents_by_other_ways(model, kind, results):
     spectrum = results["models"][model]["spectrum"]
     assert isinstance(spectrum[kind]["verdict"][0], str)

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from experiments import threats
-from experiments.settings import PRESETS
+from experiments.engine.tasks import Outcome
+from experiments.measuring import threats
+from experiments.settings.presets import PRESETS
 from experiments.study import Study, weights
-from experiments.tasks import Outcome
 from jax_bioadv.data import Dataset
 
 EVERY = {"apgd_ce", "apgd_dlr", "apgd_targeted", "square", "minimum_norm"}

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import sweep, sweep_figure
-from experiments.grid import parse_grid, points, read_file, setting, with_settings
-from experiments.members import METRICS, members_of, rows, show, write_table
-from experiments.settings import PRESETS
+from experiments import sweep
+from experiments.engine.members import METRICS, members_of, rows, show, write_table
+from experiments.engine.tasks import Outcome
+from experiments.report import sweep_figure
+from experiments.report.sweep_figure import draw_sweep, figure_of
+from experiments.settings.grid import parse_grid, points, read_file, setting, with_settings
+from experiments.settings.presets import PRESETS
 from experiments.study import Study
-from experiments.sweep_figure import draw_sweep, figure_of
-from experiments.tasks import Outcome
 
 SMOKE = PRESETS["smoke"]
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.groups import THREATS
+from experiments.attacks import ATTACKS, PUBLISHED_NOISE
+from experiments.models import CONTROLS, PAPER_MODELS
 from experiments.plan import STAGES, Plan
-from experiments.settings import ATTACKS, CONTROLS, MODELS, PRESETS, PUBLISHED_NOISE
+from experiments.settings.groups import THREATS
+from experiments.settings.presets import PRESETS
 from experiments.study import Study
 
 
@@ -35,15 +37,15 @@ def measured(*models: str) -> set[str]:
 
 
 def attacking(*attacks: str) -> set[str]:
-    return {f"{attack}-{model}-0" for attack in attacks for model in MODELS}
+    return {f"{attack}-{model}-0" for attack in attacks for model in PAPER_MODELS}
 
 
-LANDSCAPES = {f"landscape-{model}" for model in MODELS}
+LANDSCAPES = {f"landscape-{model}" for model in PAPER_MODELS}
 NOISE_START_DECODERS = {"noise-start-whole-0", "noise-start-pruned-0"}
 NOISE_START = {"noise-start-layer-0", "spectra-noise-start-0"} | NOISE_START_DECODERS
 BASELINE_SPECTRA = {"spectra-data", "spectra-untrained-0", "spectra-noise-start-0"}
-SPECTRA = BASELINE_SPECTRA | {f"spectra-{model}-0" for model in MODELS}
-EVERYTHING = measured(*MODELS) | BASELINE_SPECTRA | NOISE_START | TRANSFER | {"layer-0"}
+SPECTRA = BASELINE_SPECTRA | {f"spectra-{model}-0" for model in PAPER_MODELS}
+EVERYTHING = measured(*PAPER_MODELS) | BASELINE_SPECTRA | NOISE_START | TRANSFER | {"layer-0"}
 # What follows from any change of a model: transfer to all others, and masking where it is the one to transfer from.
 FROM_BP = TRANSFER | attacking("masking")
 FROM_KH = TRANSFER | {"masking-bp-0"}
@@ -107,7 +109,7 @@ def test_other_data_run_everything_again(part, digits):
 @pytest.mark.parametrize(("models", "count"), [("kh", 1), ("bp,l2", 2)])
 def test_only_the_chosen_models_are_planned(models, count, digits, changed):
     names = set(fingerprints(changed("models", models), digits))
-    assert names & measured(*MODELS) == measured(*models.split(","))
+    assert names & measured(*PAPER_MODELS) == measured(*models.split(","))
     assert ("layer-0" in names) == ("kh" in models)
 
 
@@ -119,7 +121,7 @@ def test_the_layer_of_figure_a1_is_not_trained_twice(digits, changed):
 
 
 # Every task of all models and strengths; read by name, such as "kh" or "spectra-data", or by kind for all models.
-ALL_MODELS = MODELS + CONTROLS
+ALL_MODELS = PAPER_MODELS + CONTROLS
 ALL = dataclasses.replace(
     PRESETS["smoke"],
     models=",".join(ALL_MODELS),
@@ -185,7 +187,9 @@ def named(reader: str) -> set[str]:
     reader, _, whose = reader.partition(" of ")
     if reader not in OF_A_MODEL:
         return {f"{reader}-0", reader}
-    models = {"the paper": MODELS, "controls": CONTROLS}.get(whose, MODELS if reader == PUBLISHED_NOISE else ALL_MODELS)
+    models = {"the paper": PAPER_MODELS, "controls": CONTROLS}.get(
+        whose, PAPER_MODELS if reader == PUBLISHED_NOISE else ALL_MODELS
+    )
     return {f"{reader}-{model}{'' if reader == 'landscape' else '-0'}" for model in models}
 
 

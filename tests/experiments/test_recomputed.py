@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from contract import arrays, read_results
 
-from experiments.settings import ATTACKS, MODELS, PRESETS, PUBLISHED_NOISE
+from experiments.attacks import ATTACKS, PUBLISHED_NOISE
+from experiments.models import PAPER_MODELS
+from experiments.settings.presets import PRESETS
 from jax_bioadv.data import unit_norm, white_noise
 
 SMOKE = PRESETS["smoke"]
@@ -31,7 +33,7 @@ def logits(model, weights, images):
     return activation @ weights["weights/decoder/kernel"].astype(np.float64) + weights["weights/decoder/bias"]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", PAPER_MODELS)
 def test_test_accuracy_follows_from_the_stored_weights(model, smoke, digits, test_images):
     outputs = logits(model, arrays(smoke.directory, f"models/{model}-0"), test_images)
     accuracy = (outputs.argmax(axis=1) == digits.test_labels).mean()
@@ -50,7 +52,7 @@ def test_the_hybrids_first_layer_is_the_pruned_layer(smoke):
     assert read_results(smoke.directory)["models"]["kh"]["pruned_units"] == [int((~hybrid["keep"]).sum())]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", PAPER_MODELS)
 def test_jacobian_norms_follow_from_the_stored_weights(model, smoke, test_images):
     weights = arrays(smoke.directory, f"models/{model}-0")
     power = 4.5 if model == "kh" else 1.0
@@ -64,7 +66,7 @@ def test_jacobian_norms_follow_from_the_stored_weights(model, smoke, test_images
     assert found["preactivation"][0] == pytest.approx(np.linalg.norm(columns), rel=ROUNDING)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", PAPER_MODELS)
 @pytest.mark.parametrize("kind", ["images", "noise"])
 def test_spectra_and_exponents_follow_from_the_stored_weights(model, kind, smoke, test_images):
     weights = arrays(smoke.directory, f"models/{model}-0")
@@ -82,7 +84,7 @@ def test_spectra_and_exponents_follow_from_the_stored_weights(model, kind, smoke
     assert (stored[ranks - 1] > 1e-7 * stored[0]).all()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", PAPER_MODELS)
 @pytest.mark.parametrize("attack", EVERY_ATTACK)
 def test_the_robustness_in_the_results_is_that_of_the_images(model, attack, smoke, digits, test_images):
     found, stored = (
@@ -123,7 +125,7 @@ def test_the_robustness_in_the_results_is_that_of_the_images(model, attack, smok
         assert (stored["critical_linf"][flipped] <= largest[flipped] * (1 + ROUNDING)).all()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", PAPER_MODELS)
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_weak_attacks_leave_the_accuracy_and_strong_ones_take_it(model, attack, smoke):
     [accuracy] = read_results(smoke.directory)["models"][model]["relative_accuracy"][attack]["accuracy"]

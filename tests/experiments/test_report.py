@@ -8,8 +8,7 @@ import re
 import pytest
 from evidence_cases import PAPER, evidence
 
-from experiments.published import PUBLISHED
-from experiments.report import read_results, render, write_report
+from experiments.report import render, write_report
 from experiments.report.markdown import evidence_table, markdown_table
 from experiments.report.numbers import (
     centre,
@@ -21,6 +20,8 @@ from experiments.report.numbers import (
     told,
 )
 from experiments.report.sections import unconverged
+from experiments.results.published import PUBLISHED
+from experiments.results.schema import read_results
 
 INFINITY = float("inf")
 PNG = bytes.fromhex("89504e470d0a1a0a")

@@ -12,10 +12,15 @@ import numpy as np
 import pytest
 from contract import Contract, read_results
 
-from experiments import measuring, provenance, reproduce, training
+from experiments import reproduce
+from experiments.attacks import ATTACKS, PUBLISHED_NOISE
+from experiments.engine import provenance
+from experiments.measuring import attacks as measuring
+from experiments.models import PAPER_MODELS
 from experiments.plan import STAGES
-from experiments.settings import ATTACKS, MODELS, PRESETS, PUBLISHED_NOISE
-from experiments.training import loss_settled
+from experiments.settings.presets import PRESETS
+from experiments.training import training
+from experiments.training.training import loss_settled
 from jax_bioadv.data import unit_norm
 from jax_bioadv.learning.training import DivergenceError
 
@@ -69,7 +74,7 @@ def test_the_run_ends_well_and_keeps_the_contract(smoke):
     assert smoke.code == 0
     results = read_results(smoke.directory)
     Contract(results, SMOKE).check()
-    assert set(results["models"]) == set(MODELS)
+    assert set(results["models"]) == set(PAPER_MODELS)
     assert set(results["stages"]) == set(STAGES)
     assert results["changed_settings"] == []
     for stage in results["stages"].values():
@@ -160,7 +165,7 @@ def test_a_changed_setting_runs_again_what_depends_on_it(copied, run_smoke, no_f
     run = run_smoke(copied, "--landscape.resolution", "10")
     assert run.code == 0
     changed = {path.stem for path, stamp in stamps(copied).items() if stamp != before[path]}
-    assert changed == {f"landscape-{model}" for model in MODELS}
+    assert changed == {f"landscape-{model}" for model in PAPER_MODELS}
     assert "5 run again: 5 because of settings landscape.resolution" in run.log
     results = read_results(copied)
     assert results["changed_settings"] == ["landscape"]
@@ -195,7 +200,10 @@ def test_stages_that_were_not_run_are_told(tmp_path, run_smoke):
 
 DRIVER = """
 import contextlib, functools, os, signal, sys
-from experiments import measuring, reproduce, tasks, training
+from experiments import reproduce
+from experiments.engine import tasks
+from experiments.measuring import attacks as measuring
+from experiments.training import training
 
 victim, limit, arguments = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 

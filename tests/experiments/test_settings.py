@@ -8,10 +8,13 @@ import re
 
 import pytest
 
-from experiments import command, reproduce
+from experiments import reproduce
+from experiments.engine import command
+from experiments.engine.tasks import exclusive
+from experiments.models import CONTROLS, PAPER_MODELS
 from experiments.plan import STAGES
-from experiments.settings import CONTROLS, MAY_BE_ZERO, MODELS, PRESETS, Settings
-from experiments.tasks import exclusive
+from experiments.settings.presets import PRESETS
+from experiments.settings.reproduction import MAY_BE_ZERO, Settings
 
 CIFAR10 = (50_000, 10_000, 3072)
 DIGITS = (1500, 297, 64)
@@ -55,7 +58,7 @@ def test_the_paper_preset_has_the_published_sizes():
     assert (settings.spectra.first, settings.spectra.last_on_images, settings.spectra.last_on_noise) == (11, 500, 100)
     assert (settings.attacks.epsilons, settings.attacks.images, settings.attacks.pgd_steps) == (400, 10_000, 20)
     assert settings.attacks.gradient_high == pytest.approx(0.0316, abs=1e-4)
-    assert settings.model_names == MODELS + CONTROLS
+    assert settings.model_names == PAPER_MODELS + CONTROLS
     assert (settings.threats.raw_linf, settings.threats.raw_l2) == (8 / 255, 0.5)
 
 

@@ -6,11 +6,11 @@ import pytest
 from claim_cases import changed, with_medians
 from evidence_cases import PAPER, evidence, published_settings
 
-from experiments.published import unlike_published
 from experiments.report.claims import Verdict, all_claims
 from experiments.report.claims.settling import not_converged, once_a_number, settle
 from experiments.report.claims.verdicts import Claim
-from experiments.settings import PRESETS
+from experiments.results.published import unlike_published
+from experiments.settings.presets import PRESETS
 
 RED = Claim("bp is better", Verdict.CONTRADICTS, "It is.", (), ("it",), ("kh", "bp"), frozenset(["number"]))
 GREEN = Claim("kh is better", Verdict.AGREES, "It is.", ("it",), (), ("kh", "bp"))

@@ -8,7 +8,9 @@ from functools import partial
 import pytest
 from sweep_cases import Found, furthest_apart, run_sweep, stamps
 
-from experiments import sweep, sweeping, together
+from experiments import sweep
+from experiments.engine import sweeping
+from experiments.training import together
 from jax_bioadv import population
 
 BITWISE = 0.0

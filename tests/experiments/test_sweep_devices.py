@@ -66,7 +66,8 @@ def test_two_processes_find_what_one_finds_and_the_first_alone_writes(alone, tmp
 STOPPER = """
 import contextlib, os, sys
 from functools import partial
-from experiments import sweep, together
+from experiments import sweep
+from experiments.training import together
 from jax_bioadv import population
 
 steps, last = [], int(sys.argv.pop(1))
@@ -109,7 +110,8 @@ def test_two_processes_go_on_from_the_checkpoint_that_the_first_keeps(alone, tmp
 
 KILLER = """
 import contextlib, os, signal, sys
-from experiments import sweep, together
+from experiments import sweep
+from experiments.training import together
 
 @contextlib.contextmanager
 def progress(what, total, unit):

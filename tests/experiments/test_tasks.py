@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments import ledger, provenance
-from experiments.ledger import Ledger
-from experiments.tasks import Outcome, Task, checkpoint_folder, exclusive, progress
+from experiments.engine import ledger, provenance
+from experiments.engine.ledger import Ledger
+from experiments.engine.tasks import Outcome, Task, checkpoint_folder, exclusive, progress
 from jax_bioadv.learning.training import DivergenceError
 from jax_bioadv.storage import StorageError
 
@@ -85,7 +85,7 @@ def test_another_package_or_device_runs_everything_again(name, tmp_path, monkeyp
 
 def test_a_changed_code_runs_its_tasks_again(tmp_path, monkeypatch):
     Chain(tmp_path).complete()
-    monkeypatch.setattr("experiments.tasks.code_digest", lambda *functions: "another")
+    monkeypatch.setattr("experiments.engine.tasks.code_digest", lambda *functions: "another")
     assert Chain(tmp_path).complete() == ["first", "middle", "last", "beside"]
 
 
@@ -140,7 +140,7 @@ def test_the_log_says_what_is_found_again_and_why_the_rest_runs_again(tmp_path, 
         patch.setattr(provenance, "influences", lambda: other)
         [line] = resumed(Chain(tmp_path))
     assert line.endswith("4 run again: 4 because of another jax")
-    monkeypatch.setattr("experiments.tasks.code_digest", lambda *functions: "another")
+    monkeypatch.setattr("experiments.engine.tasks.code_digest", lambda *functions: "another")
     [line] = resumed(Chain(tmp_path))
     assert line.endswith("4 run again: 4 because of code")
 
@@ -350,7 +350,7 @@ def test_the_folder_is_free_again_after_a_run_and_after_an_error(tmp_path):
 
 def test_the_folder_is_free_again_after_a_kill(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from experiments.tasks import exclusive\n"
+        "import sys, time; from pathlib import Path; from experiments.engine.tasks import exclusive\n"
         "with exclusive(Path(sys.argv[1])): print('mine', flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", code, tmp_path], stdout=subprocess.PIPE, text=True) as process:

@@ -6,12 +6,12 @@ Claims of the paper (arXiv 2405.00679) end in *agrees*, *holds at this size*, *a
 :mod:`settling`.
 """
 
+from experiments.attacks import ATTACKS
 from experiments.report.claims import evidence, robustness, smoothness, spectra
 from experiments.report.claims.comparing import Results
 from experiments.report.claims.settling import once_a_number, settle
 from experiments.report.claims.verdicts import Claim, Verdict
 from experiments.report.numbers import dig
-from experiments.settings import ATTACKS
 
 __all__ = ["GROUPS", "Claim", "Results", "Verdict", "all_claims", "claims_by_group"]
 

@@ -1,9 +1,9 @@
 """Claims about the evidence itself: masked gradients, certified bounds, and whether learning did any of it."""
 
+from experiments.attacks import ATTACKS
 from experiments.report.claims.comparing import MARGIN, MORE, Results, compare, measured, robuster
 from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
 from experiments.report.numbers import centre, dig, number_text, percent_text, present
-from experiments.settings import ATTACKS
 from jax_bioadv.figures import attack_name, display_name
 
 START = "kh_start"

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
-from experiments.published import ROBUSTNESS_ORDER
+from experiments.attacks import ATTACKS
 from experiments.report.claims.comparing import (
     SIGNIFICANCE,
     Difference,
@@ -18,7 +18,7 @@ from experiments.report.claims.comparing import (
 from experiments.report.claims.judging import against_controls, control_lines, judge
 from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
 from experiments.report.numbers import dig, number_text
-from experiments.settings import ATTACKS
+from experiments.results.published import ROBUSTNESS_ORDER
 from jax_bioadv.figures import THREAT_NAMES, attack_name, display_name, threat_name
 
 RIVALS = ("bp", "l2", "jacobian", "spectral")

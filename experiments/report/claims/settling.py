@@ -1,17 +1,17 @@
 """What a verdict may say of the paper: red only of networks trained as published, to their end, and once a number.
 
 A claim by itself looks at numbers alone. Whether these speak about the paper is decided here, for all claims alike: a
-contradiction needs a run of the published kind (:func:`experiments.published.unlike_published`, from its settings)
-whose networks have converged, and a number that no earlier claim has turned red already; else it cannot be told. Where
-the numbers agree in a run of another kind, the claim holds at this size.
+contradiction needs a run of the published kind (``published.unlike_published``) whose networks have converged, and a
+number that no earlier claim has turned red already; else it cannot be told. Where the numbers agree in a run of another
+kind, the claim holds at this size.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
 
-from experiments.published import unlike_published
 from experiments.report.claims.comparing import Results
 from experiments.report.claims.verdicts import Claim, Verdict, names
 from experiments.report.numbers import dig
+from experiments.results.published import unlike_published
 
 RED = (Verdict.CONTRADICTS, Verdict.FAILS)
 _SHOWN = 3

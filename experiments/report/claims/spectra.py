@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from experiments.published import SPECTRAL_TARGET_ALPHA, STRAIGHT_ON
 from experiments.report.claims.comparing import (
     LESS,
     MORE,
@@ -21,6 +20,7 @@ from experiments.report.claims.comparing import (
 from experiments.report.claims.judging import against_controls
 from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
 from experiments.report.numbers import centre, dig, number_text, per_seed, percent_text, present, verdicts_text
+from experiments.results.published import SPECTRAL_TARGET_ALPHA, STRAIGHT_ON
 from jax_bioadv.analysis.crossed import Overall, overall
 from jax_bioadv.analysis.power_law import EVIDENCE, EXPONENT_TOLERANCE
 from jax_bioadv.figures import MODEL_NAMES, display_name

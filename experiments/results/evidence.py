@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from experiments.attacks import ATTACKS
+from experiments.engine.tasks import Outcome, Task
+from experiments.measuring.threats import threat_of, transferred
+from experiments.models import CONTROLS, PAPER_MODELS
 from experiments.plan import Plan
-from experiments.settings import ATTACKS, CONTROLS, MODELS
-from experiments.tasks import Outcome, Task
-from experiments.threats import threat_of, transferred
 from jax_bioadv.analysis import paired, robustness, statistics
 from jax_bioadv.analysis.crossed import share_interval
 
@@ -201,7 +202,7 @@ class Evidence:
     def comparisons(self) -> list[dict[str, Any]]:
         """The paper's models pairwise, and kh with every control, on the images that both classify correctly."""
         names = self.plan.settings.model_names
-        pairs = list(itertools.combinations([model for model in MODELS if model in names], 2))
+        pairs = list(itertools.combinations([model for model in PAPER_MODELS if model in names], 2))
         pairs += [("kh", control) for control in CONTROLS if {"kh", control} <= set(names)]
         compared = []
         for attack in COMPARED:

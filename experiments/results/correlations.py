@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.evidence import COMPARED, finite, interval, with_infinity
+from experiments.results.evidence import COMPARED, finite, interval, with_infinity
 from jax_bioadv.analysis import statistics
 
 

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from experiments import training
-from experiments.grid import with_settings
-from experiments.settings import Settings
+from experiments.engine.tasks import Outcome, Task
+from experiments.settings.grid import with_settings
+from experiments.settings.reproduction import Settings
 from experiments.study import Study
-from experiments.tasks import Outcome, Task
+from experiments.training import training
 from jax_bioadv import population
 from jax_bioadv.learning import pruning, supervised
 from jax_bioadv.learning.regularizers import TrainingData

@@ -14,8 +14,8 @@ from typing import Any
 
 import jax
 
-from experiments.ledger import Ledger
-from experiments.tasks import Outcome, Task
+from experiments.engine.ledger import Ledger
+from experiments.engine.tasks import Outcome, Task
 from jax_bioadv.processes import broadcast, is_first
 
 WAIT_SECONDS = 300.0

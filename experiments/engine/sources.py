@@ -14,20 +14,20 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("jax_bioadv", "experiments")
 # Not followed, because no outcome depends on them: what keeps outcomes and states, and what refuses settings.
 WITHOUT_INFLUENCE = (
-    "experiments.sources",
-    "experiments.tasks",
+    "experiments.engine.sources",
+    "experiments.engine.tasks",
     "jax_bioadv.command_line",
     "jax_bioadv.storage",
     "jax_bioadv.processes",
-    "experiments.settings.Settings.check",
-    "experiments.settings.Settings.check_values",
+    "experiments.settings.reproduction.Settings.check",
+    "experiments.settings.reproduction.Settings.check_values",
 )
 # A fingerprint holds the values of settings that a task reads: the defaults here are nothing to it.
-HOLD_SETTINGS = ("experiments.settings", "experiments.groups")
+HOLD_SETTINGS = tuple(f"experiments.settings.{name}" for name in ("groups", "reproduction", "presets"))
 _NOT_DIGESTED = ("annotation", "returns", "type_comment", "ctx", "kind")
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -19,7 +19,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from experiments.settings import PRESETS, SWEPT, Settings
+from experiments.models import SWEPT
+from experiments.settings.presets import PRESETS
+from experiments.settings.reproduction import Settings
 
 Grid = Mapping[str, Sequence[Any]]
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from experiments.attacking import attack_together
-from experiments.grid import Grid, points, with_settings
+from experiments.attacks import ATTACKS
+from experiments.engine.tasks import Outcome, Task
+from experiments.measuring.populations import attack_together
 from experiments.plan import Plan
-from experiments.settings import ATTACKS
+from experiments.settings.grid import Grid, points, with_settings
 from experiments.study import Study
-from experiments.tasks import Outcome, Task
-from experiments.together import train_together
-from experiments.trainable import Job
+from experiments.training.together import train_together
+from experiments.training.trainable import Job
 from jax_bioadv.analysis import robustness
 from jax_bioadv.storage import atomic_file
 

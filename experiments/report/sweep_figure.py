@@ -1,4 +1,4 @@
-"""The figure of a sweep, from the table alone: ``python -m experiments.sweep_figure runs/sweep``."""
+"""The figure of a sweep, from the table alone: ``python -m experiments.report.sweep_figure runs/sweep``."""
 
 import csv
 import sys
@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments.members import show
+from experiments.engine.members import show
 from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.figures.style import display_name, save_figure
 from jax_bioadv.figures.sweep import SweepLine, sweep_figure

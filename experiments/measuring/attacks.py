@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.groups import AttackSettings
-from experiments.settings import PUBLISHED_NOISE
+from experiments.attacks import PUBLISHED_NOISE
+from experiments.engine.tasks import Outcome, Task, progress
+from experiments.settings.groups import AttackSettings
 from experiments.study import Study, purpose_key
-from experiments.tasks import Outcome, Task, progress
 from jax_bioadv import attacks
 from jax_bioadv.analysis import boundaries, critical, robustness
 from jax_bioadv.jacobian import activation_jacobian_norms, preactivation_jacobian_norm

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.ledger import Ledger
+from experiments.attacks import ATTACKS
+from experiments.engine.ledger import Ledger
+from experiments.engine.tasks import Outcome, Task
 from experiments.plan import Plan
-from experiments.settings import ATTACKS
-from experiments.tasks import Outcome, Task
 from jax_bioadv import figures
 from jax_bioadv.analysis.boundaries import Landscape
 from jax_bioadv.analysis.crossed import share_interval

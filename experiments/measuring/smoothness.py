@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.engine.tasks import Outcome, Task
 from experiments.study import Study, purpose_key
-from experiments.tasks import Outcome, Task
 from jax_bioadv.analysis import boundary_geometry, certified, robustness, smoothness
 from jax_bioadv.models import logits_function
 

@@ -9,14 +9,17 @@ import dataclasses
 from collections import defaultdict
 from typing import Any
 
-from experiments.correlations import correlations
-from experiments.evidence import Evidence, critical_summary, finite, interval, with_infinity
-from experiments.ledger import Ledger
+from experiments.attacks import ATTACKS, PUBLISHED_NOISE
+from experiments.engine.ledger import Ledger
+from experiments.engine.provenance import environment, stages_made_by
+from experiments.engine.tasks import Outcome, Task
+from experiments.measuring.threats import left_out
+from experiments.models import CONTROLS
 from experiments.plan import Plan
-from experiments.provenance import environment, stages_made_by
-from experiments.settings import ATTACKS, CONTROLS, PRESETS, PUBLISHED_NOISE, SCHEMA
-from experiments.tasks import Outcome, Task
-from experiments.threats import left_out
+from experiments.results.correlations import correlations
+from experiments.results.evidence import Evidence, critical_summary, finite, interval, with_infinity
+from experiments.results.schema import SCHEMA
+from experiments.settings.presets import PRESETS
 from jax_bioadv.analysis.crossed import overall, share_interval
 from jax_bioadv.analysis.statistics import bootstrap_interval
 

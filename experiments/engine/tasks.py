@@ -1,7 +1,7 @@
 """Tasks with fingerprints: what is done is skipped, what depends on a changed setting runs again, nothing else does.
 
 A task's fingerprint covers its name, the settings it reads, the data, the code that it runs, the packages and the
-device, and the fingerprints of the tasks it builds on. What the ledger makes of it stands in ``experiments.ledger``.
+device, and the fingerprints of the tasks it builds on. What becomes of it stands in ``experiments.engine.ledger``.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from experiments import provenance
-from experiments.sources import code_digest, digest_of
+from experiments.engine import provenance
+from experiments.engine.sources import code_digest, digest_of
 from jax_bioadv.storage import StorageError
 
 logger = logging.getLogger("experiments")

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from experiments.settings import CONTROLS, MODELS
+from experiments.engine.tasks import Outcome, Task, progress
+from experiments.models import CONTROLS, PAPER_MODELS
 from experiments.study import Study, purpose_key
-from experiments.tasks import Outcome, Task, progress
 from jax_bioadv import attacks
 from jax_bioadv.analysis import masking, robustness
 from jax_bioadv.attacks.attack import Attack, succeeded
@@ -132,7 +132,7 @@ def run_transfer(study: Study, name: str, seed: int, task: Task, needed: Mapping
     there = {model: outcome for model, outcome in needed.items() if not outcome.diverged}
     logits = {model: threat_logits(study, threat, model, outcome) for model, outcome in there.items()}
     arrays = {}
-    for source in [model for model in MODELS if model in logits]:
+    for source in [model for model in PAPER_MODELS if model in logits]:
         key = purpose_key(seed, f"transfer from {source}")
         perturbed = _adversarial(attack, key, logits[source], images, labels, threat.epsilon)
         for target in logits:

@@ -13,10 +13,10 @@ import numpy as np
 import optax
 from flax import nnx
 
-from experiments.groups import AdversarialSettings, DecoderSettings, LayerSettings
-from experiments.settings import Settings
+from experiments.engine.tasks import Outcome, Task, checkpoint_folder, progress
+from experiments.settings.groups import AdversarialSettings, DecoderSettings, LayerSettings
+from experiments.settings.reproduction import Settings
 from experiments.study import Study, purpose_key, weights
-from experiments.tasks import Outcome, Task, checkpoint_folder, progress
 from jax_bioadv.attacks import pgd
 from jax_bioadv.learning import fixed_layers, krotov_hopfield, pruning, regularizers, supervised
 from jax_bioadv.learning.training import Diagnosis, train, watch_finite

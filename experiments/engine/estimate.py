@@ -13,8 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from experiments.engine.tasks import Task
 from experiments.study import Study
-from experiments.tasks import Task
 from jax_bioadv.analysis.critical import search_evaluations
 
 # Of test images about so many are classified correctly, and attacked.

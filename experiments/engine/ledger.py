@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments import provenance
-from experiments.sources import digest_of
-from experiments.tasks import Outcome, Task
+from experiments.engine import provenance
+from experiments.engine.sources import digest_of
+from experiments.engine.tasks import Outcome, Task
 from jax_bioadv.command_line import stop_if_told
 from jax_bioadv.learning.training import DivergenceError
 from jax_bioadv.storage import StorageError, read_arrays, read_json, write_arrays, write_json

@@ -19,11 +19,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from experiments.grid import setting, with_settings
-from experiments.settings import Settings
-from experiments.sources import digest_of
-from experiments.tasks import Outcome, progress
-from experiments.trainable import Job, Needed, Trainable, trainable_of
+from experiments.engine.sources import digest_of
+from experiments.engine.tasks import Outcome, progress
+from experiments.settings.grid import setting, with_settings
+from experiments.settings.reproduction import Settings
+from experiments.training.trainable import Job, Needed, Trainable, trainable_of
 from jax_bioadv import population
 from jax_bioadv.learning.training import watch_finite
 from jax_bioadv.processes import broadcast, is_first

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from experiments.sources import digest_of
+from experiments.engine.sources import digest_of
 
 # Those that compute; a stage may well find other last digits under another version of one of them.
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "contourpy")

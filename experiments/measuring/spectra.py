@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.groups import SpectraSettings
+from experiments.engine.tasks import Outcome, Task
+from experiments.settings.groups import SpectraSettings
 from experiments.study import Study
-from experiments.tasks import Outcome, Task
-from experiments.training import cut_outcome, decide_cut
+from experiments.training.training import cut_outcome, decide_cut
 from jax_bioadv.analysis import power_law, spectra
 from jax_bioadv.learning import krotov_hopfield
 

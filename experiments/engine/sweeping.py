@@ -8,16 +8,16 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from experiments.attacking import attack_together, attacks_that_fit
-from experiments.grid import Grid
-from experiments.hosts import SharedLedger, is_first
-from experiments.ledger import checked, failure
-from experiments.members import Member, members_of, rows, write_table
-from experiments.settings import ATTACKS
+from experiments.attacks import ATTACKS
+from experiments.engine.hosts import SharedLedger, is_first
+from experiments.engine.ledger import checked, failure
+from experiments.engine.members import Member, members_of, rows, write_table
+from experiments.engine.tasks import Outcome, Task
+from experiments.measuring.populations import attack_together, attacks_that_fit
+from experiments.settings.grid import Grid
 from experiments.study import Study
-from experiments.tasks import Outcome, Task
-from experiments.together import Devices, Finished, begun_chunks, drop_chunk, members_that_fit, train_together
-from experiments.trainable import ALWAYS_TRACED, VECTORIZED, Job, program_shape
+from experiments.training.together import Devices, Finished, begun_chunks, drop_chunk, members_that_fit, train_together
+from experiments.training.trainable import ALWAYS_TRACED, VECTORIZED, Job, program_shape
 from jax_bioadv.command_line import stop_if_told
 from jax_bioadv.storage import StorageError
 

@@ -1,15 +1,11 @@
-"""Everything that an experiment can be told, as typed dataclasses, and the three presets.
-
-``smoke``   scikit-learn's digits, no network: every stage runs, nothing is to be believed; a minute, mostly to compile.
-``quick``   CIFAR-10, the whole paper at reduced size, controls and evidence; some ten minutes a seed on two CPU cores.
-``paper``   CIFAR-10 at the published sizes; for an accelerator (on two cores it is a day and more).
-"""
+"""Everything that a reproduction of the paper can be told, and what cannot work."""
 
 import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments.groups import (
+from experiments.models import MODELS
+from experiments.settings.groups import (
     THREATS,
     AdversarialSettings,
     AttackSettings,
@@ -30,22 +26,6 @@ from experiments.groups import (
     ThreatSettings,
 )
 
-MODELS = ("kh", "bp", "l2", "jacobian", "spectral")
-# Frozen first layers under a decoder: Krotov–Hopfield rows; the training images that they started from; centroids of
-# k-means; the untrained layer of bp; principal directions of the images, as they are and whitened.
-FROZEN = ("kh", "kh_start", "kmeans", "random", "pca", "whitened")
-# Those whose rows respond to images as those of kh do, and bp with the same activation, all with decoder.power.
-POWERED = ("kh", "kh_start", "kmeans", "bp_power")
-# What every claim about the models of the paper must beat.
-CONTROLS = (*FROZEN[1:], "bp_power", "bp_first_decay", "bp_matched", "adversarial")
-# The models that sweeps train, side by side.
-SWEPT = (*MODELS, "kh_start")
-ATTACKS = ("gaussian", "fgsm", "pgd")
-PUBLISHED_NOISE = "gaussian_published"
-# Of results.json.
-SCHEMA = 1
-Preset = Literal["smoke", "quick", "paper"]
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -55,7 +35,7 @@ class Settings:
     """cifar10, digits, or any image-classification set of TensorFlow Datasets."""
     seeds: int = 1
     """Number of seeds, 0 to N-1: initialization, order of the images, noise."""
-    models: str = ",".join(MODELS + CONTROLS)
+    models: str = ",".join(MODELS)
     """Models to train and measure, separated by commas: those of the paper, kh, bp, l2, jacobian and spectral, and
     controls: kh_start (training images as synapses), kmeans, random, pca, whitened, bp_power (bp with the power of kh),
     bp_first_decay (the first layer's alone), bp_matched (stopped at the accuracy of kh), adversarial."""
@@ -93,9 +73,9 @@ class Settings:
 
     def check_values(self) -> None:
         """Raise ValueError for a value that cannot work whatever the data, before these are fetched."""
-        unknown = [name for name in self.model_names if name not in MODELS + CONTROLS]
+        unknown = [name for name in self.model_names if name not in MODELS]
         if unknown:
-            raise ValueError(f"unknown model {unknown[0]!r}; choose among {', '.join(MODELS + CONTROLS)}")
+            raise ValueError(f"unknown model {unknown[0]!r}; choose among {', '.join(MODELS)}")
         if len(set(self.model_names)) != len(self.model_names):
             raise ValueError(f"a model is named twice in {self.models!r}")
         _check_numbers("", dataclasses.asdict(self))
@@ -188,75 +168,3 @@ def _check_numbers(prefix: str, values: dict[str, Any]) -> None:
                 good = (number >= 0 if path in MAY_BE_ZERO else number > 0) and number < float("inf")
                 good = good or isinstance(number, bool)
                 _require(good, f"{path.replace('_', '-')} must {least} and finite, got {number}")
-
-
-# The published sizes and schedules. Four things differ: critical perturbations are searched for on the grid of ε, of
-# which every point was tried; the spectral target is tied to the scale of the data and its eigenvectors are renewed
-# more often than once an epoch (the published one never left its initialization); and the Jacobian penalty is exact,
-# with the stated weight (the published projections made it a third of that).
-PAPER = Settings()
-
-QUICK = Settings(
-    hidden=500,
-    layer=LayerSettings(epochs=15, start="samples"),
-    noise_start=LayerSettings(epochs=40, batch_size=500),
-    noise_start_hidden=100,
-    decoder=DecoderSettings(epochs=250),
-    backprop=BackpropSettings(epochs=15, learning_rates=(1e-3, 3e-4), boundaries=(12,)),
-    spectral=SpectralSettings(constant_epochs=12, decay_epochs=2.0),
-    spectra=SpectraSettings(last_on_images=125, populations=(10, 50, 100)),
-    attacks=AttackSettings(images=200, published_images=200),
-    kmeans=KMeansSettings(passes=2),
-    adversarial=AdversarialSettings(epochs=4, steps=1),
-    threats=ThreatSettings(images=200, steps=20, targets=3, target_steps=10, queries=100, minimum_norm_steps=10),
-    masking=MaskingSettings(images=64, steps=20, queries=100),
-    bounds=BoundsSettings(images=100),
-    smoothness=SmoothnessSettings(images=100),
-    boundaries=BoundarySettings(planes=20, resolution=64),
-)
-
-SMOKE = Settings(
-    dataset="digits",
-    models=",".join(MODELS),
-    hidden=48,
-    layer=LayerSettings(epochs=6, start="samples", batch_size=100),
-    noise_start=LayerSettings(epochs=6, learning_rate=0.05, batch_size=100),
-    noise_start_hidden=48,
-    decoder=DecoderSettings(epochs=30, learning_rate=1e-2, batch_size=100),
-    backprop=BackpropSettings(epochs=6, batch_size=100, learning_rates=(1e-2,), boundaries=()),
-    spectral=SpectralSettings(refresh_every=3, learning_rate=1e-2, constant_epochs=6),
-    spectra=SpectraSettings(noise_images=500, populations=(10, 30)),
-    attacks=AttackSettings(
-        images=40,
-        method="grid",
-        epsilons=8,
-        gaussian_low=1e-2,
-        gradient_low=1e-3,
-        gradient_high=0.3,
-        published_images=20,
-        published_epsilons=20,
-    ),
-    landscape=LandscapeSettings(resolution=20),
-    kmeans=KMeansSettings(passes=1, batch_size=500),
-    adversarial=AdversarialSettings(epochs=4, epsilon=0.02, steps=1),
-    threats=ThreatSettings(
-        names=("raw_l2",),
-        images=40,
-        control_images=30,
-        unit_linf=0.05,
-        unit_l2=0.3,
-        raw_linf=0.2,
-        raw_l2=1.0,
-        steps=4,
-        targets=2,
-        target_steps=3,
-        queries=10,
-        minimum_norm_steps=4,
-    ),
-    masking=MaskingSettings(images=20, steps=4, queries=10),
-    bounds=BoundsSettings(images=20),
-    smoothness=SmoothnessSettings(images=20),
-    boundaries=BoundarySettings(planes=3, resolution=12),
-)
-
-PRESETS: dict[Preset, Settings] = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}

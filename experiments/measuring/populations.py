@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from experiments.groups import AttackSettings
-from experiments.measuring import AttackPlan, attack_plan, search_outcome
+from experiments.engine.tasks import Outcome, progress
+from experiments.measuring.attacks import AttackPlan, attack_plan, search_outcome
+from experiments.settings.groups import AttackSettings
 from experiments.study import Study, purpose_key
-from experiments.tasks import Outcome, progress
-from experiments.together import Devices, Finished
-from experiments.trainable import Job, Needed
+from experiments.training.together import Devices, Finished
+from experiments.training.trainable import Job, Needed
 from jax_bioadv import population
 from jax_bioadv.analysis.attack_input import Attempt, ImageBlock
 from jax_bioadv.analysis.critical import (

@@ -1,0 +1,1 @@
+"""How tasks run: fingerprints, the ledger of what they found, processes and hosts, what a command says meanwhile."""

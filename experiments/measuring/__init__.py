@@ -1,0 +1,1 @@
+"""The measuring tasks: spectra, attacks, threats, smoothness, boundaries."""

@@ -1,0 +1,1 @@
+"""What an experiment can be told: groups of settings, one whole reproduction of them, its presets, a grid of them."""
