@@ -48,7 +48,7 @@ from benchmarks.attack_contestants import (
     verified,
 )
 from benchmarks.eager_network import configure
-from experiments.models import PAPER_MODELS, POWERED
+from experiments.models import MODELS, PAPER_MODELS
 from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.data import Dataset, load, unit_norm
@@ -163,7 +163,7 @@ def read_run(directory: Path, models: list[str], seed: int, images: int, data_di
         arrays = read_arrays(file)
         if "weights/encoder/kernel" not in arrays:
             raise ValueError(f"{file} holds no weights: that training diverged; leave it out with --models")
-        power = settings["decoder"]["power"] if name in POWERED else 1.0
+        power = settings["decoder"]["power"] if MODELS[name].powered else 1.0
         trained[name] = Trained(arrays, power, hashlib.sha256(file.read_bytes()).hexdigest())
     dataset = load(settings["dataset"], data_dir)
     if dataset.sha256 != results["dataset"]["sha256"]:

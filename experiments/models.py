@@ -1,12 +1,40 @@
 """The models: one record each, in the order in which figures and tables show them.
 
-The five of the paper come first. The others are controls: every claim about the paper's models must beat them.
+The five of the paper come first. The others are controls: every claim about the paper's models must beat them. A new
+one is a record here, and everything has it: the command line, the plan, every table, figure and claim.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
+from experiments.settings.groups import JacobianSettings
+from experiments.training import layers
+from experiments.training.networks import NETWORK, matched_network
 from jax_bioadv.figures.style import SOLID, THIN, ModelStyle
+
+# What of the settings a task is given, by the names of its run's arguments.
+Given = Callable[[Any], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class FirstLayer:
+    """How a frozen first layer is made.
+
+    Attributes:
+        run: ``run(work, *, hidden, seed, **given)``, of which the outcome holds synapses, or a kernel for the encoder.
+        given: what else it reads.
+        name: of its task, if another one than that of the model.
+        seeded: whether it depends on the seed, and is given it.
+        learned: whether its rows are synapses of the Krotov–Hopfield rule, which are pruned.
+    """
+
+    run: Callable[..., Any]
+    given: Given = lambda settings: {}
+    name: str = ""
+    seeded: bool = True
+    learned: bool = False
 
 
 @dataclass(frozen=True)
@@ -18,62 +46,147 @@ class Model:
         label: as figures and tables show it.
         style: how figures draw it.
         control: whether it is no model of the paper, but one that its claims must beat.
-        frozen: whether its first layer is made before, and only a decoder trained on it.
         powered: whether its hidden activation has the exponent of the decoder's settings; else it is a plain ReLU.
         swept: whether sweeps train it, side by side with others.
+        first_layer: a layer made before, on which only a decoder is trained; None where backpropagation trains both.
+        run: the training.
+        reads: which settings of backpropagation it reads.
+        given: what else it is given of the settings.
+        matches: the model at whose accuracy it stops.
+        largest: the most hidden units that it can have on so many training images of so many pixels, and why.
     """
 
     name: str
     label: str
     style: ModelStyle
     control: bool = True
-    frozen: bool = False
     powered: bool = False
     swept: bool = False
+    first_layer: FirstLayer | None = None
+    run: Callable[..., Any] = NETWORK
+    reads: tuple[str, ...] = ("epochs", "batch_size", "learning_rates", "boundaries")
+    given: Given = lambda settings: {}
+    matches: str = ""
+    largest: Callable[[int, int], tuple[int, str]] | None = field(default=None)
 
 
+def _of_rows(settings: Any) -> dict[str, Any]:
+    """The norm that converged rows have."""
+    return {"p": settings.layer.p, "radius": settings.layer.radius}
+
+
+def _two_a_direction(training_images: int, inputs: int) -> tuple[int, str]:
+    return 2 * inputs, f"{2 * inputs} units, two for each direction"
+
+
+def _one_an_image(training_images: int, inputs: int) -> tuple[int, str]:
+    return training_images, f"{training_images} units, one for each training image"
+
+
+_PRINCIPAL = partial(layers.principal_directions, whiten=False)
+_WHITENED = partial(layers.principal_directions, whiten=True)
 _RECORDS = (
     Model(
         "kh",
         "Krotov–Hopfield",
         ModelStyle("#0072B2", "o", SOLID),
         control=False,
-        frozen=True,
         powered=True,
         swept=True,
+        first_layer=FirstLayer(layers.LAYER, lambda settings: {"layer": settings.layer.read}, "layer", learned=True),
     ),
     Model("bp", "backprop", ModelStyle("#D55E00", "s", (0.0, (6.0, 1.6))), control=False, swept=True),
-    Model("l2", "L2", ModelStyle("#009E73", "^", (0.0, (3.5, 1.2, 1.0, 1.2))), control=False, swept=True),
-    Model("jacobian", "Jacobian", ModelStyle("#CC79A7", "D", (0.0, (2.4, 1.2))), control=False, swept=True),
-    Model("spectral", "spectral", ModelStyle("#E69F00", "v", (0.0, (1.1, 1.1))), control=False, swept=True),
-    # The training images that the Krotov–Hopfield rows may have started from.
+    Model(
+        "l2",
+        "L2",
+        ModelStyle("#009E73", "^", (0.0, (3.5, 1.2, 1.0, 1.2))),
+        control=False,
+        swept=True,
+        given=lambda settings: {"l2": settings.l2},
+    ),
+    Model(
+        "jacobian",
+        "Jacobian",
+        ModelStyle("#CC79A7", "D", (0.0, (2.4, 1.2))),
+        control=False,
+        swept=True,
+        given=lambda settings: {"jacobian": settings.jacobian},
+    ),
+    Model(
+        "spectral",
+        "spectral",
+        ModelStyle("#E69F00", "v", (0.0, (1.1, 1.1))),
+        control=False,
+        swept=True,
+        reads=("epochs", "batch_size"),
+        given=lambda settings: {"spectral": settings.spectral},
+    ),
+    # Training images as rows, whatever the layer of kh starts from; where it starts from images, the same.
     Model(
         "kh_start",
         "images as rows",
         ModelStyle("#6FA3C4", "P", (0.0, (1.0, 2.0)), THIN),
-        frozen=True,
         powered=True,
         swept=True,
+        first_layer=FirstLayer(layers.images_as_rows, _of_rows, "layer-start", learned=True),
+        largest=_one_an_image,
     ),
     # Centroids, which respond to images as Krotov–Hopfield rows do.
-    Model("kmeans", "k-means", ModelStyle("#7F9F7F", "p", (0.0, (6.0, 1.6)), THIN), frozen=True, powered=True),
+    Model(
+        "kmeans",
+        "k-means",
+        ModelStyle("#7F9F7F", "p", (0.0, (6.0, 1.6)), THIN),
+        powered=True,
+        first_layer=FirstLayer(layers.centroids, lambda settings: {**_of_rows(settings), "kmeans": settings.kmeans}),
+        largest=_one_an_image,
+    ),
     # The untrained layer of bp.
-    Model("random", "random layer", ModelStyle("#A6A6A6", "d", SOLID, THIN), frozen=True),
+    Model(
+        "random",
+        "random layer",
+        ModelStyle("#A6A6A6", "d", SOLID, THIN),
+        first_layer=FirstLayer(layers.random_layer),
+    ),
     # Principal directions of the images, as they are and whitened.
-    Model("pca", "PCA", ModelStyle("#A38F6D", "h", (0.0, (3.5, 1.2, 1.0, 1.2)), THIN), frozen=True),
-    Model("whitened", "whitened PCA", ModelStyle("#8F83B3", "<", (0.0, (2.4, 1.2)), THIN), frozen=True),
+    Model(
+        "pca",
+        "PCA",
+        ModelStyle("#A38F6D", "h", (0.0, (3.5, 1.2, 1.0, 1.2)), THIN),
+        first_layer=FirstLayer(_PRINCIPAL, seeded=False),
+        largest=_two_a_direction,
+    ),
+    Model(
+        "whitened",
+        "whitened PCA",
+        ModelStyle("#8F83B3", "<", (0.0, (2.4, 1.2)), THIN),
+        first_layer=FirstLayer(_WHITENED, seeded=False),
+        largest=_two_a_direction,
+    ),
     Model("bp_power", "backprop, KH's power", ModelStyle("#B98672", ">", (0.0, (1.1, 1.1)), THIN), powered=True),
-    Model("bp_first_decay", "decay on layer 1", ModelStyle("#6E9696", "X", (0.0, (8.0, 2.0)), THIN)),
+    # On the pre-activation, which is linear in the image, a Jacobian penalty is decay of the first layer.
+    Model(
+        "bp_first_decay",
+        "decay on layer 1",
+        ModelStyle("#6E9696", "X", (0.0, (8.0, 2.0)), THIN),
+        given=lambda settings: {"jacobian": JacobianSettings(settings.l2.weight, "preactivation")},
+    ),
     Model(
         "bp_matched",
         "backprop, accuracy-matched",
         ModelStyle("#B07F8E", "*", (0.0, (4.5, 1.2, 1.0, 1.2, 1.0, 1.2)), THIN),
+        run=matched_network,
+        matches="kh",
     ),
-    Model("adversarial", "adversarially trained", ModelStyle("#4D4D4D", "H", SOLID, THIN)),
+    # Small, and no match for a full defence.
+    Model(
+        "adversarial",
+        "adversarially trained",
+        ModelStyle("#4D4D4D", "H", SOLID, THIN),
+        reads=("batch_size", "learning_rates", "boundaries"),
+        given=lambda settings: {"adversarial": settings.adversarial},
+    ),
 )
 MODELS: Mapping[str, Model] = {model.name: model for model in _RECORDS}
 PAPER_MODELS = tuple(name for name, model in MODELS.items() if not model.control)
 CONTROLS = tuple(name for name, model in MODELS.items() if model.control)
-FROZEN = tuple(name for name, model in MODELS.items() if model.frozen)
-POWERED = tuple(name for name, model in MODELS.items() if model.powered)
 SWEPT = tuple(name for name, model in MODELS.items() if model.swept)

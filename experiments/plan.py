@@ -1,234 +1,208 @@
-"""The plan of an experiment: which tasks there are, what each depends on, in which order they are best run."""
+"""The plan of an experiment: which tasks there are, what each is given, on what it builds, in which order they run."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from experiments.attacks import ATTACKS, PUBLISHED_NOISE
+from experiments.attacks import SWEPT_ATTACKS
 from experiments.engine.tasks import Outcome, Task, with_needs
-from experiments.measuring import attacks as measuring
+from experiments.images import Images
 from experiments.measuring import smoothness, spectra, threats
-from experiments.models import CONTROLS, FROZEN, POWERED
-from experiments.settings.groups import LayerSettings
-from experiments.study import Study
-from experiments.training import training
+from experiments.measuring.attacks import GridAttack, SearchedAttack
+from experiments.models import MODELS, PAPER_MODELS, FirstLayer, Model
+from experiments.settings.groups import LayerSettings, PruningSettings, only, without
+from experiments.settings.reproduction import Settings
+from experiments.threats import THREATS
+from experiments.training import layers
+from experiments.training.decoders import DECODER
 
 STAGES = (
     *("layer", "train", "spectra", "jacobian", "attacks", "landscape"),
     *("threats", "masking", "bounds", "smoothness", "boundaries"),
 )
-
-# Which of the settings of a group a task reads; all of them where nothing stands here.
-READ_BY_ATTACK = {
-    "gaussian": ("images", "epsilons", "method", "gaussian_low", "gaussian_high"),
-    "fgsm": ("images", "epsilons", "method", "gradient_low", "gradient_high"),
-    "pgd": ("images", "epsilons", "method", "gradient_low", "gradient_high", "pgd_steps"),
-    PUBLISHED_NOISE: ("published_images", "published_epsilons"),
-}
-# Of backprop.
-READ_BY_NETWORK = ("batch_size", "learning_rates", "boundaries")
-READ_BY_SPECTRAL = ("epochs", "batch_size")
-READ_BESIDES_BACKPROP = {
-    "l2": ("l2",),
-    "bp_first_decay": ("l2",),
-    "jacobian": ("jacobian",),
-    "spectral": ("spectral",),
-    "adversarial": ("adversarial",),
-}
-READ_BY_THREAT = ("steps", "targets", "target_steps", "restarts", "queries", "minimum_norm_steps")
-READ_BY_TRANSFER = ("images", "steps")
-READ_BY_LAYER_SPECTRA = ("noise_images", "first", "last_on_images", "last_on_noise")
-READ_BY_SPECTRA = (*READ_BY_LAYER_SPECTRA, "populations")
-READ_BY_DATA_SPECTRA = ("noise_images", "first", "last_on_data", "last_on_images", "last_on_noise")
+# Of the group threats, what the attacks of one strength read besides their images and that strength.
+BATTERY = ("steps", "targets", "target_steps", "restarts", "queries", "minimum_norm_steps")
+# The model from which attacks are transferred in the diagnosis of masking, and the one for that model itself.
+MASKING_SOURCES = ("bp", "kh")
 
 
 class Plan:
-    """The tasks of a study; a task is the same wherever it is asked for.
+    """The tasks of an experiment; a task is the same wherever it is asked for.
 
     Args:
-        study: of the experiment.
-        also: by stage, a further function whose code outcomes depend on, such as that of populations.
+        settings: checked here against the data, before any work.
+        images: the data.
+
+    Raises:
+        ValueError: a setting that cannot work with these data.
     """
 
-    def __init__(self, study: Study, also: Mapping[str, Callable[..., Any]] | None = None):
-        self.study, self.settings, self.also = study, study.settings, also or {}
-        self.data_settings = {
-            "sha256": study.data_digests,
-            "image_shape": list(study.dataset.image_shape),
-            "classes": study.dataset.classes,
-            "norm": study.settings.norm,
-        }
+    def __init__(self, settings: Settings, images: Images):
+        train, test = images.dataset.train_images, images.dataset.test_images
+        settings.check(len(train), len(test), images.inputs)
+        self.settings, self.images, self.models = settings, images, settings.model_names
 
     def _task(
         self,
         name: str,
         stage: str,
-        settings: Mapping[str, Any],
-        run: Callable[[Task, Mapping[str, Outcome]], Outcome],
+        run: Callable[..., Outcome],
+        given: Mapping[str, Any],
         needs: Mapping[str, Task] | None = None,
         folder: str = "arrays",
+        optional: tuple[str, ...] = (),
     ) -> Task:
-        everything = {"data": self.data_settings, "precision": self.settings.precision, **settings}
-        also = (self.also[stage],) if stage in self.also else ()
-        return Task(name, stage, everything, needs or {}, run, folder, also=also)
+        return Task(name, stage, run, self.images, self.settings.precision, given, needs or {}, folder, optional)
 
-    def _chosen(self, *names: str) -> dict[str, Any]:
-        return {name: dataclasses.asdict(getattr(self.settings, name)) for name in names}
-
-    def _read(self, name: str, fields: tuple[str, ...]) -> dict[str, Any]:
-        return {name: {field: getattr(getattr(self.settings, name), field) for field in fields}}
-
-    def _read_by_cut(self) -> dict[str, Any]:
-        fields = ("method", "threshold") if self.settings.pruning.method == "threshold" else ("method",)
-        return self._read("pruning", fields)
+    # First layers and models.
 
     def layer(self, seed: int) -> Task:
-        settings, hidden = self.settings.layer, self.settings.hidden
-        return self._layer(f"layer-{seed}", settings, hidden, seed)
+        """The layer of ``kh``."""
+        return self.first_layer(MODELS["kh"], seed)
 
-    def untrained_layer(self, seed: int) -> Task:
-        """Training images as rows, whatever the layer of ``kh`` starts from; where it starts from images, the same."""
-        layer = dataclasses.replace(self.settings.layer, epochs=0, start="samples")
-        settings = {"hidden": self.settings.hidden, "seed": seed, **self._read("layer", ("p", "radius"))}
-        run = partial(training.run_layer, self.study, layer, self.settings.hidden, seed)
-        return self._task(f"layer-start-{seed}", "layer", settings, run)
+    def first_layer(self, model: Model, seed: int) -> Task:
+        """The layer on which a model's decoder is trained; one that knows no seed is the same for all."""
+        layer = model.first_layer
+        assert layer is not None
+        name = layer.name or f"layer-{model.name}"
+        given = {"hidden": self.settings.hidden, **layer.given(self.settings)}
+        if layer.seeded:
+            name, given = f"{name}-{seed}", {**given, "seed": seed}
+        return self._task(name, "layer", layer.run, given)
 
     def noise_start_layer(self, seed: int) -> Task:
-        """The layer of figure A1: the one of the ``kh`` model where that starts from noise too."""
+        """The layer of figure A1: the one of ``kh`` where that starts from noise too."""
         settings, hidden = self.settings.noise_start, self.settings.noise_start_hidden
         if (settings, hidden) == (self.settings.layer, self.settings.hidden):
             return self.layer(seed)
-        return self._layer(f"noise-start-layer-{seed}", settings, hidden, seed)
+        given = {"layer": settings.read, "hidden": hidden, "seed": seed}
+        return self._task(f"noise-start-layer-{seed}", "layer", layers.LAYER, given)
 
-    def _layer(self, name: str, layer: LayerSettings, hidden: int, seed: int) -> Task:
-        read = dataclasses.asdict(layer)
-        if layer.start == "samples":
-            del read["scale"]
-        settings = {"layer": read, "hidden": hidden, "seed": seed}
-        return self._task(name, "layer", settings, partial(training.run_layer, self.study, layer, hidden, seed))
+    def model(self, name: str, seed: int) -> Task:
+        """The training of a model."""
+        model, settings = MODELS[name], self.settings
+        given = {"hidden": settings.hidden, "seed": seed, **model.given(settings)}
+        needs = {"hybrid": self.model(model.matches, seed)} if model.matches else {}
+        if model.first_layer is not None:
+            return self._decoder(name, model.first_layer, self.first_layer(model, seed), model.powered, given)
+        given |= {"backprop": only(settings.backprop, *model.reads)}
+        given |= {"power": settings.decoder.power} if model.powered else {}
+        return self._task(f"{name}-{seed}", "train", model.run, given, needs, "models")
 
-    def fixed_layer(self, control: str, seed: int) -> Task:
-        """The first layer of a control that is not trained at all; principal directions know no seed."""
-        settings: dict[str, Any] = {"hidden": self.settings.hidden}
-        run = partial(training.run_fixed_layer, self.study, control, seed)
-        if control in ("pca", "whitened"):
-            return self._task(f"layer-{control}", "layer", settings, run)
-        if control == "kmeans":
-            settings |= {**self._chosen("kmeans"), **self._read("layer", ("p", "radius"))}
-        return self._task(f"layer-{control}-{seed}", "layer", {**settings, "seed": seed}, run)
+    def _decoder(self, name: str, layer: FirstLayer, below: Task, powered: bool, given: Mapping[str, Any]) -> Task:
+        settings = self.settings
+        decoder = settings.decoder if powered else without(settings.decoder, "power")
+        if not powered:
+            decoder = dataclasses.replace(decoder, power=1.0)
+        cut = self._cut(settings.layer) if layer.learned else {}
+        return self._task(
+            f"{name}-{given['seed']}",
+            "train",
+            DECODER,
+            {**given, "decoder": decoder, **cut},
+            {"layer": below},
+            "models",
+        )
 
-    def model(self, model: str, seed: int) -> Task:
-        settings = {"hidden": self.settings.hidden, "seed": seed}
-        if model in FROZEN:
-            layers = {"kh": self.layer, "kh_start": self.untrained_layer}
-            needs = {"layer": layers.get(model, partial(self.fixed_layer, model))(seed)}
-            read = self._read_by_decoder(model) | (self._read_by_cut() if model in layers else {})
-            run: Any = partial(training.run_hybrid, self.study, model, seed)
-        else:
-            needs = {"hybrid": self.model("kh", seed)} if model == "bp_matched" else {}
-            of_others = READ_BY_NETWORK if model == "adversarial" else ("epochs", *READ_BY_NETWORK)
-            read = self._read("backprop", READ_BY_SPECTRAL if model == "spectral" else of_others)
-            read |= {group: self._chosen(group)[group] for group in READ_BESIDES_BACKPROP.get(model, ())}
-            read |= self._read("decoder", ("power",)) if model in POWERED else {}
-            run = partial(training.run_backprop, self.study, model, seed)
-            if model == "adversarial":
-                run = partial(training.run_adversarial, self.study, seed)
-        return self._task(f"{model}-{seed}", "train", {**read, **settings}, run, needs, "models")
-
-    def _read_by_decoder(self, model: str) -> dict[str, Any]:
-        fields = ("power",) if model in POWERED else ()
-        return self._read("decoder", ("epochs", "learning_rate", "batch_size", *fields))
-
-    def spectra(self, model: str, seed: int) -> Task:
-        needs = {"model": self.model(model, seed)}
-        if model == "kh":
-            needs["layer"] = self.layer(seed)
-        run = partial(spectra.run_spectra, self.study, model)
-        return self._task(f"spectra-{model}-{seed}", "spectra", self._read("spectra", READ_BY_SPECTRA), run, needs)
-
-    def noise_start_spectra(self, seed: int) -> Task:
-        needs = {"layer": self.noise_start_layer(seed)}
-        run = partial(spectra.run_noise_start_spectra, self.study)
-        settings = {**self._read_by_cut(), **self._read("spectra", READ_BY_LAYER_SPECTRA)}
-        return self._task(f"spectra-noise-start-{seed}", "spectra", settings, run, needs)
+    def _cut(self, layer: LayerSettings) -> dict[str, Any]:
+        return {"p": layer.p, "radius": layer.radius, "pruning": self.settings.pruning.read}
 
     def noise_start_decoder(self, pruned: bool, seed: int) -> Task:
         """A decoder on the layer that started from noise, to see what pruning costs."""
-        settings = {**self._chosen("decoder"), **(self._read_by_cut() if pruned else {}), "seed": seed}
-        run = partial(training.run_noise_start_decoder, self.study, pruned, seed)
+        settings = self.settings
+        cut = self._cut(settings.noise_start)
+        cut |= {} if pruned else {"pruning": PruningSettings("none")}
+        given = {"hidden": settings.noise_start_hidden, "seed": seed, "decoder": settings.decoder, **cut}
         name = f"noise-start-{'pruned' if pruned else 'whole'}-{seed}"
-        return self._task(name, "train", settings, run, {"layer": self.noise_start_layer(seed)})
+        return self._task(name, "train", DECODER, given, {"layer": self.noise_start_layer(seed)})
+
+    # Measurements of the paper.
+
+    def _spectra(self, *besides: str) -> dict[str, Any]:
+        unread = {"last_on_data", "populations"} - set(besides)
+        return {"spectra": without(self.settings.spectra, *unread)}
+
+    def spectra(self, model: str, seed: int) -> Task:
+        needs, given = {"model": self.model(model, seed)}, self._spectra("populations")
+        if model == "kh":
+            needs["layer"] = self.layer(seed)
+            given["p"] = self.settings.layer.p
+        return self._task(f"spectra-{model}-{seed}", "spectra", spectra.layer_spectra, given, needs)
+
+    def noise_start_spectra(self, seed: int) -> Task:
+        given = {**self._cut(self.settings.noise_start), **self._spectra()}
+        needs = {"layer": self.noise_start_layer(seed)}
+        return self._task(f"spectra-noise-start-{seed}", "spectra", spectra.noise_start_spectra, given, needs)
 
     def data_spectra(self) -> Task:
-        run = partial(spectra.run_data_spectra, self.study)
-        return self._task("spectra-data", "spectra", self._read("spectra", READ_BY_DATA_SPECTRA), run)
+        return self._task("spectra-data", "spectra", spectra.data_spectra, self._spectra("last_on_data"))
 
     def untrained_spectra(self, seed: int) -> Task:
-        settings = {**self._read("spectra", READ_BY_SPECTRA), "hidden": self.settings.hidden, "seed": seed}
-        run = partial(spectra.run_untrained_spectra, self.study, seed)
-        return self._task(f"spectra-untrained-{seed}", "spectra", settings, run)
+        given = {"seed": seed, "hidden": self.settings.hidden, **self._spectra("populations")}
+        return self._task(f"spectra-untrained-{seed}", "spectra", spectra.untrained_spectra, given)
+
+    def _of_model(self, kind: str, run: Callable[..., Outcome], model: str, seed: int, **given: Any) -> Task:
+        stage, needs = kind if kind in STAGES else "threats", {"model": self.model(model, seed)}
+        return self._task(f"{kind}-{model}-{seed}", stage, run, {"seed": seed, **given}, needs)
 
     def attack(self, attack: str, model: str, seed: int) -> Task:
-        settings = {**self._read("attacks", READ_BY_ATTACK[attack]), "seed": seed}
-        run = partial(measuring.run_attack, self.study, attack, model, seed)
-        return self._task(f"{attack}-{model}-{seed}", "attacks", settings, run, {"model": self.model(model, seed)})
+        """An attack over many strengths."""
+        record, settings = SWEPT_ATTACKS[attack], self.settings.attacks
+        searched = record.searched and settings.method == "search"
+        run = SearchedAttack(record) if searched else GridAttack(record)
+        given = {"seed": seed, "attacks": only(settings, record.images, *record.reads)}
+        needs = {"model": self.model(model, seed)}
+        return self._task(f"{attack}-{model}-{seed}", "attacks", run, given, needs)
 
     def jacobian(self, model: str, seed: int) -> Task:
-        run = partial(measuring.run_jacobian, self.study, model)
-        return self._task(f"jacobian-{model}-{seed}", "jacobian", {}, run, {"model": self.model(model, seed)})
+        needs = {"model": self.model(model, seed)}
+        return self._task(f"jacobian-{model}-{seed}", "jacobian", smoothness.jacobian_norms, {}, needs)
 
     def landscape(self, model: str) -> Task:
-        run = partial(measuring.run_landscape, self.study, model)
-        needs = {"model": self.model(model, 0)}
-        return self._task(f"landscape-{model}", "landscape", self._chosen("landscape"), run, needs)
+        given, needs = {"landscape": self.settings.landscape}, {"model": self.model(model, 0)}
+        return self._task(f"landscape-{model}", "landscape", smoothness.landscape, given, needs)
+
+    # Evidence beyond the paper.
 
     def threat(self, threat: str, model: str, seed: int) -> Task:
-        """Attacks of one strength on one model."""
-        settings = {**self._read("threats", (*READ_BY_THREAT, threat)), "seed": seed}
-        settings["threats"] |= {"images": threats.images_to_attack(self.study, model)}
-        run = partial(threats.run_threat, self.study, threat, model, seed)
-        return self._task(f"{threat}-{model}-{seed}", "threats", settings, run, {"model": self.model(model, seed)})
+        """Attacks of one strength on one model; controls get fewer images."""
+        chosen = only(self.settings.threats, *BATTERY, threat, "images")
+        if MODELS[model].control:
+            chosen = dataclasses.replace(chosen, images=min(self.settings.threats.control_images, chosen.images))
+        run = partial(threats.fixed_strength, THREATS[threat])
+        return self._of_model(threat, run, model, seed, threats=chosen)
 
     def transfer(self, threat: str, seed: int) -> Task:
         """The same strength, with attacks made on other models."""
-        settings = {**self._read("threats", (*READ_BY_TRANSFER, threat)), "seed": seed}
-        needs = {model: self.model(model, seed) for model in self.settings.model_names}
-        run = partial(threats.run_transfer, self.study, threat, seed)
-        task = self._task(f"transfer-{threat}-{seed}", "threats", settings, run, needs)
-        return dataclasses.replace(task, optional=tuple(needs))
+        given = {"seed": seed, "threats": only(self.settings.threats, "images", "steps", threat)}
+        needs = {model: self.model(model, seed) for model in self.models}
+        run = partial(threats.transfer, THREATS[threat], PAPER_MODELS)
+        return self._task(f"transfer-{threat}-{seed}", "threats", run, given, needs, optional=tuple(needs))
 
     def minimum_norm(self, model: str, seed: int) -> Task:
-        settings = {
-            **self._read("attacks", ("images",)),
-            **self._read("threats", ("minimum_norm_steps", "targets")),
-            "seed": seed,
-        }
-        run = partial(threats.run_minimum_norm, self.study, model, seed)
-        return self._task(f"minimum_norm-{model}-{seed}", "threats", settings, run, {"model": self.model(model, seed)})
-
-    def _of_model(self, stage: str, run: Callable[..., Outcome], model: str, seed: int, **read: Any) -> Task:
-        settings = {**self._chosen(stage), **read, "seed": seed}
-        needs = {"model": self.model(model, seed)}
-        return self._task(f"{stage}-{model}-{seed}", stage, settings, partial(run, self.study, model, seed), needs)
+        chosen = only(self.settings.threats, "minimum_norm_steps", "targets")
+        limit = self.settings.attacks.images
+        return self._of_model("minimum_norm", threats.minimum_norm, model, seed, limit=limit, threats=chosen)
 
     def masking(self, model: str, seed: int) -> Task:
         """With one other model to transfer from."""
-        task = self._of_model("masking", threats.run_masking, model, seed, **self._read("threats", ("unit_linf",)))
-        source = "kh" if model == "bp" else "bp"
-        if source not in self.settings.model_names:
+        chosen, epsilon = self.settings.masking, self.settings.threats.unit_linf
+        task = self._of_model("masking", threats.masked_gradients, model, seed, masking=chosen, epsilon=epsilon)
+        source = next(other for other in MASKING_SOURCES if other != model)
+        if source not in self.models:
             return task
         needs = {**task.needs, source: self.model(source, seed)}
         return dataclasses.replace(task, needs=needs, optional=(source,))
 
     def bounds(self, model: str, seed: int) -> Task:
-        return self._of_model("bounds", smoothness.run_bounds, model, seed)
+        return self._of_model("bounds", smoothness.bounds, model, seed, bounds=self.settings.bounds)
 
     def smoothness(self, model: str, seed: int) -> Task:
-        return self._of_model("smoothness", smoothness.run_smoothness, model, seed)
+        return self._of_model("smoothness", smoothness.smoothness, model, seed, smoothness=self.settings.smoothness)
 
     def boundaries(self, model: str, seed: int) -> Task:
-        return self._of_model("boundaries", smoothness.run_boundaries, model, seed)
+        return self._of_model("boundaries", smoothness.boundaries, model, seed, boundaries=self.settings.boundaries)
 
     def evidence(self, model: str, seed: int) -> list[Task]:
         """What is measured on a model beyond the paper."""
@@ -236,10 +210,13 @@ class Plan:
         kinds = (self.minimum_norm, self.masking, self.bounds, self.smoothness, self.boundaries)
         return [*strengths, *(kind(model, seed) for kind in kinds)]
 
+    def attacks_on(self, model: str) -> list[str]:
+        """The attacks over many strengths that a model gets."""
+        return [name for name, one in SWEPT_ATTACKS.items() if one.of_controls or not MODELS[model].control]
+
     def all_tasks(self) -> list[Task]:
         """Every task of the experiment and what it builds on, in the order in which they are best run."""
-        models = self.settings.model_names
-        tasks = [self.data_spectra()]
+        models, tasks = self.models, [self.data_spectra()]
         for seed in range(self.settings.seeds):
             tasks += [self.layer(seed)] if "kh" in models else []
             tasks += [self.noise_start_layer(seed), self.noise_start_spectra(seed), self.untrained_spectra(seed)]
@@ -247,8 +224,8 @@ class Plan:
             tasks += [self.model(model, seed) for model in models]
             tasks += [self.spectra(model, seed) for model in models]
             tasks += [self.jacobian(model, seed) for model in models]
-            tasks += [self.attack(attack, model, seed) for attack in ATTACKS for model in models]
-            tasks += [self.attack(PUBLISHED_NOISE, model, seed) for model in models if model not in CONTROLS]
+            for attack in SWEPT_ATTACKS:
+                tasks += [self.attack(attack, model, seed) for model in models if attack in self.attacks_on(model)]
             tasks += [task for model in models for task in self.evidence(model, seed)]
             tasks += [self.transfer(threat, seed) for threat in self.settings.threats.names] if len(models) > 1 else []
         tasks += [self.landscape(model) for model in models]

@@ -19,6 +19,7 @@ from experiments.engine.command import check_devices, load_images, logging_to, o
 from experiments.engine.estimate import Estimate, in_words
 from experiments.engine.ledger import Ledger
 from experiments.engine.tasks import Task, exclusive, progress, with_needs
+from experiments.images import Images
 from experiments.measuring.threats import left_out
 from experiments.plan import STAGES, Plan
 from experiments.report import figures as drawing
@@ -26,7 +27,6 @@ from experiments.report import write_report
 from experiments.results.collect import collect
 from experiments.settings.presets import PRESETS, Preset
 from experiments.settings.reproduction import Settings
-from experiments.study import Study
 from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.storage import write_json
@@ -96,20 +96,21 @@ def run(command: Command) -> Path:
         keep_compiled_programs(command.compiled)
         dataset = load_images(command.settings.dataset, command.data_dir, command.drop_blank_images)
         with jax.default_matmul_precision(command.settings.precision):
-            _run_stages(Study(command.preset, command.settings, dataset, directory), stages)
+            plan = Plan(command.settings, Images(dataset, command.settings.norm))
+            _run_stages(plan, directory, command.preset, stages)
     return directory
 
 
-def _run_stages(study: Study, stages: list[str]) -> None:
-    directory, plan, ledger = study.directory, Plan(study), Ledger(study.directory)
+def _run_stages(plan: Plan, directory: Path, preset: Preset, stages: list[str]) -> None:
+    ledger = Ledger(directory)
     tasks = with_needs(task for task in plan.all_tasks() if task.stage in stages)
     missing = [task for task in tasks if ledger.find(task) is None]
     done = len(tasks) - len(missing)
-    logger.info("%s on %s: %d tasks, %d already done", study.preset, study.dataset.name, len(tasks), done)
+    logger.info("%s on %s: %d tasks, %d already done", preset, plan.images.dataset.name, len(tasks), done)
     ledger.say_what_runs_again(missing)
-    for note in left_out(study):
+    for note in left_out(plan.images):
         logger.warning("%s", note)
-    left = _estimate(study, ledger, tasks, missing)
+    left = _estimate(plan, ledger, tasks, missing)
     if left > 0:
         logger.info("it will take about %s on %s", in_words(left), jax.devices()[0].device_kind)
     with progress("all tasks", len(tasks), "task") as advance:
@@ -119,7 +120,7 @@ def _run_stages(study: Study, stages: list[str]) -> None:
     if all(ledger.find(task) is not None for task in plan.all_tasks()):
         shutil.rmtree(directory / "checkpoints", ignore_errors=True)
     ledger.set_aside_all_but(plan.all_tasks())
-    results = collect(plan, ledger)
+    results = collect(plan, ledger, preset)
     write_json(directory / "results.json", results)  # whatever becomes of the figures
     undrawn = drawing.draw_all(plan, ledger, results, directory / "figures")
     results["notes"] += undrawn.notes
@@ -132,11 +133,11 @@ def _run_stages(study: Study, stages: list[str]) -> None:
         raise IncompleteError("; ".join(complaints))
 
 
-def _estimate(study: Study, ledger: Ledger, tasks: Sequence[Task], missing: Sequence[Task]) -> float:
+def _estimate(plan: Plan, ledger: Ledger, tasks: Sequence[Task], missing: Sequence[Task]) -> float:
     """Seconds that the missing tasks will take, by those that are done."""
     if not missing:
         return 0.0
-    estimate, left = Estimate(study), {task.fingerprint for task in missing}
+    estimate, left = Estimate(plan), {task.fingerprint for task in missing}
     for task in tasks:
         if task.fingerprint not in left:
             estimate.learn(task, ledger.seconds(task))

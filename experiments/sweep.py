@@ -20,16 +20,16 @@ import tyro
 from experiments.engine.command import check_devices, load_images, logging_to, option, with_user_paths
 from experiments.engine.hosts import is_first, join_hosts
 from experiments.engine.members import MEASUREMENTS, describe
+from experiments.engine.populations import Devices
 from experiments.engine.provenance import environment
 from experiments.engine.sweeping import TRAINED, Sweep
 from experiments.engine.tasks import exclusive, progress
+from experiments.images import Images
 from experiments.models import CONTROLS, SWEPT
 from experiments.report.sweep_figure import draw_sweep
 from experiments.settings.grid import SWEEP_PRESETS, Grid, parse_grid, points, read_file, with_settings
 from experiments.settings.presets import Preset
 from experiments.settings.reproduction import Settings
-from experiments.study import Study
-from experiments.training.together import Devices
 from jax_bioadv import population
 from jax_bioadv.command_line import IncompleteError, exit_code, start, stop_if_told
 from jax_bioadv.compilation_cache import keep_compiled_programs
@@ -148,8 +148,9 @@ def run(command: Command, grid: Grid) -> Path:
         devices = devices_of(command)
         dataset = load_images(command.settings.dataset, command.data_dir, command.drop_blank_images)
         with jax.default_matmul_precision(command.settings.precision):
-            study = Study(command.preset, command.settings, dataset, command.out)
-            _run_stages(Sweep(study, grid, measurements, devices))
+            images = Images(dataset, command.settings.norm)
+            sweep = Sweep(command.settings, images, grid, measurements, devices, command.out)
+            _run_stages(sweep, command)
     return command.out
 
 
@@ -163,7 +164,7 @@ def _owned(directory: Path) -> Iterator[None]:
         yield
 
 
-def _run_stages(sweep: Sweep) -> None:
+def _run_stages(sweep: Sweep, command: Command) -> None:
     counts = {stage: len(sweep.tasks(stage)) for stage in (*TRAINED, *sweep.measurements)}
     mesh = sweep.devices.mesh
     logger.info(
@@ -178,17 +179,17 @@ def _run_stages(sweep: Sweep) -> None:
     sweep.write()
     complaints = sweep.ledger.complaints()
     if is_first():
-        directory, settings = sweep.study.directory, sweep.study.settings
+        directory, settings, dataset = sweep.directory, command.settings, sweep.members[0].plan.images.dataset
         if not sweep.ledger.failures:
             shutil.rmtree(directory / "checkpoints", ignore_errors=True)
         write_json(
             directory / "sweep.json",
             {
-                "preset": sweep.study.preset,
+                "preset": command.preset,
                 "grid": sweep.grid,
                 "settings": dataclasses.asdict(settings),
-                "dataset": sweep.study.dataset.name,
-                "source": sweep.study.dataset.source,
+                "dataset": dataset.name,
+                "source": dataset.source,
                 "environment": environment(settings.precision),
                 "devices": mesh.size,
                 "processes": jax.process_count(),

@@ -23,9 +23,11 @@ Under ``jax.distributed`` the mesh spans all hosts, each of which runs this same
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.experimental import multihost_utils
@@ -43,37 +45,48 @@ def members_together(mesh: Mesh) -> int | None:
     return 1 if mesh.devices.flat[0].platform == "cpu" else None
 
 
-def over_members(function: Callable[..., Any], mesh: Mesh, together: int | None = None) -> Any:
+def over_members(
+    function: Callable[..., Any], mesh: Mesh, together: int | None = None, *, takes_state: bool = False
+) -> Any:
     """The jitted function of a population that a function of one member makes.
 
     Args:
         function: ``function(member, *shared) -> result``, pure; all results have the same shapes.
         mesh: devices, from :func:`jax_bioadv.sharding.make_mesh`.
-        together: members that a device runs as one vmapped program; 1 runs one after another, None all at once.
+        together: members that a device runs as one vmapped program; 1 runs one after another, None all at once. A
+            device that has one member runs the function as it is.
+        takes_state: whether it is ``function(state, member, *shared)``, whose state is used up, so that the next one
+            may take its memory.
 
     Returns:
-        ``function(members, *shared) -> results``, where members and results have a leading axis that is a multiple of
-        the mesh's population axis, as :func:`distribute` sees to.
+        ``function(members, *shared) -> results``, or with the members' states before them, where members, states and
+        results have a leading axis that is a multiple of the mesh's population axis, as :func:`distribute` sees to.
     """
+    leading = 2 if takes_state else 1
 
-    def on_one_device(members: Any, *shared: Any) -> Any:
+    def on_one_device(*arguments: Any) -> Any:
+        members, shared = arguments[:leading], arguments[leading:]
+
         def of_one(member: Any) -> Any:
-            return function(member, *shared)
+            return function(*member, *shared)
 
+        if all(len(leaf) == 1 for leaf in jax.tree.leaves(members)):
+            result = of_one(jax.tree.map(itemgetter(0), members))
+            return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], result)
         if together is None:
             return jax.vmap(of_one)(members)
         return lax.map(of_one, members, batch_size=together if together > 1 else None)
 
-    def on_all_devices(members: Any, *shared: Any) -> Any:
+    def on_all_devices(*arguments: Any) -> Any:
         along = PartitionSpec(POPULATION)
-        specs = (along, *(PartitionSpec() for _ in shared))
+        specs = (*(along for _ in range(leading)), *(PartitionSpec() for _ in arguments[leading:]))
         # Only the population axis is split by hand: the compiler splits minibatches over the data axis.
         split = jax.shard_map(
             on_one_device, mesh=mesh, in_specs=specs, out_specs=along, axis_names={POPULATION}, check_vma=False
         )
-        return split(members, *shared)
+        return split(*arguments)
 
-    return jax.jit(on_all_devices)
+    return jax.jit(on_all_devices, donate_argnums=0 if takes_state else ())
 
 
 def _put(array: Any, mesh: Mesh, spec: PartitionSpec) -> jax.Array:
@@ -97,8 +110,14 @@ def distribute(members: Any, mesh: Mesh) -> Any:
 
 
 def replicate(shared: Any, mesh: Mesh) -> Any:
-    """Plain arrays that every device of the mesh holds whole."""
-    return jax.tree.map(lambda array: _put(array, mesh, PartitionSpec()), shared)
+    """Plain arrays that every device of the mesh holds whole; on one device those that it has already."""
+
+    def place(array: Any) -> jax.Array:
+        if isinstance(array, jax.Array) and mesh.size == 1 and array.devices() == set(mesh.devices.flat):
+            return array
+        return _put(array, mesh, PartitionSpec())
+
+    return jax.tree.map(place, shared)
 
 
 def collect(results: Any, count: int) -> Any:
@@ -124,7 +143,7 @@ def _bytes(tree: Any) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def memory_of_one(program: Any, mesh: Mesh, member: Any, *shared: Any) -> Memory:
+def memory_of_one(program: Any, mesh: Mesh, member: Any, *shared: Any, state: Any = None) -> Memory:
     """What the compiler says that one member needs; nothing is run.
 
     Args:
@@ -132,14 +151,16 @@ def memory_of_one(program: Any, mesh: Mesh, member: Any, *shared: Any) -> Memory
         mesh: the mesh given there.
         member: one member, as arrays or ``jax.ShapeDtypeStruct``.
         *shared: the other arguments, likewise.
+        state: the member's state, likewise, where the program takes one.
     """
     devices = mesh.shape[POPULATION]
     along, whole = NamedSharding(mesh, PartitionSpec(POPULATION)), NamedSharding(mesh, PartitionSpec())
-    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((devices, *leaf.shape), leaf.dtype, sharding=along), member)
+    given = (member,) if state is None else (state, member)
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((devices, *leaf.shape), leaf.dtype, sharding=along), given)
     rest = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), shared)
-    needed = program.lower(one, *rest).compile().memory_analysis()
+    needed = program.lower(*one, *rest).compile().memory_analysis()
     # The compiler does not count arguments that the program leaves unused, but they are on the device all the same.
-    return Memory(_bytes(member) + needed.output_size_in_bytes, needed.temp_size_in_bytes, _bytes(rest))
+    return Memory(_bytes(given) + needed.output_size_in_bytes, needed.temp_size_in_bytes, _bytes(rest))
 
 
 def free_memory(mesh: Mesh) -> int:
@@ -198,7 +219,10 @@ def _on_every_device(mesh: Mesh) -> Callable[[Any], Any]:
 
 
 class TrainedPopulation(NamedTuple):
-    """The last states (still on the devices), every field of the epochs' infos, and who diverged."""
+    """The last states (still on the devices), every field of the epochs' infos, and who diverged.
+
+    A population of one that diverged stops there: it has neither states nor history.
+    """
 
     states: Any
     history: dict[str, np.ndarray]
@@ -236,7 +260,15 @@ def train_population(
         return states, everywhere(infos)
 
     info_type = type(jax.eval_shape(lambda states: epoch(states, 0)[1], states))
-    states, history = train(step, states, epochs, watch=lambda infos: None, **options)
+
+    def of_the_only_one(infos: Any) -> Diagnosis | None:
+        return watches[0](info_type(*(values[0] for values in infos)))
+
+    alone = len(watches) == 1
+    try:
+        states, history = train(step, states, epochs, watch=of_the_only_one if alone else lambda infos: None, **options)
+    except DivergenceError as error:  # nobody is left
+        return TrainedPopulation(None, {}, [error])
     of_members = {name: values[:, : len(watches)].T for name, values in history.items()}
 
     def first_divergence(member: int) -> DivergenceError | None:

@@ -13,8 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from experiments.engine.populations import population_of
 from experiments.engine.tasks import Task
-from experiments.study import Study
+from experiments.plan import Plan
 from jax_bioadv.analysis.critical import search_evaluations
 
 # Of test images about so many are classified correctly, and attacked.
@@ -31,13 +32,13 @@ class Estimate:
     """Seconds that tasks will take.
 
     Args:
-        study: whose sizes count.
+        plan: whose sizes count.
         product_seconds: how long a product of one image with the layer takes; measured if not given.
     """
 
-    def __init__(self, study: Study, product_seconds: float | None = None):
-        self.study = study
-        self.product_seconds = measure_product(study) if product_seconds is None else product_seconds
+    def __init__(self, plan: Plan, product_seconds: float | None = None):
+        self.plan = plan
+        self.product_seconds = measure_product(plan) if product_seconds is None else product_seconds
         self._done: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
 
     def learn(self, task: Task, seconds: float) -> None:
@@ -50,7 +51,7 @@ class Estimate:
         return sum(self._expected(task) * self._ratio(task.stage) for task in tasks)
 
     def _expected(self, task: Task) -> float:
-        return OVERHEAD_SECONDS + self.product_seconds * products(task, self.study)
+        return OVERHEAD_SECONDS + self.product_seconds * products(task, self.plan)
 
     def _ratio(self, stage: str) -> float:
         known = [self._done[stage]] if stage in self._done else list(self._done.values())
@@ -58,12 +59,12 @@ class Estimate:
         return spent / expected if expected else 1.0
 
 
-def measure_product(study: Study) -> float:
+def measure_product(plan: Plan) -> float:
     """Seconds per image of the product of a batch with the layer, the best of three."""
-    settings = study.settings
-    images = jnp.ones((min(settings.backprop.batch_size, len(study.dataset.train_images)), study.inputs))
+    settings, inputs = plan.settings, plan.images.inputs
+    images = jnp.ones((min(settings.backprop.batch_size, len(plan.images.dataset.train_images)), inputs))
     multiply = jax.jit(jnp.matmul)
-    kernel = jnp.ones((study.inputs, settings.hidden))
+    kernel = jnp.ones((inputs, settings.hidden))
     multiply(images, kernel).block_until_ready()
     spent = []
     for _ in range(3):
@@ -73,16 +74,16 @@ def measure_product(study: Study) -> float:
     return min(spent) / len(images)
 
 
-def products(task: Task, study: Study) -> float:
+def products(task: Task, plan: Plan) -> float:
     """How many products of one image with the layer a task comes to; what is small beside them is left out."""
-    dataset, given = study.dataset, task.settings
+    dataset, given, inputs = plan.images.dataset, task.settings, plan.images.inputs
     train, test = len(dataset.train_images), len(dataset.test_images)
-    hidden = study.settings.hidden / study.inputs  # a product of the layer with itself, in products with an image
-    decoder = dataset.classes / study.inputs
+    hidden = plan.settings.hidden / inputs  # a product of the layer with itself, in products with an image
+    decoder = dataset.classes / inputs
     if task.stage == "layer":
         return train * (given.get("layer", {}).get("epochs", 0) + given.get("kmeans", {}).get("passes", 0))
     if task.stage == "train" and "backprop" in given:
-        return train * _epoch_of_network(given, hidden) * _epochs(task, study)
+        return train * _epoch_of_network(given, hidden) * _epochs(task)
     if task.stage == "train":
         return train * (1 + 3 * DECODER_FACTOR * decoder * given.get("decoder", {}).get("epochs", 0))
     if task.stage == "spectra":
@@ -90,9 +91,9 @@ def products(task: Task, study: Study) -> float:
     if task.stage == "jacobian":
         return test
     if task.stage == "attacks":
-        return _sweep(given["attacks"], test)
+        return _sweep(task, test)
     if task.stage == "threats":
-        return _battery(task, study)
+        return _battery(task, test)
     chosen = given.get(task.stage, {})
     images = min(chosen.get("images", 0), test)
     if task.stage == "masking":
@@ -106,27 +107,29 @@ def _epoch_of_network(given: Mapping[str, Any], hidden: float) -> float:
     return 2 + attack + (2 * hidden if "spectral" in given else 0)
 
 
-def _epochs(task: Task, study: Study) -> float:
-    if "adversarial" in task.settings:
-        return task.settings["adversarial"]["epochs"]
-    epochs = study.settings.backprop.epochs
+def _epochs(task: Task) -> float:
+    if "adversarial" in task.given:
+        return task.given["adversarial"].epochs
+    epochs = task.given["backprop"].epochs
     return min(epochs, EPOCHS_TO_MATCH) if "hybrid" in task.needs else epochs
 
 
-def _sweep(attacks: Mapping[str, Any], test: int) -> float:
-    if "published_images" in attacks:
-        return ATTACKED_SHARE * min(attacks["published_images"], test) * attacks["published_epsilons"]
-    strengths = attacks["epsilons"] if attacks["method"] == "grid" else search_evaluations(attacks["epsilons"])
-    return ATTACKED_SHARE * min(attacks["images"], test) * strengths * (1 + 2 * attacks.get("pgd_steps", 0))
+def _sweep(task: Task, test: int) -> float:
+    attack, settings = task.run.attack, task.given["attacks"]  # type: ignore[attr-defined]
+    strengths = len(attack.epsilons(settings))
+    if population_of(task) is not None:
+        strengths = search_evaluations(strengths)
+    steps = 1 + 2 * settings.pgd_steps if "pgd_steps" in attack.reads else 1
+    return ATTACKED_SHARE * min(getattr(settings, attack.images), test) * strengths * steps
 
 
-def _battery(task: Task, study: Study) -> float:
-    chosen, test = study.settings.threats, len(study.dataset.test_images)
+def _battery(task: Task, test: int) -> float:
+    chosen = task.given["threats"]
     shortest = chosen.targets * chosen.minimum_norm_steps
-    if "attacks" in task.settings:
-        return ATTACKED_SHARE * 2 * min(study.settings.attacks.images, test) * shortest
-    images = min(task.settings["threats"]["images"], test)
-    if "queries" not in task.settings["threats"]:  # transfer, from each of the models of the paper
+    if "limit" in task.given:  # minimum norm
+        return ATTACKED_SHARE * 2 * min(task.given["limit"], test) * shortest
+    images = min(chosen.images, test)
+    if task.optional:  # transfer, from each of the models of the paper
         return images * 5 * 2 * chosen.steps
     gradients = chosen.restarts * (2 * chosen.steps + chosen.targets * chosen.target_steps) + shortest
     return ATTACKED_SHARE * images * (2 * gradients + chosen.queries)

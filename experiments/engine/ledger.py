@@ -204,7 +204,7 @@ class Ledger:
         if diverged:
             return Outcome({"diverged": diverged})
         try:
-            return checked(task, task.run(task, needed))
+            return checked(task, task.compute(needed, self.directory))
         except DivergenceError as error:
             return Outcome({"diverged": f"{task.name}: {error}"})
         except StorageError:

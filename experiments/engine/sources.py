@@ -7,9 +7,10 @@ together while the program runs is not seen.
 """
 
 import ast
+import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,6 @@ WITHOUT_INFLUENCE = (
     "jax_bioadv.command_line",
     "jax_bioadv.storage",
     "jax_bioadv.processes",
-    "experiments.settings.reproduction.Settings.check",
-    "experiments.settings.reproduction.Settings.check_values",
 )
 # A fingerprint holds the values of settings that a task reads: the defaults here are nothing to it.
 HOLD_SETTINGS = tuple(f"experiments.settings.{name}" for name in ("groups", "reproduction", "presets"))
@@ -35,13 +34,25 @@ _Chain = tuple[str, ...]
 
 
 def code_digest(*functions: Callable[..., Any]) -> str:
-    """SHA-256 of all that the functions, or partial applications of them, may run of this project's code."""
-    starts = set()
-    for function in functions:
-        while isinstance(function, partial):
-            function = function.func
-        starts.add((getattr(function, "__module__", ""), getattr(function, "__qualname__", "")))
+    """SHA-256 of all that the functions may run of this project's code.
+
+    Of a partial application, and of an object that holds functions in its fields, all of them count.
+    """
+    starts = {(one.__module__, one.__qualname__) for function in functions for one in _parts(function)}
     return _digest(frozenset(starts), ROOT)
+
+
+def _parts(function: Any) -> Iterator[Any]:
+    """The functions and classes that a callable is put together from."""
+    if isinstance(function, partial):
+        for one in (function.func, *function.args, *function.keywords.values()):
+            yield from _parts(one)
+    elif dataclasses.is_dataclass(function) and not isinstance(function, type):
+        yield type(function)
+        for one in vars(function).values():
+            yield from _parts(one)
+    elif callable(function):
+        yield function
 
 
 @cache

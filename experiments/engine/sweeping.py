@@ -6,18 +6,26 @@ them are tasks of a ledger, so that a sweep which was stopped, or whose grid has
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from experiments.attacks import ATTACKS
 from experiments.engine.hosts import SharedLedger, is_first
 from experiments.engine.ledger import checked, failure
-from experiments.engine.members import Member, members_of, rows, write_table
-from experiments.engine.tasks import Outcome, Task
-from experiments.measuring.populations import attack_together, attacks_that_fit
+from experiments.engine.members import members_of
+from experiments.engine.populations import (
+    Devices,
+    Population,
+    begun_chunks,
+    drop_chunk,
+    population_of,
+    program_of,
+)
+from experiments.engine.tasks import Outcome, Task, Work
+from experiments.images import Images
+from experiments.results.sweep_table import rows, write_table
 from experiments.settings.grid import Grid
-from experiments.study import Study
-from experiments.training.together import Devices, Finished, begun_chunks, drop_chunk, members_that_fit, train_together
-from experiments.training.trainable import ALWAYS_TRACED, VECTORIZED, Job, program_shape
+from experiments.settings.reproduction import Settings
 from jax_bioadv.command_line import stop_if_told
 from jax_bioadv.storage import StorageError
 
@@ -29,20 +37,24 @@ TRAINED = ("layer", "train")
 class Sweep:
     """The members of a sweep and the ledger of what they found."""
 
-    def __init__(self, study: Study, grid: Grid, measurements: Sequence[str], devices: Devices):
-        self.study, self.grid, self.measurements, self.devices = study, grid, measurements, devices
-        self.ledger = SharedLedger(study.directory, many_settings=True)
-        self.members = members_of(study, grid)
+    def __init__(
+        self,
+        settings: Settings,
+        images: Images,
+        grid: Grid,
+        measurements: Sequence[str],
+        devices: Devices,
+        directory: Path,
+    ):
+        self.grid, self.measurements, self.devices, self.directory = grid, measurements, devices, directory
+        self.ledger = SharedLedger(directory, many_settings=True)
+        self.members = members_of(settings, images, grid)
         self.at_a_time: dict[Any, int] = {}
         self.stages = [member.stages(measurements) for member in self.members]
 
-    def tasks(self, stage: str) -> list[tuple[Task, Member]]:
-        """The different tasks of a stage, each with the first member that needs it."""
-        found: dict[str, tuple[Task, Member]] = {}
-        for stages, member in zip(self.stages, self.members, strict=True):
-            if stage in stages:
-                found.setdefault(stages[stage].fingerprint, (stages[stage], member))
-        return list(found.values())
+    def tasks(self, stage: str) -> list[Task]:
+        """The different tasks of a stage."""
+        return list({stages[stage].fingerprint: stages[stage] for stages in self.stages if stage in stages}.values())
 
     def plan(self) -> None:
         """Group what is left to do and see how much of it fits into memory, before anything runs.
@@ -52,69 +64,68 @@ class Sweep:
         """
         planned: set[str] = set()
         for stage in (*TRAINED, *(stage for stage in self.measurements if stage in ATTACKS)):
-            pending: dict[Any, list[Job]] = {}
-            for task, member in self.tasks(stage):
-                if self.ledger.find(task) is None and self._is_population(stage, member):
-                    pending.setdefault(self._shape(stage, member), []).append(member.job(task))
-            for shape, jobs in pending.items():
-                fitting = self._fitting(stage, jobs[0])
-                self.at_a_time[stage, shape] = fitting
-                what = stage if stage == jobs[0].kind else f"{stage} of {jobs[0].kind}"
-                logger.info("%s: %d to do, at most %d at a time", what, len(jobs), min(fitting, len(jobs)))
-                planned.update(job.task.fingerprint for job in jobs)
-        for members in begun_chunks(self.study.directory):
+            pending: dict[Any, list[Task]] = {}
+            for task in self.tasks(stage):
+                kind = population_of(task)
+                if kind is not None and self.ledger.find(task) is None:
+                    pending.setdefault(self._program(task, kind), []).append(task)
+            for program, tasks in pending.items():
+                kind, work = program[0], Work(tasks[0], {}, self.directory)
+                fitting = kind.members_that_fit(work, self._varied(kind), self.devices)
+                self.at_a_time[program] = fitting
+                name = tasks[0].name.rpartition("-")[0]
+                logger.info("%s: %d to do, at most %d at a time", name, len(tasks), min(fitting, len(tasks)))
+                planned.update(task.fingerprint for task in tasks)
+        for members in begun_chunks(self.directory):
             if not planned.issuperset(members):
                 logger.warning("checkpoints of %d members together are of other tasks, and not used", len(members))
 
-    def _fitting(self, stage: str, job: Job) -> int:
-        if stage in ATTACKS:
-            return attacks_that_fit(stage, job, self.devices)
-        return members_that_fit(job, self._varied(job), self.devices)
+    def _varied(self, kind: Population) -> list[str]:
+        return [path for path in kind.vectorized if path in self.grid]
 
-    def _varied(self, job: Job) -> list[str]:
-        return [path for path in VECTORIZED[job.kind] if path in self.grid or path in ALWAYS_TRACED]
+    def _program(self, task: Task, kind: Population) -> Any:
+        return program_of(task, kind, self._varied(kind))
 
     def complete(self, stage: str, advance: Callable[[int], object]) -> None:
         """Do what of a stage is not done yet: as populations where there are such, else task by task."""
-        alone: list[Task] = []
-        groups: dict[Any, list[Job]] = {}
-        for task, member in self.tasks(stage):
+        by_itself: list[Task] = []
+        groups: dict[Any, list[Task]] = {}
+        for task in self.tasks(stage):
+            kind = population_of(task)
             if self.ledger.find(task) is not None:
                 advance(1)
-            elif self._is_population(stage, member) and self._has_what_it_needs(task):
-                groups.setdefault(self._shape(stage, member), []).append(member.job(task))
+            elif kind is not None and self._has_what_it_needs(task):
+                groups.setdefault(self._program(task, kind), []).append(task)
             else:
-                alone.append(task)
-        for shape, jobs in groups.items():
-            for chunk in self._chunks(jobs, self.at_a_time[stage, shape]):
-                self._complete_together(stage, chunk, advance)
+                by_itself.append(task)
+        for program, tasks in groups.items():
+            for chunk in self._chunks(tasks, self.at_a_time[program]):
+                self._complete_together(program[0], chunk, advance)
             self.write()
-        for _ in self.ledger.complete_all(alone):
+        for _ in self.ledger.complete_all(by_itself):
             advance(1)
         self.write()
-
-    def _is_population(self, stage: str, member: Member) -> bool:
-        return stage in TRAINED or (stage in ATTACKS and member.plan.settings.attacks.method == "search")
 
     def _has_what_it_needs(self, task: Task) -> bool:
         return not any(outcome.diverged or outcome.failed for outcome in self._needed(task).values())
 
-    def _chunks(self, jobs: Sequence[Job], at_a_time: int) -> Iterator[list[Job]]:
+    def _chunks(self, tasks: Sequence[Task], at_a_time: int) -> Iterator[list[Task]]:
         """Those that were begun, as they were; the others as many at a time as fit."""
-        left = {job.task.fingerprint: job for job in jobs}
-        for members in begun_chunks(self.study.directory):
+        left = {task.fingerprint: task for task in tasks}
+        for members in begun_chunks(self.directory):
             if all(member in left for member in members):
                 yield [left.pop(member) for member in members]
         others = list(left.values())
         yield from (others[first : first + at_a_time] for first in range(0, len(others), at_a_time))
 
-    def _complete_together(self, stage: str, jobs: Sequence[Job], advance: Callable[[int], object]) -> None:
+    def _complete_together(self, kind: Population, tasks: Sequence[Task], advance: Callable[[int], object]) -> None:
         """Run members as one program; after an error by halves, until those that it comes from stand alone."""
-        left = list(jobs)
+        left = list(tasks)
+        works = [Work(task, self._needed(task), self.directory) for task in tasks]
         try:
-            for job, outcome, seconds in self._run_together(stage, jobs):
-                self.ledger.store(job.task, checked(job.task, outcome), seconds)
-                left.remove(job)
+            for work, outcome, seconds in kind.together(works, self._varied(kind), self.devices):
+                self.ledger.store(work.task, checked(work.task, outcome), seconds)
+                left.remove(work.task)
                 advance(1)
             return
         except StorageError:
@@ -122,29 +133,15 @@ class Sweep:
         except Exception as error:
             stop_if_told()
             if len(left) == 1:
-                self.ledger.store(left[0].task, failure(left[0].task, error), 0.0)
+                self.ledger.store(left[0], failure(left[0], error), 0.0)
                 advance(1)
                 return
+            stage = left[0].stage
             logger.warning("%s of %d members failed, tried again by halves: %s", stage, len(left), type(error).__name__)
-        drop_chunk(self.study.directory, jobs)
+        drop_chunk(works, self.devices)
         half = len(left) // 2  # out of the except clause, whose traceback holds arrays
-        self._complete_together(stage, left[:half], advance)
-        self._complete_together(stage, left[half:], advance)
-
-    def _shape(self, stage: str, member: Member) -> Any:
-        """What the members of one program share."""
-        kind = "layer" if stage == "layer" else member.model
-        if stage in TRAINED:
-            return kind, program_shape(kind, member.point)
-        read = ("hidden", "norm", "decoder.power")
-        return kind, tuple(
-            (path, value) for path, value in member.point.items() if path in read or path.startswith("attacks.")
-        )
-
-    def _run_together(self, stage: str, jobs: Sequence[Job]) -> Iterator[Finished]:
-        if stage in ATTACKS:
-            return attack_together(stage, jobs, self._needed, self.devices)
-        return train_together(jobs, self._varied(jobs[0]), self._needed, self.devices, self.study.directory)
+        self._complete_together(kind, left[:half], advance)
+        self._complete_together(kind, left[half:], advance)
 
     def _needed(self, task: Task) -> dict[str, Outcome]:
         return {short: self.ledger.complete(other) for short, other in task.needs.items()}
@@ -153,4 +150,4 @@ class Sweep:
         """The table of what is known so far."""
         if is_first():
             table = list(rows(self.members, self.measurements, self.ledger.on_disk))
-            write_table(self.study.directory / "sweep.csv", table, self.grid)
+            write_table(self.directory / "sweep.csv", table, self.grid)

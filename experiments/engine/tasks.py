@@ -5,19 +5,21 @@ device, and the fingerprints of the tasks it builds on. What becomes of it stand
 """
 
 import contextlib
+import dataclasses
 import fcntl
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from experiments.engine import provenance
 from experiments.engine.sources import code_digest, digest_of
+from experiments.images import Images
 from jax_bioadv.storage import StorageError
 
 logger = logging.getLogger("experiments")
@@ -41,6 +43,24 @@ class Outcome:
         return self.values.get("failed")
 
 
+class Work(NamedTuple):
+    """What a task's run is given besides its settings."""
+
+    task: "Task"
+    needed: Mapping[str, Outcome]
+    """Outcomes of the tasks that it builds on, by a short name each."""
+    directory: Path
+    """The folder of the run, where checkpoints go while a training runs."""
+
+    @property
+    def name(self) -> str:
+        return self.task.name
+
+    @property
+    def images(self) -> Images:
+        return self.task.images
+
+
 @dataclass(frozen=True)
 class Task:
     """One step of an experiment.
@@ -48,22 +68,31 @@ class Task:
     Attributes:
         name: unique; also the name of its files.
         stage: the kind of step, as chosen on the command line and timed in the results.
-        settings: everything that the outcome depends on besides the data and ``needs``.
+        run: ``run(work, **given)`` computes the outcome; a partial application of a function, or a
+            :class:`experiments.engine.populations.Population`, which also does many such tasks as one program.
+        images: the data.
+        precision: of matrix products on accelerators.
+        given: the settings, by the names of the arguments of ``run``: it has no others.
         needs: tasks whose outcomes ``run`` is given, by a short name each.
-        run: computes the outcome, given the task itself and the outcomes of ``needs``.
         folder: where its arrays go, below the run's directory.
         optional: those of ``needs`` that it does without where they diverged.
-        also: further functions whose code the outcome depends on.
     """
 
     name: str
     stage: str
-    settings: Mapping[str, Any]
-    needs: Mapping[str, "Task"]
-    run: Callable[["Task", Mapping[str, Outcome]], Outcome]
+    run: Callable[..., Outcome]
+    images: Images
+    precision: str
+    given: Mapping[str, Any] = field(default_factory=dict)
+    needs: Mapping[str, "Task"] = field(default_factory=dict)
     folder: str = "arrays"
     optional: tuple[str, ...] = ()
-    also: tuple[Callable[..., Any], ...] = ()
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """All that the outcome depends on besides the tasks that it builds on, the code and where it runs; as JSON."""
+        given = {name: plain(value) for name, value in self.given.items()}
+        return {"data": self.images.identity, "precision": self.precision, **given}
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -72,7 +101,7 @@ class Task:
             "name": self.name,
             "settings": self.settings,
             "needs": {short: task.fingerprint for short, task in self.needs.items()},
-            "code": code_digest(self.run, *self.also),
+            "code": code_digest(self.run, type(self.images)),
             "influences": provenance.influences(),
         }
 
@@ -85,6 +114,17 @@ class Task:
         """What the record of an outcome that is made now says of its making."""
         own = {provenance.OWN_PACKAGE: provenance.own_version(), "code": self.identity["code"]}
         return {**own, **self.identity["influences"]}
+
+    def compute(self, needed: Mapping[str, Outcome], directory: Path) -> Outcome:
+        """The outcome, from those of ``needs``."""
+        return self.run(Work(self, needed, directory), **self.given)
+
+
+def plain(value: Any) -> Any:
+    """A setting as JSON has it: the values of a group by their names, a tuple as a list."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {one.name: plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+    return [plain(one) for one in value] if isinstance(value, tuple) else value
 
 
 def with_needs(tasks: Iterable[Task]) -> list[Task]:
@@ -100,15 +140,6 @@ def with_needs(tasks: Iterable[Task]) -> list[Task]:
     for task in tasks:
         add(task)
     return list(found.values())
-
-
-def checkpoint_folder(directory: Path, task: Task) -> Path:
-    """Where the checkpoints of a training go; those of the same task under other circumstances are named in the log."""
-    folder = directory / "checkpoints" / f"{task.name}-{task.fingerprint[:16]}"
-    for other in sorted(folder.parent.glob(f"{task.name}-{'[0-9a-f]' * 16}")):
-        if other != folder:
-            logger.info("%s: the checkpoints in %s are of other settings, code or packages, not used", task.name, other)
-    return folder
 
 
 @contextlib.contextmanager

@@ -1,59 +1,78 @@
-"""The tasks beyond the paper on smoothness: certified bounds, other measures than the Jacobian, decision boundaries."""
-
-from collections.abc import Mapping
+"""Smoothness: Jacobian norms and landscapes as in the paper; certified bounds, other measures, decision boundaries."""
 
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.engine.tasks import Outcome, Task
-from experiments.study import Study, purpose_key
-from jax_bioadv.analysis import boundary_geometry, certified, robustness, smoothness
-from jax_bioadv.models import logits_function
+from experiments.engine.tasks import Outcome, Work
+from experiments.networks import purpose_key, trained_network
+from experiments.settings.groups import BoundarySettings, BoundsSettings, LandscapeSettings, SmoothnessSettings
+from jax_bioadv.analysis import boundaries as planes
+from jax_bioadv.analysis import boundary_geometry, certified, robustness
+from jax_bioadv.analysis import smoothness as measures
+from jax_bioadv.jacobian import activation_jacobian_norms, preactivation_jacobian_norm
+from jax_bioadv.models import Network, logits_function
 
 
-def run_bounds(study: Study, model: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+def jacobian_norms(work: Work) -> Outcome:
+    network = trained_network(work.images, work.needed["model"])
+    kernel = network.encoder.kernel[...]
+    norms = activation_jacobian_norms(kernel, network.power, work.images.test)
+    return Outcome({"preactivation": float(preactivation_jacobian_norm(kernel))}, {"activation": norms})
+
+
+def landscape(work: Work, *, landscape: LandscapeSettings) -> Outcome:
+    """The Jacobian's norm and the decision on one plane, the same for all models."""
+    network = trained_network(work.images, work.needed["model"])
+    plane = planes.random_plane(purpose_key(0, "plane"), work.images.inputs)
+    image = work.images.test[landscape.image]
+    found = planes.landscape(network, image, plane, landscape.radius, landscape.resolution)
+    return Outcome({}, found._asdict())
+
+
+def _correct(work: Work, network: Network, limit: int) -> np.ndarray:
+    images = work.images
+    return robustness.correctly_classified(logits_function(network), images.test, images.test_labels, limit)
+
+
+def bounds(work: Work, *, seed: int, bounds: BoundsSettings) -> Outcome:
     """Certified radii of the first images that the model classifies correctly, the same that the attacks begin with."""
-    network = study.trained_network(model, needed["model"])
-    chosen = robustness.correctly_classified(
-        logits_function(network), study.test_images, study.test_labels, study.settings.bounds.images
-    )
+    network = trained_network(work.images, work.needed["model"])
+    chosen = _correct(work, network, bounds.images)
     if not len(chosen):
         return Outcome()
-    given = network, np.asarray(study.test_images)[chosen], np.asarray(study.test_labels)[chosen]
-    bounds = {"lipschitz": certified.lipschitz_bound(*given), "relaxation": certified.relaxation_bound(*given)}
-    return Outcome({}, {"images": chosen, **bounds})
+    given = network, np.asarray(work.images.test)[chosen], np.asarray(work.images.test_labels)[chosen]
+    found = {"lipschitz": certified.lipschitz_bound(*given), "relaxation": certified.relaxation_bound(*given)}
+    return Outcome({}, {"images": chosen, **found})
 
 
-def run_smoothness(study: Study, model: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+def smoothness(work: Work, *, seed: int, smoothness: SmoothnessSettings) -> Outcome:
     """Other measures than the Jacobian's norm, on the first images that the model classifies correctly."""
-    network, chosen = study.trained_network(model, needed["model"]), study.settings.smoothness
-    correct = robustness.correctly_classified(
-        logits_function(network), study.test_images, study.test_labels, chosen.images
-    )
+    network = trained_network(work.images, work.needed["model"])
+    correct = _correct(work, network, smoothness.images)
     if not len(correct):
         return Outcome()
-    measures = smoothness.smoothness_measures(
+    found = measures.smoothness_measures(
         network,
-        study.test_images[correct],
-        study.test_labels[correct],
+        work.images.test[correct],
+        work.images.test_labels[correct],
         purpose_key(seed, "smoothness"),
-        radius=chosen.radius,
+        radius=smoothness.radius,
     )
-    return Outcome({}, {name: np.asarray(measure) for name, measure in measures.items()})
+    return Outcome({}, {name: np.asarray(measure) for name, measure in found.items()})
 
 
-def run_boundaries(study: Study, model: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
-    """The same planes for all models of a seed."""
-    network, chosen = study.trained_network(model, needed["model"]), study.settings.boundaries
-    images = jnp.asarray(study.test_images[: chosen.planes])
+def boundaries(work: Work, *, seed: int, boundaries: BoundarySettings) -> Outcome:
+    """Length and curvature on planes that are the same for all models of a seed."""
+    network = trained_network(work.images, work.needed["model"])
+    images = jnp.asarray(work.images.test[: boundaries.planes])
     found: dict[str, dict[str, float | None]] = {}
     arrays: dict[str, np.ndarray] = {}
-    for radius in chosen.radii:
-        planes = boundary_geometry.boundary_geometry(
-            network, images, purpose_key(seed, "planes"), radius=radius, resolution=chosen.resolution
+    for radius in boundaries.radii:
+        measured = boundary_geometry.boundary_geometry(
+            network, images, purpose_key(seed, "planes"), radius=radius, resolution=boundaries.resolution
         )._asdict()
-        found[f"radius_{radius:g}"] = {name: _known_mean(values) for name, values in planes.items()}
-        arrays |= {f"radius_{radius:g}/{name}": np.asarray(values, np.float64) for name, values in planes.items()}
+        found[f"radius_{radius:g}"] = {name: _known_mean(values) for name, values in measured.items()}
+        arrays |= {f"radius_{radius:g}/{name}": np.asarray(values, np.float64) for name, values in measured.items()}
     return Outcome(found, arrays)
 
 

@@ -12,45 +12,47 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.engine.tasks import Outcome, Task
-from experiments.settings.groups import SpectraSettings
-from experiments.study import Study
-from experiments.training.training import cut_outcome, decide_cut
-from jax_bioadv.analysis import power_law, spectra
+from experiments.engine.tasks import Outcome, Work
+from experiments.images import Images
+from experiments.networks import trained_network, untrained_network
+from experiments.settings.groups import PruningSettings, SpectraSettings
+from experiments.training.layers import cut_outcome, decide_cut
+from jax_bioadv.analysis import power_law
+from jax_bioadv.analysis import spectra as measures
 from jax_bioadv.learning import krotov_hopfield
 
 
 def _preactivation_covariance(kernel: jax.Array, images: jax.Array) -> np.ndarray:
-    return spectra.covariance(np.asarray(jnp.matmul(images, kernel, precision="highest")))
+    return measures.covariance(np.asarray(jnp.matmul(images, kernel, precision="highest")))
 
 
 def _fit(settings: SpectraSettings, variances: np.ndarray, last: int) -> dict[str, Any]:
     """A fit as in results.json, with the test whether it is a power law where there are enough eigenvalues."""
     try:
-        fit = _plain(spectra.fit_variances(variances, settings.first, last))
-    except spectra.FitImpossible as error:
+        fit = _plain(measures.fit_variances(variances, settings.first, last))
+    except measures.FitImpossible as error:
         return {"impossible": str(error)}
     try:
         found = power_law.diagnose_power_law(variances, settings.first, last)
-    except spectra.FitImpossible:
+    except measures.FitImpossible:
         return fit
     diagnosis = {name: value for name, value in found._asdict().items() if name != "fit"}
     return {**fit, **diagnosis, "alpha_range": list(found.alpha_range)}
 
 
-def _plain(fit: spectra.PowerLawFit) -> dict[str, Any]:
+def _plain(fit: measures.PowerLawFit) -> dict[str, Any]:
     return {"alpha": fit.alpha, "stderr": fit.stderr, "r2": fit.r2, "window": list(fit.window)}
 
 
 def _weighted_fit(settings: SpectraSettings, eigenvalues: np.ndarray, last: int) -> dict[str, Any]:
     try:
         return _plain(power_law.fit_weighted_power_law(eigenvalues, settings.first, last))
-    except spectra.FitImpossible as error:
+    except measures.FitImpossible as error:
         return {"impossible": str(error)}
 
 
 def _spectra_outcome(
-    study: Study,
+    settings: SpectraSettings,
     covariances: Mapping[str, np.ndarray],
     populations: bool = False,
     references: Mapping[str, np.ndarray] | None = None,
@@ -58,17 +60,16 @@ def _spectra_outcome(
     """Eigenvalues and fits of a layer's covariances.
 
     Args:
-        study: of the experiment.
+        settings: windows of the fits.
         covariances: named ``images``, ``noise`` or those with a suffix.
         populations: whether to give the spectra of the first hidden units too.
         references: covariances of other inputs of the kind, whose eigenvectors are the directions of held-out variance.
     """
-    settings = study.settings.spectra
     last = {"images": settings.last_on_images, "noise": settings.last_on_noise}
-    eigenvalues = {name: spectra.covariance_spectrum(covariance) for name, covariance in covariances.items()}
+    eigenvalues = {name: measures.covariance_spectrum(covariance) for name, covariance in covariances.items()}
     for name, covariance in covariances.items() if populations else ():
         sizes = [size for size in settings.populations if size < len(covariance)]
-        for size, values in spectra.subpopulation_spectra(covariance, sizes).items():
+        for size, values in measures.subpopulation_spectra(covariance, sizes).items():
             eigenvalues[f"{name}_first_{size}"] = values
     for kind, reference in (references or {}).items():
         eigenvalues[f"{kind}_held_out"] = power_law.held_out_spectrum(reference, covariances[kind])
@@ -79,28 +80,30 @@ def _spectra_outcome(
     return Outcome({"fits": {**fits, **weighted}}, eigenvalues)
 
 
-def _layer_covariances(study: Study, kernel: jax.Array, suffix: str = "") -> dict[str, np.ndarray]:
+def _layer_covariances(
+    work: Work, chosen: SpectraSettings, kernel: jax.Array, suffix: str = ""
+) -> dict[str, np.ndarray]:
     return {
-        "images" + suffix: _preactivation_covariance(kernel, study.test_images),
-        "noise" + suffix: _preactivation_covariance(kernel, jnp.asarray(study.noise)),
+        "images" + suffix: _preactivation_covariance(kernel, work.images.test),
+        "noise" + suffix: _preactivation_covariance(kernel, jnp.asarray(work.images.noise(chosen.noise_images))),
     }
 
 
-def _reference_covariances(study: Study, kernel: jax.Array) -> dict[str, np.ndarray]:
+def _reference_covariances(images: Images, kernel: jax.Array) -> dict[str, np.ndarray]:
     """Of the layer on the training images, and on noise of which there is no end: the layer is linear."""
     rows = np.asarray(kernel, np.float64).T
-    return {"images": rows @ study.train_covariance @ rows.T, "noise": rows @ rows.T}
+    return {"images": rows @ images.train_covariance @ rows.T, "noise": rows @ rows.T}
 
 
-def run_spectra(study: Study, model: str, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
-    """Spectra of the hidden pre-activation; a pruned unit is no unit any more. The ``kh`` layer also unpruned."""
-    kernel = study.trained_network(model, needed["model"]).encoder.kernel[...]
-    keep = needed["model"].arrays.get("keep", np.ones(kernel.shape[1], bool))
-    kernel = kernel[:, keep]
-    outcome = _spectra_outcome(
-        study, _layer_covariances(study, kernel), populations=True, references=_reference_covariances(study, kernel)
-    )
-    if model != "kh":
+def layer_spectra(work: Work, *, spectra: SpectraSettings, p: float | None = None) -> Outcome:
+    """Spectra of the hidden pre-activation; a pruned unit is no unit any more.
+
+    With the p of a Krotov–Hopfield layer, given as ``needs["layer"]``, also the spectra of that layer unpruned.
+    """
+    kernel = trained_network(work.images, work.needed["model"]).encoder.kernel[...]
+    keep = work.needed["model"].arrays.get("keep", np.ones(kernel.shape[1], bool))
+    outcome = _of_kernel(work, spectra, kernel[:, keep])
+    if p is None:
         return outcome
     if keep.all():
         raw = Outcome(
@@ -108,39 +111,45 @@ def run_spectra(study: Study, model: str, task: Task, needed: Mapping[str, Outco
             {f"{kind}_raw": outcome.arrays[kind] for kind in ("images", "noise")},
         )
     else:
-        synapses = jnp.asarray(needed["layer"].arrays["synapses"])
-        kernel = krotov_hopfield.effective_weights(synapses, study.settings.layer.p).T
-        raw = _spectra_outcome(study, _layer_covariances(study, kernel, "_raw"))
+        synapses = jnp.asarray(work.needed["layer"].arrays["synapses"])
+        kernel = krotov_hopfield.effective_weights(synapses, p).T
+        raw = _spectra_outcome(spectra, _layer_covariances(work, spectra, kernel, "_raw"))
     return Outcome({"fits": {**outcome.values["fits"], **raw.values["fits"]}}, {**outcome.arrays, **raw.arrays})
 
 
-def run_noise_start_spectra(study: Study, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+def _of_kernel(work: Work, spectra: SpectraSettings, kernel: jax.Array) -> Outcome:
+    covariances, references = _layer_covariances(work, spectra, kernel), _reference_covariances(work.images, kernel)
+    return _spectra_outcome(spectra, covariances, populations=True, references=references)
+
+
+def untrained_spectra(work: Work, *, seed: int, hidden: int, spectra: SpectraSettings) -> Outcome:
+    return _of_kernel(work, spectra, untrained_network(work.images, hidden, seed).encoder.kernel[...])
+
+
+def noise_start_spectra(
+    work: Work, *, p: float, radius: float, pruning: PruningSettings, spectra: SpectraSettings
+) -> Outcome:
     """The layer that started from noise: its cut, and its spectra raw and pruned."""
-    synapses, layer = needed["layer"].arrays["synapses"], study.settings.noise_start
-    cut = cut_outcome(decide_cut(study, synapses, layer))
+    synapses = work.needed["layer"].arrays["synapses"]
+    cut = cut_outcome(decide_cut(synapses, pruning, p, radius))
     keep = cut.arrays["keep"]
-    kernel = krotov_hopfield.effective_weights(jnp.asarray(synapses), layer.p).T
-    covariances = _layer_covariances(study, kernel, "_raw")
+    kernel = krotov_hopfield.effective_weights(jnp.asarray(synapses), p).T
+    covariances = _layer_covariances(work, spectra, kernel, "_raw")
     covariances |= {kind: covariances[f"{kind}_raw"][np.ix_(keep, keep)] for kind in ("images", "noise")}
-    measured = _spectra_outcome(study, covariances, references=_reference_covariances(study, kernel[:, keep]))
+    references = _reference_covariances(work.images, kernel[:, keep])
+    measured = _spectra_outcome(spectra, covariances, references=references)
     return Outcome({**cut.values, **measured.values}, {**cut.arrays, **measured.arrays})
 
 
-def run_data_spectra(study: Study, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
-    settings = study.settings.spectra
-    covariances = {"images": spectra.covariance(study.test_images), "noise": spectra.covariance(study.noise)}
-    last = {"images": settings.last_on_data, "noise": settings.last_on_noise}
-    eigenvalues = {kind: spectra.covariance_spectrum(covariance) for kind, covariance in covariances.items()}
-    held_out = power_law.held_out_spectrum(study.train_covariance, covariances["images"])
-    fits = {kind: _fit(settings, values, last[kind]) for kind, values in eigenvalues.items()}
-    fits["images_held_out"] = _fit(settings, held_out, settings.last_on_data)
-    fits["images_layer_window"] = _fit(settings, eigenvalues["images"], settings.last_on_images)
+def data_spectra(work: Work, *, spectra: SpectraSettings) -> Outcome:
+    noise = work.images.noise(spectra.noise_images)
+    covariances = {"images": measures.covariance(work.images.test), "noise": measures.covariance(noise)}
+    last = {"images": spectra.last_on_data, "noise": spectra.last_on_noise}
+    eigenvalues = {kind: measures.covariance_spectrum(covariance) for kind, covariance in covariances.items()}
+    held_out = power_law.held_out_spectrum(work.images.train_covariance, covariances["images"])
+    fits = {kind: _fit(spectra, values, last[kind]) for kind, values in eigenvalues.items()}
+    fits["images_held_out"] = _fit(spectra, held_out, spectra.last_on_data)
+    fits["images_layer_window"] = _fit(spectra, eigenvalues["images"], spectra.last_on_images)
     for kind, values in eigenvalues.items():
-        fits[f"{kind}_weighted"] = _weighted_fit(settings, values, last[kind])
+        fits[f"{kind}_weighted"] = _weighted_fit(spectra, values, last[kind])
     return Outcome({"fits": fits}, {**eigenvalues, "images_held_out": held_out})
-
-
-def run_untrained_spectra(study: Study, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
-    kernel = study.network(seed).encoder.kernel[...]
-    references = _reference_covariances(study, kernel)
-    return _spectra_outcome(study, _layer_covariances(study, kernel), populations=True, references=references)

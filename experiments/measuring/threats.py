@@ -1,23 +1,21 @@
-"""Attacks at fixed strengths that do not trust one gradient, transfer between models, and the diagnosis of masking.
+"""Attacks of one strength that do not trust one gradient, transfer between models, and the diagnosis of masking."""
 
-A threat is a norm, a strength and a space: the paper's, in which images are divided by their own norm, or that of raw
-pixels in [0, 1], where this division stands inside the attacked model.
-"""
-
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from experiments.engine.tasks import Outcome, Task, progress
-from experiments.models import CONTROLS, PAPER_MODELS
-from experiments.study import Study, purpose_key
+from experiments.engine.tasks import Outcome, Work, progress
+from experiments.images import Images
+from experiments.networks import purpose_key, trained_network
+from experiments.settings.groups import MaskingSettings, ThreatSettings
+from experiments.threats import Threat
 from jax_bioadv import attacks
-from jax_bioadv.analysis import masking, robustness
+from jax_bioadv.analysis import masking as diagnosis
+from jax_bioadv.analysis import robustness
 from jax_bioadv.attacks.attack import Attack, succeeded
 from jax_bioadv.models import logits_function
 from jax_bioadv.raw_pixels import raw_pixel_logits, raw_pixels
@@ -26,35 +24,22 @@ from jax_bioadv.raw_pixels import raw_pixel_logits, raw_pixels
 CLASSES_NEEDED = {"apgd_dlr": 3, "apgd_targeted": 4}
 
 
-class Threat(NamedTuple):
-    """A norm, a radius and the space that both are measured in."""
-
-    norm: float
-    epsilon: float
-    raw: bool
-
-
-def threat_of(study: Study, name: str) -> Threat:
-    space, norm = name.split("_")
-    return Threat(math.inf if norm == "linf" else 2.0, getattr(study.settings.threats, name), space == "raw")
-
-
-def threat_images(study: Study, threat: Threat, count: int) -> np.ndarray:
+def threat_images(images: Images, threat: Threat, count: int) -> np.ndarray:
     """The first test images, in the threat's space."""
     if threat.raw:
-        return raw_pixels(study.dataset.test_images[:count])
-    return np.asarray(study.test_images[:count])
+        return raw_pixels(images.dataset.test_images[:count])
+    return np.asarray(images.test[:count])
 
 
-def threat_logits(study: Study, threat: Threat, model: str, trained: Outcome) -> Partial:
-    logits = logits_function(study.trained_network(model, trained))
-    return raw_pixel_logits(logits, study.settings.norm) if threat.raw else logits
+def threat_logits(images: Images, threat: Threat, trained: Outcome) -> Partial:
+    logits = logits_function(trained_network(images, trained))
+    return raw_pixel_logits(logits, images.norm) if threat.raw else logits
 
 
-def threat_attacks(study: Study, threat: Threat) -> dict[str, Attack]:
+def threat_attacks(images: Images, threat: Threat, chosen: ThreatSettings) -> dict[str, Attack]:
     """The attacks on one model by name."""
-    chosen, norm, shape = study.settings.threats, threat.norm, study.dataset.image_shape
-    targets = min(chosen.targets, study.dataset.classes - 1)
+    norm, shape = threat.norm, images.dataset.image_shape
+    targets = min(chosen.targets, images.classes - 1)
     make: dict[str, Callable[[], Attack]] = {
         "apgd_ce": lambda: attacks.apgd(norm, chosen.steps, "cross_entropy", chosen.restarts),
         "apgd_dlr": lambda: attacks.apgd(norm, chosen.steps, "dlr", chosen.restarts),
@@ -62,30 +47,24 @@ def threat_attacks(study: Study, threat: Threat) -> dict[str, Attack]:
         "square": lambda: attacks.square(norm, chosen.queries, shape),
         "minimum_norm": lambda: attacks.minimum_norm(norm, chosen.minimum_norm_steps, targets),
     }
-    return {name: attack() for name, attack in make.items() if study.dataset.classes >= CLASSES_NEEDED.get(name, 2)}
+    return {name: attack() for name, attack in make.items() if images.classes >= CLASSES_NEEDED.get(name, 2)}
 
 
-def left_out(study: Study) -> list[str]:
+def left_out(images: Images) -> list[str]:
     """Which attacks the data have too few classes for."""
-    classes = study.dataset.classes
     return [
-        f"{name} is left out of the attacks: its loss needs {needed} classes and {study.dataset.name} has {classes}"
+        f"{name} is left out of the attacks: its loss needs {needed} classes and {images.dataset.name} has "
+        f"{images.classes}"
         for name, needed in CLASSES_NEEDED.items()
-        if classes < needed
+        if images.classes < needed
     ]
 
 
-def images_to_attack(study: Study, model: str) -> int:
-    chosen = study.settings.threats
-    return min(chosen.control_images, chosen.images) if model in CONTROLS else chosen.images
-
-
-def run_threat(study: Study, name: str, model: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+def fixed_strength(threat: Threat, work: Work, *, seed: int, threats: ThreatSettings) -> Outcome:
     """Every attack on every one of the first test images that the model classifies correctly."""
-    threat = threat_of(study, name)
-    logits = threat_logits(study, threat, model, needed["model"])
-    images = threat_images(study, threat, images_to_attack(study, model))
-    labels = study.test_labels[: len(images)]
+    logits, epsilon = threat_logits(work.images, threat, work.needed["model"]), getattr(threats, threat.name)
+    images = threat_images(work.images, threat, threats.images)
+    labels = work.images.test_labels[: len(images)]
     correct = robustness.correctly_classified(logits, images, labels)
     values = {"images": len(images), "clean": len(correct) / len(images)}
     if not len(correct):
@@ -94,8 +73,8 @@ def run_threat(study: Study, name: str, model: str, seed: int, task: Task, neede
     # Half of the images, or all: two numbers of images, so that models of one shape share compilations.
     filled = np.resize(correct, half if len(correct) <= half else len(images))
     arrays = {"correct": correct}
-    made = threat_attacks(study, threat)
-    with progress(f"{name} on {model}-{seed}", len(made), "attack") as advance:
+    made = threat_attacks(work.images, threat, threats)
+    with progress(work.name, len(made), "attack") as advance:
         for attack_name, attack in made.items():
             sweep = robustness.epsilon_sweep(
                 attack,
@@ -103,7 +82,7 @@ def run_threat(study: Study, name: str, model: str, seed: int, task: Task, neede
                 logits,
                 images[filled],
                 labels[filled],
-                [threat.epsilon],
+                [epsilon],
                 image_indices=filled,
                 epsilon_block=1,
             )
@@ -122,19 +101,18 @@ def _fooled(logits: Partial, images: jax.Array, labels: jax.Array) -> jax.Array:
     return succeeded(logits(images), labels)
 
 
-def run_transfer(study: Study, name: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
-    """Which images each model gets wrong after an attack on each of the paper's models; diverged ones are left out."""
-    threat = threat_of(study, name)
-    images = jnp.asarray(threat_images(study, threat, study.settings.threats.images))
-    labels = study.test_labels[: len(images)]
+def transfer(threat: Threat, sources: Sequence[str], work: Work, *, seed: int, threats: ThreatSettings) -> Outcome:
+    """Which images each model gets wrong after an attack on each of the sources; diverged models are left out."""
+    images = jnp.asarray(threat_images(work.images, threat, threats.images))
+    labels, epsilon = work.images.test_labels[: len(images)], getattr(threats, threat.name)
     # Not APGD, which leaves as it is what the source gets wrong anyway.
-    attack = attacks.pgd(threat.norm, study.settings.threats.steps, clip_each_step=True)
-    there = {model: outcome for model, outcome in needed.items() if not outcome.diverged}
-    logits = {model: threat_logits(study, threat, model, outcome) for model, outcome in there.items()}
+    attack = attacks.pgd(threat.norm, threats.steps, clip_each_step=True)
+    there = {model: outcome for model, outcome in work.needed.items() if not outcome.diverged}
+    logits = {model: threat_logits(work.images, threat, outcome) for model, outcome in there.items()}
     arrays = {}
-    for source in [model for model in PAPER_MODELS if model in logits]:
+    for source in [model for model in sources if model in logits]:
         key = purpose_key(seed, f"transfer from {source}")
-        perturbed = _adversarial(attack, key, logits[source], images, labels, threat.epsilon)
+        perturbed = _adversarial(attack, key, logits[source], images, labels, epsilon)
         for target in logits:
             if target != source:
                 arrays[f"{source}/{target}"] = np.asarray(_fooled(logits[target], perturbed, labels))
@@ -149,39 +127,38 @@ def transferred(outcome: Outcome, target: str, images: np.ndarray) -> np.ndarray
     return np.any(columns, axis=0) if columns else None
 
 
-def run_masking(study: Study, model: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+def masked_gradients(work: Work, *, seed: int, masking: MaskingSettings, epsilon: float) -> Outcome:
     """Whether attacks on the model fail for want of a gradient, at the paper's L∞ threat."""
-    chosen, epsilon = study.settings.masking, study.settings.threats.unit_linf
-    logits = logits_function(study.trained_network(model, needed["model"]))
-    images = robustness.correctly_classified(logits, study.test_images, study.test_labels, chosen.images)
-    if not len(images):
+    images = work.images
+    logits = logits_function(trained_network(images, work.needed["model"]))
+    chosen = robustness.correctly_classified(logits, images.test, images.test_labels, masking.images)
+    if not len(chosen):
         return Outcome({"checks": {}, "verdict": None})
-    others = {name: other for name, other in needed.items() if name != "model" and not other.diverged}
-    outcomes = masking.masking_outcomes(
+    others = [other for name, other in work.needed.items() if name != "model" and not other.diverged]
+    outcomes = diagnosis.masking_outcomes(
         purpose_key(seed, "masking"),
         logits,
-        study.test_images[images],
-        study.test_labels[images],
+        images.test[chosen],
+        images.test_labels[chosen],
         epsilon,
-        image_shape=study.dataset.image_shape,
-        steps=chosen.steps,
-        queries=chosen.queries,
-        sources=[logits_function(study.trained_network(name, other)) for name, other in others.items()],
+        image_shape=images.dataset.image_shape,
+        steps=masking.steps,
+        queries=masking.queries,
+        sources=[logits_function(trained_network(images, other)) for other in others],
     )
-    checks = masking.diagnose_masking(outcomes)
+    checks = diagnosis.diagnose_masking(outcomes)
     found = {name: {"value": float(check.value), "suspect": bool(check.suspect)} for name, check in checks.items()}
-    return Outcome({"checks": found, "verdict": masking.masking_verdict(checks)}, {"images": images})
+    return Outcome({"checks": found, "verdict": diagnosis.masking_verdict(checks)}, {"images": chosen})
 
 
-def run_minimum_norm(study: Study, model: str, seed: int, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
+def minimum_norm(work: Work, *, seed: int, limit: int, threats: ThreatSettings) -> Outcome:
     """The length of each image's shortest adversarial perturbation in L2, on the images that the sweeps attack."""
-    logits = logits_function(study.trained_network(model, needed["model"]))
-    limit, chosen = study.settings.attacks.images, study.settings.threats
-    images = robustness.correctly_classified(logits, study.test_images, study.test_labels, limit)
-    if not len(images):
+    images, logits = work.images, logits_function(trained_network(work.images, work.needed["model"]))
+    chosen = robustness.correctly_classified(logits, images.test, images.test_labels, limit)
+    if not len(chosen):
         return Outcome({"n_attacked": 0})
-    attack = attacks.minimum_norm(2, chosen.minimum_norm_steps, chosen.targets)
+    attack = attacks.minimum_norm(2, threats.minimum_norm_steps, threats.targets)
     found = attacks.minimum_norm_perturbations(
-        attack, purpose_key(seed, "minimum_norm"), logits, study.test_images[images], study.test_labels[images]
+        attack, purpose_key(seed, "minimum_norm"), logits, images.test[chosen], images.test_labels[chosen]
     )
-    return Outcome({"n_attacked": len(images)}, {"images": images, "critical_l2": np.asarray(found.length)})
+    return Outcome({"n_attacked": len(chosen)}, {"images": chosen, "critical_l2": np.asarray(found.length)})

@@ -74,7 +74,7 @@ class Drawing:
     def figure4(self) -> Figure:
         found = {model: self.ledger.find(self.plan.landscape(model)) for model in self.models}
         landscapes = {model: Landscape(**one.arrays) if one and one.arrays else None for model, one in found.items()}
-        return figures.landscape_figure(landscapes, self.plan.study.dataset.class_names)
+        return figures.landscape_figure(landscapes, self.plan.images.dataset.class_names)
 
     def figure_a1(self) -> Figure:
         """The layer of the first seed that started from noise."""
@@ -87,7 +87,7 @@ class Drawing:
         mixture = None if parts[0] is None else Mixture(*parts)  # type: ignore[arg-type]
         cut = Cut(values["cut_variance"], arrays["keep"], mixture, {}, values["cut_reason"])
         spectra = {kind: (_curve(measured, f"{kind}_raw"), _curve(measured, kind)) for kind in KINDS}
-        return figures.pruning_figure(layer.arrays["synapses"], self.plan.study.dataset.image_shape, cut, spectra)
+        return figures.pruning_figure(layer.arrays["synapses"], self.plan.images.dataset.image_shape, cut, spectra)
 
     def figure_a2(self) -> Figure:
         trained = self._models(self.plan.model)
@@ -95,7 +95,7 @@ class Drawing:
             model: [None if one is None else one.values["test_accuracy"] for one in outcomes]
             for model, outcomes in trained.items()
         }
-        images = len(self.plan.study.dataset.test_images)
+        images = len(self.plan.images.dataset.test_images)
         accuracy_interval = {
             model: [None if share is None else share_interval(share, images) for share in shares]
             for model, shares in accuracy.items()

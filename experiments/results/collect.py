@@ -9,7 +9,7 @@ import dataclasses
 from collections import defaultdict
 from typing import Any
 
-from experiments.attacks import ATTACKS, PUBLISHED_NOISE
+from experiments.attacks import PUBLISHED_NOISE
 from experiments.engine.ledger import Ledger
 from experiments.engine.provenance import environment, stages_made_by
 from experiments.engine.tasks import Outcome, Task
@@ -19,7 +19,7 @@ from experiments.plan import Plan
 from experiments.results.correlations import correlations
 from experiments.results.evidence import Evidence, critical_summary, finite, interval, with_infinity
 from experiments.results.schema import SCHEMA
-from experiments.settings.presets import PRESETS
+from experiments.settings.presets import PRESETS, Preset
 from jax_bioadv.analysis.crossed import overall, share_interval
 from jax_bioadv.analysis.statistics import bootstrap_interval
 
@@ -64,7 +64,7 @@ class Collector:
         return found
 
     def noise_start_accuracy(self, name: str) -> dict[str, list[Any]]:
-        pruned, images = name == "test_accuracy", len(self.plan.study.dataset.test_images)
+        pruned, images = name == "test_accuracy", len(self.plan.images.dataset.test_images)
         found = [self.outcome(self.plan.noise_start_decoder(pruned, seed)) for seed in self.seeds]
         shares = [None if one is None else one.values["test_accuracy"] for one in found]
         intervals = [None if share is None else interval(share_interval(share, images)) for share in shares]
@@ -112,7 +112,7 @@ class Collector:
         critical: dict[str, dict[str, Any]] = {"critical_l2": {}, "critical_linf": {}}
         curves: dict[str, Any] = {}
         not_monotone: dict[str, list[int | None]] = {}
-        for attack in ATTACKS if model in CONTROLS else (*ATTACKS, PUBLISHED_NOISE):
+        for attack in self.plan.attacks_on(model):
             outcomes = [self.outcome(self.plan.attack(attack, model, seed)) for seed in self.seeds]
             for seed, outcome in zip(self.seeds, outcomes, strict=True):
                 if outcome is not None and attack != PUBLISHED_NOISE:
@@ -133,9 +133,9 @@ class Collector:
         return {"n_attacked": attacked, **critical, "not_monotone": not_monotone, "relative_accuracy": curves}
 
 
-def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
+def collect(plan: Plan, ledger: Ledger, preset: Preset) -> dict[str, Any]:
     """results.json as a dictionary, from the tasks that are done."""
-    collector, settings, dataset = Collector(plan, ledger), plan.settings, plan.study.dataset
+    collector, settings, dataset = Collector(plan, ledger), plan.settings, plan.images.dataset
     models = {model: collector.model(model) for model in settings.model_names}
     data = collector.outcome(plan.data_spectra())
     untrained = [collector.outcome(plan.untrained_spectra(seed)) for seed in collector.seeds]
@@ -155,7 +155,7 @@ def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
         },
     }
     collector.notes += _layer_notes(collector)
-    collector.notes += [*left_out(plan.study), *ledger.failure_notes()]
+    collector.notes += [*left_out(plan.images), *ledger.failure_notes()]
     with_overall(models)
     with_overall(baselines)
     seconds: dict[str, float] = defaultdict(float)
@@ -170,9 +170,9 @@ def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
     collector.notes += mixed
     return {
         "schema": SCHEMA,
-        "preset": plan.study.preset,
+        "preset": preset,
         "settings": dataclasses.asdict(settings),
-        "changed_settings": _changed(plan.study.preset, dataclasses.asdict(settings)),
+        "changed_settings": _changed(preset, dataclasses.asdict(settings)),
         "seeds": collector.seeds,
         "notes": collector.notes,
         "dataset": {

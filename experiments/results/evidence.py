@@ -12,9 +12,10 @@ import numpy as np
 
 from experiments.attacks import ATTACKS
 from experiments.engine.tasks import Outcome, Task
-from experiments.measuring.threats import threat_of, transferred
+from experiments.measuring.threats import transferred
 from experiments.models import CONTROLS, PAPER_MODELS
 from experiments.plan import Plan
+from experiments.threats import THREATS
 from jax_bioadv.analysis import paired, robustness, statistics
 from jax_bioadv.analysis.crossed import share_interval
 
@@ -72,7 +73,7 @@ class Evidence:
         """The maps that a model's entry holds besides those of the paper."""
         plan = self.plan
         trained, smoothness = self._over_seeds(plan.model, model), self._over_seeds(plan.smoothness, model)
-        test_images = len(plan.study.dataset.test_images)
+        test_images = len(plan.images.dataset.test_images)
         return {
             "test_accuracy_interval": [
                 None if one is None else interval(share_interval(one.values["test_accuracy"], test_images))
@@ -98,10 +99,10 @@ class Evidence:
         return critical_summary([None if one is None else one.arrays["critical_l2"] for one in found])
 
     def _threat(self, name: str, model: str) -> dict[str, Any]:
-        threat = threat_of(self.plan.study, name)
+        threat = THREATS[name]
         entry: dict[str, Any] = {
             "norm": "linf" if math.isinf(threat.norm) else "l2",
-            "epsilon": threat.epsilon,
+            "epsilon": getattr(self.plan.settings.threats, name),
             "space": "raw" if threat.raw else "unit",
         }
         columns: dict[str, list[Any]] = {key: [] for key in ("images", "clean", "worst_case")}

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from experiments.models import SWEPT
+from experiments.settings.paths import setting, with_settings
 from experiments.settings.presets import PRESETS
 from experiments.settings.reproduction import Settings
 
@@ -31,25 +32,6 @@ SWEEP_PRESETS = {
     name: dataclasses.replace(preset, models=",".join(model for model in preset.model_names if model in SWEPT))
     for name, preset in PRESETS.items()
 }
-
-
-def setting(settings: Any, path: str) -> Any:
-    """The value at a dotted path such as ``layer.delta``; ValueError if there is none."""
-    value = settings
-    for name in path.split("."):
-        if name not in getattr(value, "__dataclass_fields__", {}):
-            raise ValueError(f"there is no setting {path!r}; --help lists all of them")
-        value = getattr(value, name)
-    return value
-
-
-def with_settings(settings: Any, values: Mapping[str, Any]) -> Any:
-    """Settings with other values at some dotted paths."""
-    for path, value in values.items():
-        name, _, rest = path.partition(".")
-        inner = with_settings(getattr(settings, name), {rest: value}) if rest else value
-        settings = dataclasses.replace(settings, **{name: inner})
-    return settings
 
 
 def _path(name: str) -> str:

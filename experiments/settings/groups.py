@@ -1,12 +1,22 @@
 """The settings of an experiment, group by group: what each stage of it can be told, with the published values."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, TypeVar
 
+from experiments.threats import THREATS
 from jax_bioadv.learning.krotov_hopfield import KrotovHopfield
 
-# Attacks at a fixed strength: in the paper's space and on raw pixels.
-THREATS = ("unit_linf", "unit_l2", "raw_linf", "raw_l2")
+Group = TypeVar("Group")
+
+
+def only(group: Group, *names: str) -> Group:
+    """A group with these settings, and its defaults for all others: what somebody who reads no others is given."""
+    return type(group)(**{name: getattr(group, name) for name in names})
+
+
+def without(group: Group, *names: str) -> Group:
+    """A group without these settings, which stand at their defaults."""
+    return only(group, *(one.name for one in fields(group) if one.name not in names))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,11 @@ class LayerSettings:
     """L_p norm of a converged row."""
 
     @property
+    def read(self) -> "LayerSettings":
+        """What the training reads: no scale where it starts from images."""
+        return without(self, "scale") if self.start == "samples" else self
+
+    @property
     def rule(self) -> KrotovHopfield:
         return KrotovHopfield(self.p, self.k, self.delta, self.radius)
 
@@ -45,6 +60,11 @@ class PruningSettings:
     """A cut between the modes of a mixture on the rows' log-variances, a fixed variance, or no pruning."""
     threshold: float = 0.0015
     """The variance of the fixed cut; the paper's first."""
+
+    @property
+    def read(self) -> "PruningSettings":
+        """What a cut reads."""
+        return self if self.method == "threshold" else without(self, "threshold")
 
 
 @dataclass(frozen=True)
@@ -202,7 +222,7 @@ class AdversarialSettings:
 class ThreatSettings:
     """Attacks at fixed strengths on the first test images, in the paper's space and on raw pixels."""
 
-    names: tuple[str, ...] = THREATS
+    names: tuple[str, ...] = tuple(THREATS)
     """Which of the four strengths below."""
     images: int = 1000
     """So many of the first test images, classified correctly or not."""

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from experiments.models import MODELS
 from experiments.settings.groups import (
-    THREATS,
     AdversarialSettings,
     AttackSettings,
     BackpropSettings,
@@ -25,6 +24,7 @@ from experiments.settings.groups import (
     SpectraSettings,
     ThreatSettings,
 )
+from experiments.threats import THREATS
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,7 @@ class Settings:
     seeds: int = 1
     """Number of seeds, 0 to N-1: initialization, order of the images, noise."""
     models: str = ",".join(MODELS)
-    """Models to train and measure, separated by commas: those of the paper, kh, bp, l2, jacobian and spectral, and
-    controls: kh_start (training images as synapses), kmeans, random, pca, whitened, bp_power (bp with the power of kh),
-    bp_first_decay (the first layer's alone), bp_matched (stopped at the accuracy of kh), adversarial."""
+    """Models to train and measure, separated by commas; experiments/models.py says what each of them is."""
     hidden: int = 2000
     """Hidden units."""
     norm: float = 3.0
@@ -134,15 +132,10 @@ class Settings:
             )
         _require(self.landscape.image < test_images, f"landscape.image: there are {test_images} test images")
         _require(inputs >= 2, "images need at least two pixels")
-        if {"pca", "whitened"} & set(self.model_names):
-            _require(
-                self.hidden <= 2 * inputs,
-                f"hidden: pca and whitened have at most {2 * inputs} units, two for each direction; leave them out",
-            )
-        if "kh_start" in self.model_names:
-            _require(self.hidden <= training_images, "hidden: kh_start needs a training image for every hidden unit")
-        if "kmeans" in self.model_names:
-            _require(self.hidden <= training_images, "hidden: k-means cannot have more centroids than training images")
+        for name in self.model_names:
+            if (largest := MODELS[name].largest) is not None:
+                most, why = largest(training_images, inputs)
+                _require(self.hidden <= most, f"hidden: {name} has at most {why}; lower it or leave {name} out")
 
 
 # Numbers that may be 0; every other one must be positive.

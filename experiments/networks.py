@@ -1,0 +1,64 @@
+"""Networks as tasks make and keep them: untrained from a seed, trained from an outcome, and their random keys."""
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from experiments.engine.tasks import Outcome
+from experiments.images import Images
+from jax_bioadv.models import Network, fold_batch_norm, logits_function
+
+
+def purpose_key(seed: int | jax.Array, purpose: str) -> jax.Array:
+    """The random key of a seed for one purpose; models that share a purpose share the randomness."""
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
+
+
+def untrained_network(
+    images: Images, hidden: int, seed: int | jax.Array, *, power: float = 1.0, batch_norm: bool = False
+) -> Network:
+    """The untrained network of a seed; all models of the seed start from the same weights."""
+    rngs = nnx.Rngs(params=purpose_key(seed, "initial weights"))
+    return Network(images.inputs, hidden, images.classes, power=power, batch_norm=batch_norm, rngs=rngs)
+
+
+def network_outcome(network: Network, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> Outcome:
+    """The outcome of a training, from which :func:`trained_network` makes the network again."""
+    shape = {"power": network.power, "batch_norm": network.norm is not None}
+    return Outcome({**values, "network": shape}, {**weights(network), **arrays})
+
+
+def trained_network(images: Images, outcome: Outcome) -> Network:
+    """The network that a training found, with batch norm folded into its decoder."""
+    stored = {name: jnp.asarray(array) for name, array in outcome.arrays.items() if name.startswith("weights/")}
+    hidden = stored["weights/encoder/kernel"].shape[1]
+    network = untrained_network(images, hidden, 0, **outcome.values["network"])
+    state = nnx.state(network)
+    for path, variable in nnx.to_flat_state(state):
+        variable[...] = stored[_name(path)]
+    nnx.update(network, state)
+    return fold_batch_norm(network)
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return "weights/" + "/".join(map(str, path))
+
+
+def weights(network: nnx.Module) -> dict[str, np.ndarray]:
+    return {_name(path): np.asarray(variable[...]) for path, variable in nnx.to_flat_state(nnx.state(network))}
+
+
+@jax.jit
+def _correct(logits: Callable[[jax.Array], jax.Array], images: jax.Array, labels: jax.Array) -> jax.Array:
+    return jnp.argmax(logits(images), axis=1) == labels
+
+
+def measured_accuracy(images: Images, network: Network) -> float:
+    """Share of the test images that are classified correctly."""
+    correct = _correct(logits_function(network), images.test, images.test_labels)
+    return float(np.asarray(correct).mean())

@@ -1,0 +1,27 @@
+"""Settings by dotted path, such as ``layer.delta``."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+def setting(settings: Any, path: str) -> Any:
+    """The value at a dotted path such as ``layer.delta``, in settings or a map of them; ValueError if there is none."""
+    value = settings
+    for name in path.split("."):
+        if name not in (value if isinstance(value, Mapping) else getattr(value, "__dataclass_fields__", {})):
+            raise ValueError(f"there is no setting {path!r}; --help lists all of them")
+        value = value[name] if isinstance(value, Mapping) else getattr(value, name)
+    return value
+
+
+def with_settings(settings: Any, values: Mapping[str, Any]) -> Any:
+    """Settings, or a map of them, with other values at some dotted paths."""
+    for path, value in values.items():
+        name, _, rest = path.partition(".")
+        inner = with_settings(setting(settings, name), {rest: value}) if rest else value
+        if isinstance(settings, Mapping):
+            settings = {**settings, name: inner}
+        else:
+            settings = dataclasses.replace(settings, **{name: inner})
+    return settings

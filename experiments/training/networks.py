@@ -1,0 +1,176 @@
+"""Networks trained by backpropagation: plain, regularized, on adversarial images, or stopped at a given accuracy."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from experiments.engine.populations import one_device
+from experiments.engine.tasks import Outcome, Work, progress
+from experiments.images import Images
+from experiments.networks import measured_accuracy, network_outcome, purpose_key, untrained_network
+from experiments.settings.groups import (
+    AdversarialSettings,
+    BackpropSettings,
+    JacobianSettings,
+    L2Settings,
+    SpectralSettings,
+)
+from experiments.training.trainer import ORDER, Start, Trainable, Training, begin, histories, loss_settled
+from jax_bioadv.attacks import pgd
+from jax_bioadv.learning import regularizers, supervised
+from jax_bioadv.models import Network
+
+
+def _optimizer(given: Mapping[str, Any], samples: int) -> optax.GradientTransformation:
+    """Adam with the published steps of its rate, or the spectral regularizer's own decay."""
+    backprop: BackpropSettings = given["backprop"]
+    spectral: SpectralSettings | None = given.get("spectral")
+    steps = samples // backprop.batch_size
+    if spectral is not None:
+        return supervised.decaying_adam(spectral.learning_rate, spectral.constant_epochs, spectral.decay_epochs, steps)
+    return supervised.stepwise_adam(backprop.learning_rates, backprop.boundaries, steps)
+
+
+def _regularizer(given: Mapping[str, Any], anchor: jax.Array) -> regularizers.Regularizer:
+    """The sum of what is given; ``anchor`` is the scale of an anchored spectral target."""
+    l2: L2Settings | None = given.get("l2")
+    jacobian: JacobianSettings | None = given.get("jacobian")
+    spectral: SpectralSettings | None = given.get("spectral")
+    parts = []
+    if l2 is not None:
+        parts.append(regularizers.weight_decay(l2.weight))
+    if jacobian is not None:
+        parts.append(regularizers.jacobian(jacobian.weight, jacobian.target))
+    if spectral is not None:
+        target = anchor if spectral.anchored else None
+        parts.append(
+            regularizers.spectral(spectral.weight, spectral.exponent, spectral.first, target, spectral.warm_start)
+        )
+    return parts[0] if len(parts) == 1 else regularizers.combine(*parts)
+
+
+def _start(images: Images, given: Mapping[str, Any], member: Any, data: regularizers.TrainingData) -> Start:
+    spectral: SpectralSettings | None = given.get("spectral")
+    network = untrained_network(
+        images, given["hidden"], given["seed"], power=given.get("power", 1.0), batch_norm=spectral is not None
+    )
+    anchor = jnp.ones(())
+    if spectral is not None and data.covariance is not None:
+        eigenvalues, _ = regularizers.hidden_spectrum(network, data.covariance)
+        anchor = eigenvalues[spectral.first - 1]
+    optimizer, regularizer = _optimizer(given, len(data.images)), _regularizer(given, anchor)
+    graphdef, state = supervised.init(purpose_key(given["seed"], ORDER), network, optimizer, regularizer, data)
+    return Start(state, anchor, graphdef)
+
+
+def _epoch(
+    given: Mapping[str, Any],
+    state: supervised.TrainingState,
+    start: Start,
+    member: Any,
+    data: regularizers.TrainingData,
+    renewals: jax.Array,
+) -> tuple[supervised.TrainingState, supervised.EpochInfo]:
+    adversarial: AdversarialSettings | None = given.get("adversarial")
+    epoch = supervised.make_epoch(
+        start.graphdef,
+        _optimizer(given, len(data.images)),
+        _regularizer(given, start.constant),
+        batch_size=given["backprop"].batch_size,
+        adversary=None if adversarial is None else _adversary(adversarial),
+    )
+    return epoch(state, data, renewals)
+
+
+def _renewals(spectral: SpectralSettings, batch_size: int, samples: int, epoch: int) -> np.ndarray:
+    """Before which batches of an epoch the spectral regularizer renews its eigenvectors."""
+    return supervised.renewal_batches(
+        spectral.refresh_every, epoch, samples // batch_size, spectral.constant_epochs, spectral.decay_epochs
+    )
+
+
+@cache  # the same object for the same settings, so that seeds share a program
+def _adversary(chosen: AdversarialSettings) -> supervised.Adversary:
+    attack = pgd(steps=chosen.steps, step_size=min(2.5 / chosen.steps, 1.0) * chosen.epsilon)
+
+    def perturbed(model: Any, images: jax.Array, labels: jax.Array, key: jax.Array) -> jax.Array:
+        return attack(key, model, images, labels, chosen.epsilon).images
+
+    return perturbed
+
+
+def _outcome(images: Images, network: Network, history: Mapping[str, np.ndarray]) -> Outcome:
+    values = {
+        "test_accuracy": measured_accuracy(images, network),
+        "converged": loss_settled(history["loss"]),
+        "pruned_units": 0,
+    }
+    return network_outcome(network, values, histories(history))
+
+
+def _networks(works: Sequence[Work]) -> Trainable:
+    images, given = works[0].images, works[0].task.given
+    backprop: BackpropSettings = given["backprop"]
+    spectral: SpectralSettings | None = given.get("spectral")
+    covariance = None if spectral is None else images.device_covariance
+    # Without eigenvectors there is nothing to renew, but the program asks.
+    paced = spectral or SpectralSettings()
+    return Trainable(
+        start=partial(_start, images),
+        epoch=_epoch,
+        epochs=given["adversarial"].epochs if "adversarial" in given else backprop.epochs,
+        shared=regularizers.TrainingData(images.train, images.train_labels, covariance),
+        shared_at=lambda index: (_renewals(paced, backprop.batch_size, len(images.train), index),),
+        kept=lambda states: (states.parameters, states.statistics),
+        outcome=lambda row, graphdef, kept, history: _outcome(images, nnx.merge(graphdef, *kept), history),
+    )
+
+
+NETWORK = Training(
+    _networks,
+    (
+        *("backprop.learning_rates", "l2.weight", "jacobian.weight"),
+        *("spectral.learning_rate", "spectral.weight", "spectral.exponent"),
+    ),
+)
+
+
+def matched_network(work: Work, *, seed: int, hidden: int, backprop: BackpropSettings) -> Outcome:
+    """Plain backpropagation up to the accuracy of ``needs["hybrid"]``, to the nearer of the epochs around it.
+
+    It takes a few epochs where backpropagation is the better learner, and so goes without checkpoints; "converged" says
+    that it got there.
+    """
+    images, wanted = work.images, work.needed["hybrid"].values["test_accuracy"]
+    # By the same program as ``bp``.
+    plain = dataclasses.replace(work.task, run=NETWORK)
+    begun = begin(_networks([work]), [work._replace(task=plain)], (), one_device())
+    state: Any = begun.start.state
+    infos: list[supervised.EpochInfo] = []
+
+    def network_of(states: supervised.TrainingState) -> Network:
+        """With weights of its own: an epoch uses up the state that it is given."""
+        state = jax.tree.map(lambda leaf: jnp.copy(leaf[0]), (states.parameters, states.statistics))
+        return nnx.merge(begun.start.graphdef, *state)
+
+    found = -float("inf"), network_of(state)
+    with progress(f"train {work.name}", backprop.epochs, "epoch") as advance:
+        while found[0] < wanted and len(infos) < backprop.epochs:
+            before, (state, info) = found, begun.epoch(state, len(infos))
+            network = network_of(state)
+            found = measured_accuracy(images, network), network
+            infos.append(jax.tree.map(lambda value: np.asarray(value)[0], info))
+            advance(1)
+    reached = found[0] >= wanted
+    accuracy, network = min(before, found, key=lambda one: abs(one[0] - wanted))
+    used = infos[: len(infos) - (accuracy == before[0])]
+    history = {name: np.array([getattr(info, name) for info in used]) for name in supervised.EpochInfo._fields}
+    outcome = _outcome(images, network, history)
+    return Outcome({**outcome.values, "converged": reached, "epochs": len(used)}, outcome.arrays)
