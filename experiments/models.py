@@ -11,6 +11,7 @@ from typing import Any
 
 from experiments.settings.groups import JacobianSettings
 from experiments.training import layers
+from experiments.training.adversarial import ADVERSARIAL
 from experiments.training.networks import NETWORK, matched_network
 from jax_bioadv.figures.style import SOLID, THIN, ModelStyle
 
@@ -182,6 +183,7 @@ _RECORDS = (
         "adversarial",
         "adversarially trained",
         ModelStyle("#4D4D4D", "H", SOLID, THIN),
+        run=ADVERSARIAL,
         reads=("batch_size", "learning_rates", "boundaries"),
         given=lambda settings: {"adversarial": settings.adversarial},
     ),

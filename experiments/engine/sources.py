@@ -100,7 +100,9 @@ def _defined(statement: ast.stmt) -> list[str]:
     if isinstance(statement, _Function | ast.ClassDef):
         return [statement.name]
     if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
-        return [node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and _is_bound(node)]
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        names = [node for target in targets for node in ast.walk(target)]
+        return [node.id for node in names if isinstance(node, ast.Name) and _is_bound(node)]
     return []
 
 

@@ -1,8 +1,8 @@
 """Networks trained by backpropagation: plain, regularized, on adversarial images, or stopped at a given accuracy."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,16 +16,16 @@ from experiments.engine.tasks import Outcome, Work, progress
 from experiments.images import Images
 from experiments.networks import measured_accuracy, network_outcome, purpose_key, untrained_network
 from experiments.settings.groups import (
-    AdversarialSettings,
     BackpropSettings,
     JacobianSettings,
     L2Settings,
     SpectralSettings,
 )
 from experiments.training.trainer import ORDER, Start, Trainable, Training, begin, histories, loss_settled
-from jax_bioadv.attacks import pgd
 from jax_bioadv.learning import regularizers, supervised
 from jax_bioadv.models import Network
+
+AdversaryOf = Callable[[Mapping[str, Any]], supervised.Adversary]
 
 
 def _optimizer(given: Mapping[str, Any], samples: int) -> optax.GradientTransformation:
@@ -71,6 +71,7 @@ def _start(images: Images, given: Mapping[str, Any], member: Any, data: regulari
 
 
 def _epoch(
+    adversary_of: AdversaryOf | None,
     given: Mapping[str, Any],
     state: supervised.TrainingState,
     start: Start,
@@ -78,13 +79,12 @@ def _epoch(
     data: regularizers.TrainingData,
     renewals: jax.Array,
 ) -> tuple[supervised.TrainingState, supervised.EpochInfo]:
-    adversarial: AdversarialSettings | None = given.get("adversarial")
     epoch = supervised.make_epoch(
         start.graphdef,
         _optimizer(given, len(data.images)),
         _regularizer(given, start.constant),
         batch_size=given["backprop"].batch_size,
-        adversary=None if adversarial is None else _adversary(adversarial),
+        adversary=None if adversary_of is None else adversary_of(given),
     )
     return epoch(state, data, renewals)
 
@@ -96,16 +96,6 @@ def _renewals(spectral: SpectralSettings, batch_size: int, samples: int, epoch: 
     )
 
 
-@cache  # the same object for the same settings, so that seeds share a program
-def _adversary(chosen: AdversarialSettings) -> supervised.Adversary:
-    attack = pgd(steps=chosen.steps, step_size=min(2.5 / chosen.steps, 1.0) * chosen.epsilon)
-
-    def perturbed(model: Any, images: jax.Array, labels: jax.Array, key: jax.Array) -> jax.Array:
-        return attack(key, model, images, labels, chosen.epsilon).images
-
-    return perturbed
-
-
 def _outcome(images: Images, network: Network, history: Mapping[str, np.ndarray]) -> Outcome:
     values = {
         "test_accuracy": measured_accuracy(images, network),
@@ -115,7 +105,8 @@ def _outcome(images: Images, network: Network, history: Mapping[str, np.ndarray]
     return network_outcome(network, values, histories(history))
 
 
-def _networks(works: Sequence[Work]) -> Trainable:
+def networks(adversary_of: AdversaryOf | None, works: Sequence[Work]) -> Trainable:
+    """Networks by backpropagation, on their images or on what an adversary makes of them."""
     images, given = works[0].images, works[0].task.given
     backprop: BackpropSettings = given["backprop"]
     spectral: SpectralSettings | None = given.get("spectral")
@@ -124,7 +115,7 @@ def _networks(works: Sequence[Work]) -> Trainable:
     paced = spectral or SpectralSettings()
     return Trainable(
         start=partial(_start, images),
-        epoch=_epoch,
+        epoch=partial(_epoch, adversary_of),
         epochs=given["adversarial"].epochs if "adversarial" in given else backprop.epochs,
         shared=regularizers.TrainingData(images.train, images.train_labels, covariance),
         shared_at=lambda index: (_renewals(paced, backprop.batch_size, len(images.train), index),),
@@ -134,7 +125,7 @@ def _networks(works: Sequence[Work]) -> Trainable:
 
 
 NETWORK = Training(
-    _networks,
+    partial(networks, None),
     (
         *("backprop.learning_rates", "l2.weight", "jacobian.weight"),
         *("spectral.learning_rate", "spectral.weight", "spectral.exponent"),
@@ -151,7 +142,7 @@ def matched_network(work: Work, *, seed: int, hidden: int, backprop: BackpropSet
     images, wanted = work.images, work.needed["hybrid"].values["test_accuracy"]
     # By the same program as ``bp``.
     plain = dataclasses.replace(work.task, run=NETWORK)
-    begun = begin(_networks([work]), [work._replace(task=plain)], (), one_device())
+    begun = begin(networks(None, [work]), [work._replace(task=plain)], (), one_device())
     state: Any = begun.start.state
     infos: list[supervised.EpochInfo] = []
 

@@ -12,6 +12,8 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from experiments import reproduce
+from experiments.images import Images
+from experiments.plan import Plan
 from experiments.settings.presets import PRESETS
 from experiments.settings.reproduction import Settings
 from jax_bioadv import data
@@ -86,6 +88,12 @@ def compiled_once(tmp_path_factory):
 @pytest.fixture(scope="session")
 def digits() -> data.Dataset:
     return data.load("digits")
+
+
+@pytest.fixture(scope="session")
+def plan_of(digits):
+    """The plan of some settings on the digits."""
+    return lambda settings: Plan(settings, Images(digits, settings.norm))
 
 
 def change(settings: Settings, path: str, value: Any) -> Settings:

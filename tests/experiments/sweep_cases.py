@@ -9,8 +9,8 @@ import numpy as np
 from experiments import sweep
 from experiments.engine.ledger import Ledger
 from experiments.engine.members import members_of
+from experiments.images import Images
 from experiments.settings.grid import parse_grid
-from experiments.study import Study
 from jax_bioadv import data
 
 SMALL = [
@@ -34,8 +34,8 @@ class Found:
 
     def __init__(self, directory, *arguments, measure=()):
         command, grid = sweep.parse([*SMALL, *arguments])
-        study = Study(command.preset, command.settings, data.load("digits"), directory)
-        self.members = members_of(study, grid or parse_grid([], command.settings))
+        images = Images(data.load("digits"), command.settings.norm)
+        self.members = members_of(command.settings, images, grid or parse_grid([], command.settings))
         self.measure, self.ledger = measure, Ledger(directory, many_settings=True)
         self.directory = directory
 

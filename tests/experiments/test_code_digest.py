@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from experiments.attacks import SWEPT_ATTACKS
 from experiments.engine import sources
 from experiments.engine.sources import ROOT, code_digest
-from experiments.measuring import attacks as measuring
 from experiments.measuring import spectra
-from experiments.training import training
+from experiments.measuring.attacks import GridAttack, SearchedAttack
+from experiments.models import MODELS
+from experiments.training import layers
 
 FILES = {
     "experiments/__init__.py": '"""Doc."""',
@@ -123,23 +125,24 @@ def test_words_layout_settings_and_what_does_not_run_leave_the_digest(file, old,
 
 def test_the_digest_is_the_same_for_every_version_of_python(project):
     """A number to be found again by whichever runs this; it changes with the digest's own rules alone."""
-    assert project() == "47f4991a8aed"
+    assert project() == "47f4991a8aedb08dd8d0745196619f68210e6e69877401128d23dc6b759d7389"
 
 
 def reached(function) -> set[str]:
     found = sources._Reached(ROOT)
-    found.follow(function.__module__, (function.__name__,))
+    for part in sources._parts(function):
+        found.follow(part.__module__, (part.__qualname__,))
     return set(found.units)
 
 
 @pytest.mark.parametrize(
     ("function", "used", "unused"),
     [
-        (training.run_layer, "jax_bioadv.learning.krotov_hopfield.epoch", "jax_bioadv.learning.supervised.make_epoch"),
-        (training.run_backprop, "jax_bioadv.learning.supervised.make_epoch", "jax_bioadv.attacks."),
-        (training.run_adversarial, "jax_bioadv.attacks.projected_gradient_descent.pgd", "jax_bioadv.attacks.square."),
-        (measuring.run_attack, "jax_bioadv.attacks.lp_ball.", "jax_bioadv.learning.supervised."),
-        (spectra.run_spectra, "jax_bioadv.analysis.power_law.", "jax_bioadv.attacks."),
+        (layers.LAYER, "jax_bioadv.learning.krotov_hopfield.epoch", "jax_bioadv.learning.supervised.make_epoch"),
+        (MODELS["bp"].run, "jax_bioadv.learning.supervised.make_epoch", "jax_bioadv.attacks."),
+        (MODELS["adversarial"].run, "jax_bioadv.attacks.projected_gradient_descent.pgd", "jax_bioadv.attacks.square."),
+        (SearchedAttack(SWEPT_ATTACKS["pgd"]), "jax_bioadv.attacks.lp_ball.", "jax_bioadv.learning.supervised."),
+        (spectra.layer_spectra, "jax_bioadv.analysis.power_law.", "jax_bioadv.attacks."),
     ],
 )
 def test_a_task_depends_on_what_it_uses_and_not_on_what_others_use(function, used, unused):
@@ -152,13 +155,19 @@ def test_a_task_depends_on_what_it_uses_and_not_on_what_others_use(function, use
 
 
 def test_partial_applications_are_looked_through_and_further_functions_count():
-    assert code_digest(partial(partial(training.run_layer, 1), 2)) == code_digest(training.run_layer)
-    assert code_digest(training.run_layer, spectra.run_spectra) != code_digest(training.run_layer)
+    function = spectra.layer_spectra
+    assert code_digest(partial(partial(function, 1), 2)) == code_digest(function)
+    assert code_digest(function, layers.centroids) != code_digest(function)
+    assert code_digest(partial(function, layers.centroids)) == code_digest(function, layers.centroids)
+
+
+def test_what_an_object_holds_counts():
+    attack = SWEPT_ATTACKS["pgd"]
+    digests = {code_digest(SearchedAttack(one)) for one in (attack, SWEPT_ATTACKS["fgsm"])}
+    assert len(digests) == 2
+    assert code_digest(SearchedAttack(attack)) != code_digest(GridAttack(attack))
 
 
 def test_what_is_left_out_exists():
     for name in (*sources.WITHOUT_INFLUENCE, *sources.HOLD_SETTINGS):
-        parts = name.split(".")
-        modules = [Path(*parts[:count]).with_suffix(".py") for count in range(1, len(parts) + 1)]
-        [module] = [ROOT / one for one in modules if (ROOT / one).is_file()]
-        assert len(parts) == 2 or f"def {parts[-1]}(" in module.read_text()
+        assert (ROOT / Path(*name.split(".")).with_suffix(".py")).is_file()

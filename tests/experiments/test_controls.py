@@ -7,29 +7,27 @@ import numpy as np
 import pytest
 
 from experiments.engine.ledger import Ledger
-from experiments.models import CONTROLS, PAPER_MODELS
-from experiments.plan import Plan
+from experiments.models import CONTROLS, MODELS
+from experiments.networks import trained_network, untrained_network
 from experiments.settings.presets import PRESETS
-from experiments.study import Study
 from jax_bioadv.models import logits_function
 
 SMOKE = PRESETS["smoke"]
 
 
 @pytest.fixture(scope="module")
-def study(digits, tmp_path_factory):
-    settings = dataclasses.replace(SMOKE, models=",".join(PAPER_MODELS + CONTROLS))
-    return Study("smoke", settings, digits, tmp_path_factory.mktemp("controls"))
+def plan(plan_of):
+    return plan_of(dataclasses.replace(SMOKE, models=",".join(MODELS)))
 
 
 @pytest.fixture(scope="module")
-def plan(study):
-    return Plan(study)
+def images(plan):
+    return plan.images
 
 
 @pytest.fixture(scope="module")
-def trained(study, plan):
-    ledger = Ledger(study.directory)
+def trained(plan, tmp_path_factory):
+    ledger = Ledger(tmp_path_factory.mktemp("controls"))
     return lambda model: ledger.complete(plan.model(model, 0))
 
 
@@ -46,35 +44,35 @@ def test_every_control_learns_something(model, trained):
 
 
 @pytest.mark.parametrize("model", CONTROLS)
-def test_the_stored_network_is_the_one_whose_accuracy_is_stored(model, study, trained):
-    logits = logits_function(study.trained_network(model, trained(model)))(study.test_images)
-    accuracy = float(jnp.mean(jnp.argmax(logits, axis=1) == study.test_labels))
+def test_the_stored_network_is_the_one_whose_accuracy_is_stored(model, images, trained):
+    logits = logits_function(trained_network(images, trained(model)))(images.test)
+    accuracy = float(jnp.mean(jnp.argmax(logits, axis=1) == images.test_labels))
     # Another batch size sums in another order, which may turn around a few undecided images.
-    assert accuracy == pytest.approx(trained(model).values["test_accuracy"], abs=2 / len(study.test_labels))
+    assert accuracy == pytest.approx(trained(model).values["test_accuracy"], abs=2 / len(images.test_labels))
 
 
-def test_the_random_layer_is_the_one_that_backpropagation_starts_from(study, trained):
-    np.testing.assert_array_equal(kernel(trained("random")), study.network(0).encoder.kernel[...])
+def test_the_random_layer_is_the_one_that_backpropagation_starts_from(images, trained):
+    untrained = untrained_network(images, SMOKE.hidden, 0)
+    np.testing.assert_array_equal(kernel(trained("random")), untrained.encoder.kernel[...])
 
 
-def test_principal_directions_come_in_pairs_and_whitening_only_scales_them(study, trained):
+def test_principal_directions_come_in_pairs_and_whitening_only_scales_them(images, trained):
     plain, whitened = kernel(trained("pca")), kernel(trained("whitened"))
     np.testing.assert_array_equal(plain[:, ::2], -plain[:, 1::2])
-    responses = (np.asarray(study.train_images) @ whitened).std(axis=0)
+    responses = (np.asarray(images.train) @ whitened).std(axis=0)
     np.testing.assert_allclose(responses, 1, rtol=1e-2)
     cosines = (plain * whitened).sum(axis=0) / np.linalg.norm(whitened, axis=0)
     np.testing.assert_allclose(cosines, 1, rtol=1e-3)
 
 
-def test_centroids_respond_as_rows_of_the_trained_layer_do(study, trained):
+def test_centroids_respond_as_rows_of_the_trained_layer_do(trained):
     """Rows W|W|^(p-2) of unit L3 norm have an L_1.5 norm of 1."""
     norms = (np.abs(kernel(trained("kmeans"))) ** 1.5).sum(axis=0) ** (1 / 1.5)
     np.testing.assert_allclose(norms, 1, rtol=1e-5)
-    assert study.power("kmeans") == study.power("kh") == SMOKE.decoder.power
 
 
-def test_the_power_of_the_hybrid_is_that_of_its_backpropagation_control_alone(study):
-    powers = {model: study.power(model) for model in PAPER_MODELS + CONTROLS}
+def test_the_power_of_the_hybrid_is_that_of_its_backpropagation_control_alone(trained):
+    powers = {model: trained(model).values["network"]["power"] for model in MODELS}
     raised = {model for model, power in powers.items() if power == SMOKE.decoder.power}
     assert raised == {"kh", "kh_start", "kmeans", "bp_power"}
     assert set(powers.values()) == {SMOKE.decoder.power, 1.0}
@@ -89,7 +87,7 @@ def test_decay_of_the_first_layer_makes_that_layer_smaller_and_leaves_the_other(
     assert decoders["bp_first_decay"] > decoders["l2"]
 
 
-def test_the_matched_network_stops_at_the_epoch_nearest_to_the_hybrids_accuracy(study, plan, trained):
+def test_the_matched_network_stops_at_the_epoch_nearest_to_the_hybrids_accuracy(plan, trained):
     matched, hybrid = trained("bp_matched"), trained("kh").values["test_accuracy"]
     bp = trained("bp")
     losses = matched.arrays["history/loss"]
@@ -124,18 +122,15 @@ def test_adversarial_training_gives_other_weights_than_plain_training(trained):
         ),
     ],
 )
-def test_a_setting_reaches_the_controls_that_read_it(path, value, affected, digits, changed, tmp_path):
-    models = PAPER_MODELS + CONTROLS
-
+def test_a_setting_reaches_the_controls_that_read_it(path, value, affected, plan_of, changed):
     def fingerprints(settings):
-        plan = Plan(Study("smoke", dataclasses.replace(settings, models=",".join(models)), digits, tmp_path))
-        return {model: plan.model(model, 0).fingerprint for model in models}
+        plan = plan_of(dataclasses.replace(settings, models=",".join(MODELS)))
+        return {model: plan.model(model, 0).fingerprint for model in MODELS}
 
     before, after = fingerprints(SMOKE), fingerprints(changed(path, value))
-    assert {model for model in models if before[model] != after[model]} == affected
+    assert {model for model in MODELS if before[model] != after[model]} == affected
 
 
-def test_more_hidden_units_than_directions_are_refused_before_any_work(digits, tmp_path):
-    settings = dataclasses.replace(SMOKE, hidden=129, models="pca")
-    with pytest.raises(ValueError, match="pca and whitened have at most 128 units"):
-        Study("smoke", settings, digits, tmp_path)
+def test_more_hidden_units_than_directions_are_refused_before_any_work(plan_of):
+    with pytest.raises(ValueError, match="pca has at most 128 units, two for each direction"):
+        plan_of(dataclasses.replace(SMOKE, hidden=129, models="pca"))

@@ -4,17 +4,20 @@ import dataclasses
 
 import pytest
 
-from experiments.engine.tasks import Outcome
+from experiments.images import Images
 from experiments.measuring import threats
+from experiments.networks import network_outcome, untrained_network
+from experiments.plan import Plan
 from experiments.settings.presets import PRESETS
-from experiments.study import Study, weights
+from experiments.threats import THREATS
 from jax_bioadv.data import Dataset
 
+SMOKE = PRESETS["smoke"]
 EVERY = {"apgd_ce", "apgd_dlr", "apgd_targeted", "square", "minimum_norm"}
 
 
 @pytest.fixture
-def study_of(digits, tmp_path):
+def images_of(digits):
     """The digits of the first classes alone."""
 
     def make(classes):
@@ -25,11 +28,7 @@ def study_of(digits, tmp_path):
             *(digits.test_images[test], digits.test_labels[test]),
             *(digits.class_names[:classes], "digits"),
         )
-        settings = dataclasses.replace(PRESETS["smoke"], hidden=8)
-        settings = dataclasses.replace(
-            settings, threats=dataclasses.replace(settings.threats, images=10, control_images=10)
-        )
-        return Study("smoke", settings, few, tmp_path)
+        return Images(few, SMOKE.norm)
 
     return make
 
@@ -37,23 +36,25 @@ def study_of(digits, tmp_path):
 @pytest.mark.parametrize(
     ("classes", "missing"), [(2, {"apgd_dlr", "apgd_targeted"}), (3, {"apgd_targeted"}), (4, set()), (10, set())]
 )
-def test_what_needs_more_classes_is_left_out_and_told(study_of, classes, missing):
-    study = study_of(classes)
-    assert set(threats.threat_attacks(study, threats.threat_of(study, "raw_linf"))) == EVERY - missing
-    told = threats.left_out(study)
+def test_what_needs_more_classes_is_left_out_and_told(images_of, classes, missing):
+    images = images_of(classes)
+    assert set(threats.threat_attacks(images, THREATS["raw_linf"], SMOKE.threats)) == EVERY - missing
+    told = threats.left_out(images)
     assert {why.split()[0] for why in told} == missing
     assert all(f"digits_{classes} has {classes}" in why for why in told)
 
 
-def test_two_classes_are_attacked_by_all_the_others(study_of):
-    study = study_of(2)
-    untrained = Outcome({}, weights(study.untrained_network("bp")))
-    outcome = threats.run_threat(study, "unit_linf", "bp", 0, None, {"model": untrained})
+def test_two_classes_are_attacked_by_all_the_others(images_of, tmp_path):
+    images = images_of(2)
+    few = dataclasses.replace(SMOKE.threats, images=10)
+    plan = Plan(dataclasses.replace(SMOKE, hidden=8, models="bp", threats=few), images)
+    untrained = network_outcome(untrained_network(images, 8, 0), {}, {})
+    outcome = plan.threat("unit_linf", "bp", 0).compute({"model": untrained}, tmp_path)
     made = {name.removeprefix("success/") for name in outcome.arrays} - {"correct"}
     assert made == EVERY - {"apgd_dlr", "apgd_targeted"}
-    threats.run_masking(study, "bp", 0, None, {"model": untrained})
+    assert plan.masking("bp", 0).compute({"model": untrained}, tmp_path).values["checks"]
 
 
-def test_one_class_is_refused(study_of):
+def test_one_class_is_refused(images_of):
     with pytest.raises(ValueError, match="has one class"):
-        study_of(1)
+        images_of(1)

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from experiments import sweep
-from experiments.engine.members import METRICS, members_of, rows, show, write_table
+from experiments.engine.members import members_of, show
 from experiments.engine.tasks import Outcome
+from experiments.images import Images
 from experiments.report import sweep_figure
 from experiments.report.sweep_figure import draw_sweep, figure_of
-from experiments.settings.grid import parse_grid, points, read_file, setting, with_settings
+from experiments.results.sweep_table import METRICS, rows, write_table
+from experiments.settings.grid import parse_grid, points, read_file
+from experiments.settings.paths import setting, with_settings
 from experiments.settings.presets import PRESETS
-from experiments.study import Study
 
 SMOKE = PRESETS["smoke"]
 
@@ -189,34 +191,39 @@ def test_an_error_is_one_line_before_any_work(arguments, said, tmp_path, capsys)
 # The members.
 
 
+SMALL = with_settings(SMOKE, {"models": "kh,bp", "seeds": 2, "hidden": 12})
+
+
 @pytest.fixture
-def study(digits, tmp_path):
-    return Study("smoke", with_settings(SMOKE, {"models": "kh,bp", "seeds": 2, "hidden": 12}), digits, tmp_path)
+def images(digits):
+    return Images(digits, SMALL.norm)
 
 
-def test_members_are_every_model_and_seed_at_every_point(study):
-    members = members_of(study, parse_grid(["layer.delta=0,0.4"], study.settings))
+def test_members_are_every_model_and_seed_at_every_point(images):
+    members = members_of(SMALL, images, parse_grid(["layer.delta=0,0.4"], SMALL))
     assert [one.number for one in members] == list(range(8))
     found = [(one.point["layer.delta"], one.model, one.seed) for one in members]
     assert found == [(delta, model, seed) for delta in (0.0, 0.4) for model in ("kh", "bp") for seed in (0, 1)]
     assert all(one.plan.settings.layer.delta == one.point["layer.delta"] for one in members)
-    assert [one.model for one in members_of(study, {})] == ["kh", "kh", "bp", "bp"]
+    assert [one.model for one in members_of(SMALL, images, {})] == ["kh", "kh", "bp", "bp"]
 
 
 @pytest.mark.parametrize("text", ["layer.delta=0,0.4", "norm=1,2", "spectra.noise-images=20,30", "norm=2,3"])
-def test_images_and_noise_are_not_copied_from_point_to_point(text, study):
+def test_images_and_noise_are_not_copied_from_point_to_point(text, images):
     """What only the norm or the number of noise images decides is made once for each of them."""
-    grid = parse_grid([text, "decoder.power=1,2,3"], study.settings)
-    studies = [one.plan.study for one in members_of(study, grid)]
-    for name, of in (("train_images", "norm"), ("test_images", "norm"), ("noise", "spectra.noise_images")):
-        copies = {id(getattr(one, name)) for one in studies}
-        assert len(copies) == len({setting(one.settings, of) for one in studies}), name
-    assert len({id(one.train_labels) for one in studies}) == 1
+    plans = [one.plan for one in members_of(SMALL, images, parse_grid([text, "decoder.power=1,2,3"], SMALL))]
+    for name in ("train", "test"):
+        copies = {id(getattr(one.images, name)) for one in plans}
+        assert len(copies) == len({one.settings.norm for one in plans}), name
+    counts = [one.settings.spectra.noise_images for one in plans]
+    noise = {id(one.images.noise(count)) for one, count in zip(plans, counts, strict=True)}
+    assert len(noise) == len(set(counts))
+    assert len({id(one.images.train_labels) for one in plans}) == 1
 
 
-def test_members_share_the_tasks_that_do_not_read_what_tells_them_apart(study):
+def test_members_share_the_tasks_that_do_not_read_what_tells_them_apart(images):
     def tasks(text, stage, model):
-        members = members_of(study, parse_grid([text], study.settings))
+        members = members_of(SMALL, images, parse_grid([text], SMALL))
         return len({one.stages(("spectra", "fgsm"))[stage].fingerprint for one in members if one.model == model})
 
     assert tasks("decoder.power=1,2,3", "layer", "kh") == 2, "one for each seed"
@@ -243,10 +250,10 @@ FOUND = {
 MEASURED = ("spectra", "jacobian", "gaussian", "fgsm", "pgd")
 
 
-def table_of(study, texts, folder, diverged=()):
+def table_of(settings, images, texts, folder, diverged=()):
     """A finished sweep's folder, with the same findings for all members but those that diverged."""
-    grid = parse_grid(texts, study.settings)
-    members = members_of(study, grid)
+    grid = parse_grid(texts, settings)
+    members = members_of(settings, images, grid)
     stage_of = {}
     for one in members:
         stage_of |= {task.name: stage for stage, task in one.stages(MEASURED).items()}
@@ -265,8 +272,10 @@ def table_of(study, texts, folder, diverged=()):
         return list(csv.DictReader(stream)), members, grid
 
 
-def test_the_table_has_every_member_and_stage_once_and_every_cell_can_be_read(study, tmp_path):
-    table, members, grid = table_of(study, ["layer.delta=0,0.4", "backprop.learning-rates=1e-2,1e-3"], tmp_path, {2})
+def test_the_table_has_every_member_and_stage_once_and_every_cell_can_be_read(images, tmp_path):
+    table, members, grid = table_of(
+        SMALL, images, ["layer.delta=0,0.4", "backprop.learning-rates=1e-2,1e-3"], tmp_path, {2}
+    )
     stages = [(str(one.number), stage) for one in members for stage in one.stages(MEASURED)]
     assert [(row["member"], row["stage"]) for row in table] == stages
     for row in table:
@@ -297,9 +306,9 @@ GRIDS = {
 
 @pytest.mark.parametrize("models", ["kh,bp", "kh"])
 @pytest.mark.parametrize("grid", GRIDS)
-def test_any_grid_is_drawn(grid, models, study, tmp_path):
-    several = study.variant(with_settings(study.settings, {"models": models}))
-    table, _, values = table_of(several, GRIDS[grid], tmp_path, {0})
+def test_any_grid_is_drawn(grid, models, images, tmp_path):
+    several = with_settings(SMALL, {"models": models})
+    table, _, values = table_of(several, images, GRIDS[grid], tmp_path, {0})
     figure = figure_of(table, values)
     figure.savefig(io.BytesIO(), format="png", dpi=30)
     accuracy = figure.axes[0]
@@ -314,7 +323,7 @@ def test_any_grid_is_drawn(grid, models, study, tmp_path):
         assert all(path.stat().st_size for path in pictures)
 
 
-def test_where_nothing_was_measured_nothing_is_drawn(study, tmp_path):
+def test_where_nothing_was_measured_nothing_is_drawn(tmp_path):
     write_table(tmp_path / "sweep.csv", [], {})
     (tmp_path / "sweep.json").write_text(json.dumps({"grid": {}}))
     assert draw_sweep(tmp_path) == []

@@ -1,22 +1,20 @@
 """The plan of an experiment: a setting reaches the tasks that depend on it and no other, and none is forgotten."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from experiments.attacks import ATTACKS, PUBLISHED_NOISE
-from experiments.models import CONTROLS, PAPER_MODELS
+from experiments.images import Images
+from experiments.models import CONTROLS, MODELS, PAPER_MODELS
 from experiments.plan import STAGES, Plan
-from experiments.settings.groups import THREATS
 from experiments.settings.presets import PRESETS
-from experiments.study import Study
+from experiments.threats import THREATS
 
 
 def fingerprints(settings, dataset) -> dict[str, str]:
-    plan = Plan(Study("smoke", settings, dataset, Path("unused")))
-    tasks = plan.all_tasks()
+    tasks = Plan(settings, Images(dataset, settings.norm)).all_tasks()
     assert len({task.name for task in tasks}) == len(tasks), "two tasks would share their files"
     assert {task.stage for task in tasks} == set(STAGES)
     return {task.name: task.fingerprint for task in tasks}
@@ -125,7 +123,7 @@ ALL_MODELS = PAPER_MODELS + CONTROLS
 ALL = dataclasses.replace(
     PRESETS["smoke"],
     models=",".join(ALL_MODELS),
-    threats=dataclasses.replace(PRESETS["smoke"].threats, names=THREATS),
+    threats=dataclasses.replace(PRESETS["smoke"].threats, names=tuple(THREATS)),
     pruning=dataclasses.replace(PRESETS["smoke"].pruning, method="threshold"),
     backprop=dataclasses.replace(PRESETS["smoke"].backprop, learning_rates=(1e-2, 1e-3), boundaries=(2,)),
 )
@@ -212,7 +210,7 @@ def another(value):
 
 def tasks_of(settings, dataset):
     """All tasks by name, those among them that are only needed by others."""
-    left, found = Plan(Study("smoke", settings, dataset, Path("unused"))).all_tasks(), {}
+    left, found = Plan(settings, Images(dataset, settings.norm)).all_tasks(), {}
     while left:
         task = left.pop()
         if task.name not in found:
@@ -250,10 +248,9 @@ def test_a_setting_of_a_group_reaches_those_that_read_it_and_what_builds_on_them
     }
 
 
-def test_the_control_of_untrained_rows_starts_from_images_whatever_the_layer_starts_from(digits, changed):
+def test_the_control_of_untrained_rows_starts_from_images_whatever_the_layer_starts_from(digits, changed, tmp_path):
     settings = dataclasses.replace(changed("layer.start", "normal"), models="kh_start")
-    plan = Plan(Study("smoke", settings, digits, Path("unused")))
-    task = plan.untrained_layer(0)
-    rows = task.run(task, {}).arrays["synapses"]
-    images = np.asarray(plan.study.train_images)
+    plan = Plan(settings, Images(digits, settings.norm))
+    rows = plan.first_layer(MODELS["kh_start"], 0).compute({}, tmp_path).arrays["synapses"]
+    images = np.asarray(plan.images.train)
     assert (rows[:, None] == images[None]).all(axis=2).any(axis=1).all()

@@ -1,7 +1,6 @@
 """The whole experiment on scikit-learn's digits: what it leaves behind, and going on after kills and changes."""
 
 import dataclasses
-import functools
 import json
 import re
 import signal
@@ -19,8 +18,8 @@ from experiments.measuring import attacks as measuring
 from experiments.models import PAPER_MODELS
 from experiments.plan import STAGES
 from experiments.settings.presets import PRESETS
-from experiments.training import training
-from experiments.training.training import loss_settled
+from experiments.training import trainer
+from experiments.training.trainer import loss_settled
 from jax_bioadv.data import unit_norm
 from jax_bioadv.learning.training import DivergenceError
 
@@ -203,7 +202,8 @@ import contextlib, functools, os, signal, sys
 from experiments import reproduce
 from experiments.engine import tasks
 from experiments.measuring import attacks as measuring
-from experiments.training import training
+from experiments.training import trainer
+from jax_bioadv import population
 
 victim, limit, arguments = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
 
@@ -220,8 +220,8 @@ def progress(what, total, unit):
             advance(more)
         yield counted
 
-training.progress = measuring.progress = progress
-training.train = functools.partial(training.train, checkpoint_seconds=0.0, check_every=2)
+trainer.progress = measuring.progress = progress
+population.train = functools.partial(population.train, checkpoint_seconds=0.0, check_every=2)
 sys.exit(reproduce.main(arguments))
 """
 
@@ -251,7 +251,7 @@ def test_after_kills_a_run_ends_in_the_same_bits(copied, smoke, run_smoke, no_fi
     assert steps == ["train layer-0 4", *["train layer-0 1"] * (layer_epochs - 4), *["train spectral-0 1"] * 3]
     layer_record = (copied / "stages" / "layer-0.json").read_bytes()
 
-    steps = killed(copied, "pgd on spectral-0", 1)
+    steps = killed(copied, "pgd-spectral-0", 1)
     trained = [step for step in steps if step.startswith("train")]
     assert trained == ["train spectral-0 2", *["train spectral-0 1"] * (epochs - 2)]
     assert not (copied / "stages" / "pgd-spectral-0.json").exists()
@@ -269,15 +269,14 @@ def test_after_kills_a_run_ends_in_the_same_bits(copied, smoke, run_smoke, no_fi
 
 
 def test_one_diverged_member_of_two_seeds_is_null_and_leaves_the_others(copied, run_smoke, smoke, monkeypatch):
-    run_backprop = training.run_backprop
+    train = trainer._train
 
-    @functools.wraps(run_backprop)
-    def diverging(study, model, seed, task, needed):
-        if (model, seed) == ("bp", 1):
+    def diverging(trainable, works, *arguments):
+        if works[0].name == "bp-1":
             raise DivergenceError(2, "loss is nan", "Lower the learning rate.")
-        return run_backprop(study, model, seed, task, needed)
+        return train(trainable, works, *arguments)
 
-    monkeypatch.setattr(training, "run_backprop", diverging)
+    monkeypatch.setattr(trainer, "_train", diverging)
     run = run_smoke(copied, "--models", "bp,l2", "--seeds", "2")
     assert run.code == 0
     results, alone = read_results(copied), read_results(smoke.directory)
@@ -301,20 +300,18 @@ def test_one_diverged_member_of_two_seeds_is_null_and_leaves_the_others(copied, 
 def test_a_task_that_fails_is_named_stops_no_other_and_is_tried_again(copied, run_smoke, monkeypatch, no_figures):
     before = read_results(copied)
     (copied / "stages" / "l2-0.json").unlink()
-    run_backprop = training.run_backprop
 
-    @functools.wraps(run_backprop)
-    def out_of_memory(study, model, seed, task, needed):
-        raise MemoryError(f"no room for {model}")
+    def out_of_memory(trainable, works, *arguments):
+        raise MemoryError(f"no room for {works[0].name}")
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "run_backprop", out_of_memory)
+        patch.setattr(trainer, "_train", out_of_memory)
         run = run_smoke(copied)
     needs_it = sum("l2" in path.stem or "transfer" in path.stem for path in (copied / "stages").iterdir())
     assert run.code == 1
-    assert "l2-0 failed (MemoryError: no room for l2)" in run.errors
+    assert "l2-0 failed (MemoryError: no room for l2-0)" in run.errors
     assert len(run.errors.splitlines()) == 2, "while it runs, and at the end"
-    assert 'raise MemoryError(f"no room for {model}")' in run.log
+    assert 'raise MemoryError(f"no room for {works[0].name}")' in run.log
     results = read_results(copied)
     assert any(note.startswith("l2-0 failed (MemoryError") for note in results["notes"])
     assert results["models"]["l2"]["test_accuracy"] == [None]

@@ -10,7 +10,7 @@ from sweep_cases import Found, furthest_apart, run_sweep, stamps
 
 from experiments import sweep
 from experiments.engine import sweeping
-from experiments.training import together
+from experiments.training import trainer
 from jax_bioadv import population
 
 BITWISE = 0.0
@@ -153,9 +153,9 @@ def stopping(monkeypatch, what, after):
 
         yield advance
 
-    monkeypatch.setattr(together, "progress", progress)
+    monkeypatch.setattr(trainer, "progress", progress)
     pace = partial(population.train_population, checkpoint_seconds=0.0, check_every=1)
-    monkeypatch.setattr(together.population, "train_population", pace)
+    monkeypatch.setattr(population, "train_population", pace)
     return steps
 
 
@@ -183,7 +183,7 @@ def test_a_sweep_goes_on_from_its_checkpoint_when_other_numbers_of_members_fit(
         assert run_sweep(tmp_path / "sweep", *RATES)[0] == 130
     with monkeypatch.context() as patch:
         steps = stopping(patch, "train bp", after=None)
-        patch.setattr(sweeping, "members_that_fit", lambda *arguments: 1)
+        patch.setattr(population, "members_that_fit", lambda *arguments: 1)
         assert run_sweep(tmp_path / "sweep", *RATES) == (0, "")
     assert steps == [1, 1, 1], "one training of all three members, from its checkpoint"
     assert (tmp_path / "sweep" / "sweep.csv").read_bytes() == (finished.directory / "sweep.csv").read_bytes()
@@ -202,16 +202,16 @@ def test_a_member_that_fails_harms_no_other_is_named_and_tried_again(finished, c
     """Memory lacks for one of three that are trained together."""
     for path in stamps(copied):
         (copied / path).unlink()
-    broken, train_chunk, chunks = finished.tasks(finished.members[1])["train"], together._train_chunk, []
+    broken, train, chunks = finished.tasks(finished.members[1])["train"], trainer._train, []
 
-    def out_of_memory(trainable, jobs, *arguments):
-        chunks.append(len(jobs))
-        if any(job.task.fingerprint == broken.fingerprint for job in jobs):
+    def out_of_memory(trainable, works, *arguments):
+        chunks.append(len(works))
+        if any(work.task.fingerprint == broken.fingerprint for work in works):
             raise MemoryError("no room")
-        return train_chunk(trainable, jobs, *arguments)
+        return train(trainable, works, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(together, "_train_chunk", out_of_memory)
+        patch.setattr(trainer, "_train", out_of_memory)
         code, said = run_sweep(copied, *RATES)
     assert code == 1
     assert chunks == [3, 1, 2, 1, 1]
@@ -248,19 +248,19 @@ def test_a_sweep_stopped_between_two_tasks_keeps_those_that_are_done(finished, t
 def test_members_that_do_not_fit_at_once_are_trained_in_chunks_to_the_same_table(
     finished, tmp_path, monkeypatch, no_figure
 ):
-    needed, chunks, train_chunk = [], [], together._train_chunk
+    needed, chunks, train = [], [], trainer._train
     fit = population.members_that_fit
 
     def members_that_fit(needs, budget, mesh, together):
         needed.append(needs)
         return fit(needs, needs.shared + 2 * needs.resident + needs.scratch, mesh, together)
 
-    def counted(trainable, jobs, *arguments):
-        chunks.append(len(jobs))
-        return train_chunk(trainable, jobs, *arguments)
+    def counted(trainable, works, *arguments):
+        chunks.append(len(works))
+        return train(trainable, works, *arguments)
 
     monkeypatch.setattr(population, "members_that_fit", members_that_fit)
-    monkeypatch.setattr(together, "_train_chunk", counted)
+    monkeypatch.setattr(trainer, "_train", counted)
     assert run_sweep(tmp_path, *RATES) == (0, "")
     assert chunks == [2, 1]
     assert "at most 2 at a time" in (tmp_path / "log.txt").read_text()

@@ -67,7 +67,7 @@ STOPPER = """
 import contextlib, os, sys
 from functools import partial
 from experiments import sweep
-from experiments.training import together
+from experiments.training import trainer
 from jax_bioadv import population
 
 steps, last = [], int(sys.argv.pop(1))
@@ -75,14 +75,14 @@ steps, last = [], int(sys.argv.pop(1))
 @contextlib.contextmanager
 def progress(what, total, unit):
     def advance(more):
-        if what.startswith("train kh"):
+        if what.startswith(("train kh", "train train")):
             steps.append(more)
             print("epochs", more, flush=True)
             if sum(steps) >= last:
                 os._exit(9)
     yield advance
 
-together.progress = progress
+trainer.progress = progress
 population.train_population = partial(population.train_population, checkpoint_seconds=0.0, check_every=1)
 sys.exit(sweep.main(sys.argv[1:]))
 """
@@ -111,16 +111,16 @@ def test_two_processes_go_on_from_the_checkpoint_that_the_first_keeps(alone, tmp
 KILLER = """
 import contextlib, os, signal, sys
 from experiments import sweep
-from experiments.training import together
+from experiments.training import trainer
 
 @contextlib.contextmanager
 def progress(what, total, unit):
     def advance(more):
-        if what.startswith("train kh"):
+        if what.startswith(("train kh", "train train")):
             os.kill(os.getpid(), signal.SIGKILL)
     yield advance
 
-together.progress = progress
+trainer.progress = progress
 sys.exit(sweep.main(sys.argv[1:]))
 """
 

@@ -14,9 +14,14 @@ from hypothesis import strategies as st
 
 from experiments.engine import ledger, provenance
 from experiments.engine.ledger import Ledger
-from experiments.engine.tasks import Outcome, Task, checkpoint_folder, exclusive, progress
+from experiments.engine.populations import begin_chunk, one_device
+from experiments.engine.tasks import Outcome, Task, Work, exclusive, progress
+from experiments.images import Images
+from jax_bioadv import data
 from jax_bioadv.learning.training import DivergenceError
 from jax_bioadv.storage import StorageError
+
+IMAGES = Images(data.load("digits"), 3.0)
 
 
 class Chain:
@@ -32,15 +37,15 @@ class Chain:
         self.tasks = (self.first, self.middle, self.last, self.beside)
 
     def _task(self, name: str, needs: dict[str, Task], settings: int) -> Task:
-        def run(task: Task, needed: dict[str, Outcome]) -> Outcome:
-            assert task.name == name
+        def run(work: Work, *, settings: int) -> Outcome:
+            assert work.name == name
             self.runs.append(name)
             if name == self.fail:
                 raise self.error
-            before = needed["before"].values["sum"] if needed else 0
+            before = work.needed["before"].values["sum"] if work.needed else 0
             return Outcome({"sum": before + settings + 1}, {"numbers": np.arange(5.0) + before + settings})
 
-        return Task(name, "train", {"settings": settings}, needs, run)
+        return Task(name, "train", run, IMAGES, "highest", {"settings": settings}, needs)
 
     def complete(self) -> list[str]:
         """The names of the tasks that had to run."""
@@ -59,7 +64,8 @@ contents = st.tuples(
 
 def _task(content: tuple) -> Task:
     name, settings, needs = content
-    return Task(name, "train", settings, {short: _task((other, {}, {})) for short, other in needs.items()}, dict)
+    built_on = {short: _task((other, {}, {})) for short, other in needs.items()}
+    return Task(name, "train", dict, IMAGES, "highest", settings, built_on)
 
 
 @given(contents, contents)
@@ -300,7 +306,7 @@ def test_an_error_that_a_signal_is_behind_stops_the_run(tmp_path, monkeypatch):
 
 
 def test_what_json_cannot_hold_fails_its_task_alone(tmp_path):
-    task = Task("broken", "train", {}, {}, lambda task, needed: Outcome({"alpha": float("inf")}))
+    task = Task("broken", "train", lambda work: Outcome({"alpha": float("inf")}), IMAGES, "highest")
     assert Ledger(tmp_path).complete(task).failed.startswith("broken: ValueError")
 
 
@@ -313,10 +319,10 @@ def test_an_interruption_and_a_full_disk_stop_the_run(error, tmp_path):
 def test_checkpoints_of_the_same_task_under_other_settings_are_named(tmp_path, caplog):
     caplog.set_level("INFO")
     one, other = Chain(tmp_path, settings=0), Chain(tmp_path, settings=5)
-    checkpoint_folder(tmp_path, one.middle).mkdir(parents=True)
-    assert checkpoint_folder(tmp_path, one.middle).is_dir()
+    for _ in range(2):
+        begin_chunk([Work(one.middle, {}, tmp_path)], one_device())
     assert not caplog.messages
-    assert not checkpoint_folder(tmp_path, other.middle).exists()
+    begin_chunk([Work(other.middle, {}, tmp_path)], one_device())
     [message] = caplog.messages
     assert message.startswith("middle: the checkpoints in ")
 
