@@ -109,6 +109,12 @@ def distribute(members: Any, mesh: Mesh) -> Any:
     return jax.tree.map(place, members)
 
 
+def alone_on(mesh: Mesh, member: Any) -> Any:
+    """One member as a population on a mesh of one device, where it may hold typed keys and is not copied."""
+    along = NamedSharding(mesh, PartitionSpec(POPULATION))
+    return jax.tree.map(lambda leaf: jax.device_put(leaf[None], along), member)
+
+
 def replicate(shared: Any, mesh: Mesh) -> Any:
     """Plain arrays that every device of the mesh holds whole; on one device those that it has already."""
 

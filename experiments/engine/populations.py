@@ -97,13 +97,14 @@ def population_of(task: Task) -> Population | None:
 
 def program_of(task: Task, kind: Population, varied: Sequence[str]) -> tuple[Any, ...]:
     """What tasks share that run as one program; it can be hashed."""
-    given = frozen(without(task.given, (*varied, *kind.aside)))
+    given = frozen(without(task.given, varied, kind.aside))
     return kind, kind.shape_of(task), id(task.images), task.precision, given
 
 
-def without(given: Mapping[str, Any], varied: Sequence[str]) -> dict[str, Any]:
-    """The given settings but for a seed and the numbers that members differ in."""
-    return {name: value for name, value in with_settings(given, dict.fromkeys(varied)).items() if name != "seed"}
+def without(given: Mapping[str, Any], varied: Sequence[str], aside: Sequence[str]) -> dict[str, Any]:
+    """The given settings but for a seed, the numbers that members differ in, and what no program depends on."""
+    fixed = with_settings(given, dict.fromkeys(varied))
+    return {name: value for name, value in fixed.items() if name not in ("seed", *aside)}
 
 
 def frozen(given: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

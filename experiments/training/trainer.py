@@ -173,7 +173,7 @@ class _Program:
 def _programs(trainable: Trainable, work: Work, varied: Sequence[str], devices: Devices) -> Programs:
     task, kind = work.task, work.task.run
     assert isinstance(kind, Training)
-    given = without(task.given, (*varied, *kind.aside))
+    given = without(task.given, varied, kind.aside)
 
     def program(given: Mapping[str, Any]) -> _Program:
         images = task.images.inputs, task.images.classes
@@ -242,7 +242,7 @@ def begin(trainable: Trainable, works: Sequence[Work], varied: Sequence[str], de
     shared = population.replicate(trainable.shared, mesh)
     if len(works) == mesh.size == 1:  # out of any program, whose compiler would round otherwise
         only = trainable.start(works[0].task.given, jax.tree.map(itemgetter(0), members), shared)
-        start = jax.tree.map(lambda leaf: leaf[None], only)
+        start = population.alone_on(mesh, only)
     else:
         start = programs.start(placed, shared)
 

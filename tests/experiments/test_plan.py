@@ -130,12 +130,15 @@ ALL = dataclasses.replace(
 STEPWISE = {"bp", "l2", "jacobian", "bp_power", "bp_first_decay", "bp_matched"}
 CUT = {"kh", "kh_start", "noise-start-pruned", "spectra-noise-start"}
 DECODED = {"kh", "kh_start", "kmeans", "noise-start-pruned", "noise-start-whole"}
+OF_NOISE_START = {"noise-start-pruned", "noise-start-whole", "spectra-noise-start"}
 OF_LAYERS = {"spectra", "spectra-untrained"}
 READERS = {
     "layer.epochs start learning_rate batch_size k delta": {"layer"},
     "layer.scale": set(),  # of a start from noise alone
-    "layer.p radius": {"layer", "layer-start", "layer-kmeans"},
-    "noise_start.epochs start scale learning_rate batch_size p k delta radius": {"noise-start-layer"},
+    "layer.p": {"layer", "layer-start", "layer-kmeans", "kh", "kh_start", "spectra-kh"},
+    "layer.radius": {"layer", "layer-start", "layer-kmeans", "kh", "kh_start"},
+    "noise_start.epochs start scale learning_rate batch_size k delta": {"noise-start-layer"},
+    "noise_start.p radius": {"noise-start-layer", *OF_NOISE_START},
     "pruning.method threshold": CUT,
     "decoder.power": DECODED | {"bp_power"},
     "decoder.epochs learning_rate batch_size": DECODED | {"random", "pca", "whitened"},
