@@ -47,11 +47,14 @@ def _rectified_power_jvp(power: float, primals: tuple[Array], tangents: tuple[Ar
 def rectified_power_slope(
     preactivation: Float[Array, "*shape"], power: float | Float[Array, ""]
 ) -> Float[Array, "*shape"]:
-    """``n·ReLU(h)^(n-1)``, the derivative of :func:`rectified_power`; 0 wherever h ≤ 0, where n = 1 leaves it open.
+    """``n·ReLU(h)^(n-1)``, the derivative of :func:`rectified_power`; 0 wherever h ≤ 0, for n = 1 too.
 
     Args:
         preactivation: h.
-        power: n. As an array it is an argument for whatever n, which costs a general power.
+        power: n; a number makes a program of cheap products for this n, an array one of general powers for any.
+
+    Returns:
+        Slopes.
     """
     if isinstance(power, int | float):
         return jnp.zeros_like(preactivation) if power == 0 else power * rectified_power(preactivation, power - 1)
@@ -154,6 +157,9 @@ def folded_decoder(network: Network, dtype: type | None = None) -> tuple[Any, An
     Args:
         network: with or without batch norm.
         dtype: to compute in on the host; None computes on the device, in the type of the weights.
+
+    Returns:
+        Both, as NumPy arrays of this type or as JAX arrays.
     """
 
     def array(variable: Any) -> Any:

@@ -16,7 +16,15 @@ LANCZOS_STEPS = 24
 
 
 def tridiagonalised(apply: Callable[[Array], Array], start: Array) -> tuple[Array, Array]:
-    """Diagonals and off-diagonals of tridiagonal matrices, one for every row of ``start`` and its own operator."""
+    """Tridiagonal matrices whose extreme eigenvalues are near those of the operators.
+
+    Args:
+        apply: the symmetric operators, each on its own row of vectors (operators, inputs).
+        start: a vector for each operator, not orthogonal to the eigenvector that is looked for.
+
+    Returns:
+        Diagonals (operators, steps) and off-diagonals (operators, steps - 1).
+    """
 
     def step(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], tuple[Array, Array]]:
         previous, current, beta = carry
@@ -35,7 +43,14 @@ def tridiagonalised(apply: Callable[[Array], Array], start: Array) -> tuple[Arra
 
 
 def largest_eigenvalues(diagonals: tuple[Array, Array]) -> np.ndarray:
-    """Largest absolute eigenvalue of each tridiagonal matrix; NaN where float32 was too small for the matrix."""
+    """Largest absolute eigenvalue of each tridiagonal matrix.
+
+    Args:
+        diagonals: from :func:`tridiagonalised`.
+
+    Returns:
+        One number for each, in float64; NaN where float32 was too small for the matrix.
+    """
     alphas, betas = (np.array(diagonal, np.float64) for diagonal in diagonals)
     finite = np.isfinite(np.concatenate([alphas, betas], axis=1)).all(axis=1)
     alphas[~finite], betas[~finite] = 0.0, 0.0
