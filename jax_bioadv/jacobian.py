@@ -20,7 +20,8 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jax_bioadv.models import as_pytree
+from jax_bioadv.blocks import equal_blocks, over_blocks
+from jax_bioadv.models import as_pytree, rectified_power_slope
 
 ImageFunction = Callable[[Array], Array]
 """A function of one flattened image (inputs,) to a vector (outputs,)."""
@@ -62,10 +63,9 @@ def slope_norms_squared(
     Returns:
         Squared Frobenius norms of ∂a/∂x.
     """
-    active = preactivation > 0.0
-    # The inner where keeps 0 ** (n - 1) out of the gradient too: it would be NaN there.
-    slope = jnp.where(active, power * jnp.where(active, preactivation, 1.0) ** (power - 1.0), 0.0)
-    return jnp.sum(jnp.square(slope) * squared_row_norms, axis=-1)
+    # As an array, so that a norm is the same bits whether n is a number or the argument of a program for any n.
+    slopes = rectified_power_slope(preactivation, jnp.asarray(power, preactivation.dtype))
+    return jnp.sum(jnp.square(slopes) * squared_row_norms, axis=-1)
 
 
 def activation_jacobian_norms_squared(
@@ -117,14 +117,10 @@ def activation_jacobian_norms(
     _check_dense(kernel)
     if power < 1.0:
         raise ValueError(f"power must be at least 1 for a finite derivative at 0, got {power}")
-    if image_block < 1:
-        raise ValueError(f"image_block must be at least 1, got {image_block}")
-    exponent = jnp.asarray(power, kernel.dtype)
-    blocks = [
-        np.asarray(_activation_norms(kernel, exponent, jnp.asarray(images[start : start + image_block])))
-        for start in range(0, images.shape[0], image_block)
-    ]
-    return np.concatenate(blocks) if blocks else np.zeros(0, kernel.dtype)
+    exponent, count, blocks = jnp.asarray(power, kernel.dtype), len(images), equal_blocks(len(images), image_block)
+    if count == 0:
+        return np.zeros(0, kernel.dtype)
+    return over_blocks(lambda rows: _activation_norms(kernel, exponent, jnp.asarray(images[rows])), count, blocks)
 
 
 def preactivation_jacobian_norm(kernel: Float[Array, "inputs hidden"]) -> Float[Array, ""]:

@@ -5,23 +5,21 @@ Holzhausen et al., arXiv 2405.00679. The hybrid ("kh") model is this network wit
 
 The module keeps its parameters in the layout of ``flax.nnx.Linear``: ``encoder.kernel`` is ``V`` transposed, of shape
 (inputs, hidden). Outside this file models are handled as pure functions: :func:`logits_function` gives a callable
-pytree whose leaves are the weights, so that jitted code takes them as arguments and is traced once for many models.
+pytree whose leaves are the weights, so that jitted code takes them as arguments and is traced once for many models
+(:mod:`jax_bioadv.classifiers`).
 """
 
-import dataclasses
-import functools
-import inspect
-import types
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
-from flax.errors import TraceContextError
-from jax.tree_util import Partial
 from jaxtyping import Array, Float
+
+from jax_bioadv.classifiers import as_pytree as as_pytree
+from jax_bioadv.classifiers import logits_function as logits_function
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -43,7 +41,26 @@ def rectified_power(preactivation: Float[Array, "*shape"], power: float) -> Floa
 @rectified_power.defjvp
 def _rectified_power_jvp(power: float, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     (preactivation,), (tangent,) = primals, tangents
-    return rectified_power(preactivation, power), power * rectified_power(preactivation, power - 1) * tangent
+    return rectified_power(preactivation, power), rectified_power_slope(preactivation, power) * tangent
+
+
+def rectified_power_slope(
+    preactivation: Float[Array, "*shape"], power: float | Float[Array, ""]
+) -> Float[Array, "*shape"]:
+    """``n·ReLU(h)^(n-1)``, the derivative of :func:`rectified_power`; 0 wherever h ≤ 0, for n = 1 too.
+
+    Args:
+        preactivation: h.
+        power: n; a number makes a program of cheap products for this n, an array one of general powers for any.
+
+    Returns:
+        Slopes.
+    """
+    if isinstance(power, int | float):
+        return jnp.zeros_like(preactivation) if power == 0 else power * rectified_power(preactivation, power - 1)
+    active = preactivation > 0.0
+    # The inner where keeps 0 ** (n - 1) out of the gradient too: it would be NaN there.
+    return jnp.where(active, power * jnp.where(active, preactivation, 1.0) ** (power - 1.0), 0.0)
 
 
 def _symmetric_uniform(bound: float) -> nnx.Initializer:
@@ -134,6 +151,28 @@ def check_one_hidden_layer(model: Any, otherwise: str) -> None:
     )
 
 
+def folded_decoder(network: Network, dtype: type | None = None) -> tuple[Any, Any]:
+    """Kernel (hidden, classes) and bias of a decoder that does in evaluation mode what batch norm and decoder do.
+
+    Args:
+        network: with or without batch norm.
+        dtype: to compute in on the host; None computes on the device, in the type of the weights.
+
+    Returns:
+        Both, as NumPy arrays of this type or as JAX arrays.
+    """
+
+    def array(variable: Any) -> Any:
+        return variable[...] if dtype is None else np.asarray(variable[...], dtype)
+
+    kernel, bias, norm = array(network.decoder.kernel), array(network.decoder.bias), network.norm
+    if norm is None:
+        return kernel, bias
+    gain = array(norm.scale) / (jnp if dtype is None else np).sqrt(array(norm.var) + norm.epsilon)
+    shift = array(norm.bias) - array(norm.mean) * gain
+    return gain[:, None] * kernel, bias + shift @ kernel
+
+
 def fold_batch_norm(network: Network) -> Network:
     """The network in evaluation mode without batch norm, which follows the activation: its decoder does that too.
 
@@ -151,157 +190,8 @@ def fold_batch_norm(network: Network) -> Network:
     check_one_hidden_layer(network, "Other models keep their batch norm: call them in evaluation mode.")
     folded: Any = nnx.clone(network)
     if folded.norm is not None:
-        norm, decoder = folded.norm, folded.decoder
-        gain = norm.scale[...] / jnp.sqrt(norm.var[...] + norm.epsilon)
-        shift = norm.bias[...] - norm.mean[...] * gain
-        decoder.bias[...] += jnp.matmul(shift, decoder.kernel[...], precision="highest")
-        decoder.kernel[...] *= gain[:, None]
+        with jax.default_matmul_precision("highest"):
+            kernel, bias = folded_decoder(network)
+        folded.decoder.kernel[...], folded.decoder.bias[...] = kernel, bias
         folded.norm = nnx.static(None)
     return folded
-
-
-_OF_ITS_OWN = (Partial, nnx.Module)
-_JITTED: tuple[Any, ...] = (type(jax.jit(len)), type(nnx.jit(len)))
-_WRAPPED: tuple[Any, ...] = (functools.partial, *_JITTED)
-
-
-class _TracedAnew:
-    """A function that jitted code traces again, although it has seen it: what it captures may be another by now."""
-
-    def __init__(self, function: Callable[..., Any]):
-        self.function = function
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        try:
-            return self.function(*arguments, **options)
-        except TraceContextError as error:
-            raise ValueError(
-                "the function changes the state of a module whenever it is called; give the module itself, or "
-                "logits_function(module), either of which runs in evaluation mode"
-            ) from error
-
-
-def as_pytree(function: Callable[..., Any]) -> Partial:
-    """A function as an argument that jitted code can take, and that gives today's answer.
-
-    Every public function that is given a classifier, or another function of images, begins with this.
-
-    Args:
-        function: one of these.
-
-            - An ``nnx.Module`` or a method of one: a pytree of its present weights, in evaluation mode. Models of one
-              shape share compilations.
-            - A ``Partial``: the pytree that it is, and its function is taken for constant: it shares compilations, and
-              what it captures but the arguments of the ``Partial`` must never change. Modules are looked for among both
-              and treated as above, or as below where the function captures them.
-            - Any other function, with whatever it captures: compiled anew by every call of a public function, for the
-              variables that it reads may have changed since the last one. Of a jitted function, the one within it,
-              for it would not look at them again; but not of one that is jitted deeper inside.
-
-    Returns:
-        The function; of a module, with the weights of now.
-
-    Raises:
-        ValueError: when it is called, by a function that changes the state of a module that it captures, such as batch
-            norm in training mode.
-    """
-    if isinstance(function, nnx.Module):
-        return logits_function(function)
-    owner: Any = getattr(function, "__self__", None)
-    if isinstance(owner, nnx.Module):
-        return Partial(_merged_method, _Method(function.__name__), *nnx.split(_evaluated(owner)))
-    if isinstance(function, _JITTED):
-        return as_pytree(function.__wrapped__)
-    if not isinstance(function, Partial):
-        return Partial(_TracedAnew(function))
-    called: Callable[..., Any] = function.func
-    arguments, options = jax.tree.map(
-        _without_modules, (function.args, function.keywords), is_leaf=lambda each: isinstance(each, _OF_ITS_OWN)
-    )
-    if isinstance(called, _TracedAnew):
-        return Partial(_TracedAnew(called.function), *arguments, **options)
-    if not (inspect.isfunction(called) or isinstance(called, _JITTED)) or _holds_module(called):
-        return Partial(_call, as_pytree(called), *arguments, **options)
-    return Partial(called, *arguments, **options)
-
-
-def logits_function(model: nnx.Module) -> Partial:
-    """The model in evaluation mode as a pure function ``images -> logits`` that is itself a pytree of its weights.
-
-    Any ``nnx.Module`` whose ``__call__(images)`` gives logits without changing its state will do. The result can be an
-    argument of a jitted function: models of the same shape then share one compilation. It keeps the weights of now,
-    whatever is later assigned to the model's.
-    """
-    return Partial(_merged_call, *nnx.split(_evaluated(model)))
-
-
-@jax.tree_util.register_static
-@dataclasses.dataclass(frozen=True)
-class _Method:
-    name: str
-
-
-def _merged_call(graphdef: Any, state: Any, images: Array) -> Array:
-    return nnx.merge(graphdef, state)(images)
-
-
-def _merged_method(method: _Method, graphdef: Any, state: Any, *arguments: Any) -> Any:
-    return getattr(nnx.merge(graphdef, state), method.name)(*arguments)
-
-
-def _call(function: Partial, *arguments: Any, **options: Any) -> Any:
-    return function(*arguments, **options)
-
-
-def _evaluated(model: nnx.Module) -> nnx.Module:
-    """A copy in evaluation mode."""
-    copy = nnx.clone(model)
-    copy.eval()
-    return copy
-
-
-def _without_modules(argument: Any) -> Any:
-    """An argument of a ``Partial`` as jitted code can take it: modules stay modules, whose attributes may be wanted."""
-    if isinstance(argument, nnx.Module):
-        return _evaluated(argument)
-    return as_pytree(argument) if callable(argument) else argument
-
-
-def _holds_module(value: Any, seen: set[int] | None = None) -> bool:
-    """Whether a module is found in what a function captures, in its containers and in functions among it."""
-    nested, seen = seen is not None, set() if seen is None else seen
-    if id(value) in seen:
-        return False
-    seen.add(id(value))
-    if isinstance(value, nnx.Module):
-        return True
-    inside: Any = ()
-    if isinstance(value, dict):
-        inside = value.values()
-    elif isinstance(value, list | tuple | set | frozenset):
-        inside = value
-    elif inspect.isfunction(value) or isinstance(value, _WRAPPED):
-        inside = _captured(value, with_globals=not nested)
-    return any(_holds_module(each, seen) for each in inside)
-
-
-def _captured(function: Callable[..., Any], with_globals: bool) -> list[Any]:
-    """What a function holds beside its arguments, as far as Python tells."""
-    if isinstance(function, functools.partial):
-        return [*function.args, *function.keywords.values(), *_captured(function.func, with_globals)]
-    if isinstance(function, _JITTED):
-        return _captured(function.__wrapped__, with_globals)
-    if not inspect.isfunction(function):
-        return [getattr(function, "__self__", None)]
-    defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
-    names = function.__code__.co_names if with_globals else ()
-    named = [function.__globals__.get(name) for name in names]
-    return [*defaults, *named, *(each for cell in function.__closure__ or () for each in _content(cell))]
-
-
-def _content(cell: types.CellType) -> list[Any]:
-    """What is in a cell of a closure; nothing, while the function around it has not come to it yet."""
-    try:
-        return [cell.cell_contents]
-    except ValueError:
-        return []

@@ -10,14 +10,13 @@ The division takes away brightness: logits do not change when an image is scaled
 
 import dataclasses
 
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.tree_util import Partial, register_static
 from jaxtyping import Array, Float, Shaped
 
 from jax_bioadv.attacks.attack import LogitsFunction
 from jax_bioadv.attacks.lp_ball import check_norm
+from jax_bioadv.data.preprocessing import divided_by_norm
 from jax_bioadv.models import as_pytree
 
 
@@ -65,22 +64,4 @@ def raw_pixels(images: Shaped[np.ndarray, "count ..."]) -> Float[np.ndarray, "co
 def _divided_logits(
     settings: _Settings, logits_function: LogitsFunction, images: Float[Array, "batch inputs"]
 ) -> Float[Array, "batch classes"]:
-    return logits_function(_unit_norm(images, settings.norm))
-
-
-def _unit_norm(images: Float[Array, "batch inputs"], norm: float) -> Float[Array, "batch inputs"]:
-    """Images divided by their L_p norms; zero stays zero.
-
-    They are divided by their largest pixel first, or small ones would underflow. A constant factor cancels, so this
-    division has no part in the gradient.
-    """
-    magnitude = jnp.abs(images)
-    largest = lax.stop_gradient(jnp.max(magnitude, axis=1, keepdims=True))
-    scale = jnp.where(largest > 0, largest, 1)
-    images, magnitude = images / scale, magnitude / scale
-    if norm == jnp.inf:
-        length = jnp.max(magnitude, axis=1, keepdims=True)
-    else:
-        total = jnp.sum(magnitude ** (int(norm) if norm.is_integer() else norm), axis=1, keepdims=True)
-        length = jnp.where(total > 0, total, 1) ** (1 / norm)
-    return images / jnp.where(length > 0, length, 1)
+    return logits_function(divided_by_norm(images, settings.norm))

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jax_bioadv.models import Network, fold_batch_norm, logits_function, rectified_power
+from jax_bioadv.models import (
+    Network,
+    fold_batch_norm,
+    folded_decoder,
+    logits_function,
+    rectified_power,
+    rectified_power_slope,
+)
 
 EPSILON = float(np.finfo(np.float32).eps)
 POWERS = [1.0, 2.7, 4.5]
@@ -156,6 +163,26 @@ def test_a_folded_batch_norm_gives_the_same_logits_and_needs_no_program_of_its_o
     np.testing.assert_array_equal(network(images), before)
     assert jax.tree.structure(logits_function(folded)) == jax.tree.structure(logits_function(plain))
     np.testing.assert_array_equal(fold_batch_norm(plain)(images), plain(images))
+    hidden = np.maximum(np.asarray(images, np.float64) @ value(network.encoder.kernel), 0) ** 2
+    kernel, bias = folded_decoder(network, np.float64)
+    normed = (hidden - value(network.norm.mean)) / np.sqrt(value(network.norm.var) + network.norm.epsilon)
+    normed = normed * value(network.norm.scale) + value(network.norm.bias)
+    expected = normed @ value(network.decoder.kernel) + value(network.decoder.bias)
+    np.testing.assert_allclose(hidden @ kernel + bias, expected, rtol=1e-12)  # float64 throughout
+
+
+@pytest.mark.parametrize("power", [*POWERS, 1.5, 2.0])
+def test_the_slope_is_the_derivative_whether_the_power_is_a_number_or_an_argument(power):
+    points = jnp.array([-2.0, -1e-30, 0.0, 1e-30, 0.3, 1.0, 7.0])
+    expected = np.where(points > 0, power * np.maximum(points, 0).astype(np.float64) ** (power - 1), 0)
+    of_number = rectified_power_slope(points, power)
+    of_argument = jax.jit(rectified_power_slope)(points, jnp.float32(power))
+    by_autodiff = jax.vmap(jax.grad(lambda h: rectified_power(h, power)))(points)
+    for found in (of_number, of_argument, by_autodiff):
+        np.testing.assert_allclose(found, expected, rtol=30 * EPSILON, atol=1e-37)  # a power rounds by some units
+    for slope in (power, jnp.float32(power)):
+        bend = jax.vmap(jax.grad(lambda h, slope=slope: rectified_power_slope(h, slope)))(points)
+        assert np.isfinite(bend[points <= 0]).all()
 
 
 def test_a_module_of_ones_own_is_attacked_in_evaluation_mode():

@@ -15,7 +15,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from jax_bioadv.attacks.attack import Adversarial, Attack, AttackKeys, LogitsFunction, attack_keys
-from jax_bioadv.attacks.batch import checked_batch, equal_blocks
+from jax_bioadv.attacks.batch import checked_batch
+from jax_bioadv.blocks import equal_blocks
 
 
 class ImageBlock(NamedTuple):

@@ -27,6 +27,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from scipy import ndimage
 
 from jax_bioadv.analysis.boundaries import plane_coordinates, random_plane
+from jax_bioadv.blocks import over_blocks, whole_blocks
 from jax_bioadv.models import Network, as_pytree, check_one_hidden_layer
 
 POINT_BLOCK = 2048
@@ -162,11 +163,8 @@ def _contours(plane: int, leads: np.ndarray, best: np.ndarray, steps: np.ndarray
 def _in_blocks(function: Callable[..., Any], arguments: Any) -> Any:
     """A function of arrays with a row for every point, on blocks of one size."""
     points = len(jax.tree.leaves(arguments)[0])
-    blocks = []
-    for first in range(0, points, POINT_BLOCK):
-        rows = np.resize(np.arange(first, min(first + POINT_BLOCK, points)), POINT_BLOCK)
-        blocks.append(jax.tree.map(np.asarray, function(jax.tree.map(lambda array, rows=rows: array[rows], arguments))))
-    return jax.tree.map(lambda *block: np.concatenate(block)[:points], *blocks)
+    blocks = whole_blocks(points, POINT_BLOCK)
+    return over_blocks(lambda rows: function(jax.tree.map(lambda array: array[rows], arguments)), points, blocks)
 
 
 def _turning(points: np.ndarray, next_best: np.ndarray, closed: bool, shortest: float) -> tuple[float, float]:

@@ -22,7 +22,7 @@ sum over the H hidden units, taken with absolute terms.
 """
 
 from functools import partial, reduce
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,41 +31,13 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Integer
 
-from jax_bioadv.attacks.batch import check_batch, filled_up
-from jax_bioadv.models import Network, check_one_hidden_layer, rectified_power
+from jax_bioadv.analysis.folded_network import FoldedNetwork, folded, gram_factor
+from jax_bioadv.attacks.batch import check_batch
+from jax_bioadv.blocks import equal_blocks, over_blocks
+from jax_bioadv.models import Network, rectified_power, rectified_power_slope
 
 UNIT_ROUNDOFF = 2.0**-24
 """Largest relative error of one rounding to float32."""
-
-
-class FoldedNetwork(NamedTuple):
-    """``logits = decoder · ReLU(encoder · x)^power + bias``: a network in evaluation mode, in float64 on the host."""
-
-    encoder: Float[np.ndarray, "hidden inputs"]
-    decoder: Float[np.ndarray, "classes hidden"]
-    bias: Float[np.ndarray, " classes"]
-    power: float
-
-
-def folded(network: Network) -> FoldedNetwork:
-    """The network in evaluation mode with batch norm, which follows the activation, made part of its decoder.
-
-    Raises:
-        TypeError: another model, of which none of what is derived from this would hold.
-    """
-    check_one_hidden_layer(network, "There is no bound or closed form for others here; differentiate or attack them.")
-    encoder, decoder = _float64(network.encoder.kernel), _float64(network.decoder.kernel)
-    bias = _float64(network.decoder.bias)
-    norm = network.norm
-    if norm is not None:
-        gain = _float64(norm.scale) / np.sqrt(_float64(norm.var) + norm.epsilon)
-        bias = bias + (_float64(norm.bias) - _float64(norm.mean) * gain) @ decoder
-        decoder = gain[:, None] * decoder
-    return FoldedNetwork(np.ascontiguousarray(encoder.T), np.ascontiguousarray(decoder.T), bias, float(network.power))
-
-
-def _float64(variable: Any) -> np.ndarray:
-    return np.asarray(variable[...], np.float64)
 
 
 def margins(
@@ -87,11 +59,6 @@ def margins(
     return np.take_along_axis(logits, labels[:, None], 1) - np.take_along_axis(logits, others, 1), others
 
 
-def slopes_at(overlaps: Float[Array, "*shape"], power: float) -> Float[Array, "*shape"]:
-    """The derivative of ReLU(h)^n at every h, 0 where h ≤ 0."""
-    return power * rectified_power(overlaps, power - 1.0)
-
-
 class _Hidden(NamedTuple):
     """What the certificates need of the first layer, in float32."""
 
@@ -109,17 +76,6 @@ class _Batch(NamedTuple):
     overlaps: Float[Array, "batch 1 hidden"]
     differences: Float[Array, "batch others hidden"]
     margins: Float[Array, "batch others"]
-
-
-def gram_factor(gram: Float[np.ndarray, "size size"]) -> Float[np.ndarray, "size size"]:
-    """An F for which ‖F q‖² is qᵀ G q, and no less; G may be singular.
-
-    A ridge of 1e-10 of the diagonal makes G definite, so that ‖F q‖² exceeds qᵀ G q by 1e-10 Σ G_μμ q_μ².
-    """
-    scale = np.sqrt(np.diagonal(gram))
-    positive = np.where(scale > 0.0, scale, 1.0)
-    normalised = gram / np.outer(positive, positive) + 1e-10 * np.eye(len(gram))
-    return np.linalg.cholesky(normalised + np.diag(scale == 0.0)).T * scale
 
 
 def _hidden(encoder: Float[np.ndarray, "hidden inputs"]) -> _Hidden:
@@ -149,7 +105,7 @@ def _highest(batch: _Batch, reach: Array) -> Array:
 def _lipschitz(hidden: _Hidden, batch: _Batch, radius: Array, power: float) -> Array:
     """A margin that is not undercut within the ball, from the steepest slopes of the intervals."""
     reach = radius[:, None, None] * hidden.row_norms
-    steepest = batch.differences * slopes_at(_highest(batch, reach), power)
+    steepest = batch.differences * rectified_power_slope(_highest(batch, reach), power)
     by_units = _sum(steepest, hidden.row_norms)
     by_norms = hidden.spectral_norm * jnp.linalg.norm(steepest, axis=-1)
     rounding = UNIT_ROUNDOFF * (2.0 * reach.shape[-1] + 8.0 * power + 16.0)
@@ -163,7 +119,7 @@ def _lines(hidden: _Hidden, batch: _Batch, descent: Array, radius: Array, power:
     high = rectified_power(batch.overlaps + reach, power)
     low = rectified_power(batch.overlaps - reach, power)
     touch = radius[:, None, None] * descent
-    tangent = slopes_at(batch.overlaps + touch, power)
+    tangent = rectified_power_slope(batch.overlaps + touch, power)
     below = value - (rectified_power(batch.overlaps + touch, power) - tangent * touch)
     chord = jnp.where(reach > 0.0, (high - low) / jnp.where(reach > 0.0, 2.0 * reach, 1.0), 0.0)
     above = jnp.maximum(high - chord * reach, low + chord * reach) - value
@@ -180,7 +136,7 @@ def _parabolas(hidden: _Hidden, batch: _Batch, gradient_norms: Array, radius: Ar
     an interval is above ReLU^n on all of it, and one steep enough at the lower end is below.
     """
     reach = radius[:, None, None] * hidden.row_norms
-    value, slope = rectified_power(batch.overlaps, power), slopes_at(batch.overlaps, power)
+    value, slope = rectified_power(batch.overlaps, power), rectified_power_slope(batch.overlaps, power)
     high = rectified_power(batch.overlaps + reach, power) - value - slope * reach
     low = rectified_power(batch.overlaps - reach, power) - value + slope * reach
     bends = batch.differences * jnp.maximum(jnp.where(batch.differences > 0.0, low, high), 0.0)
@@ -203,7 +159,7 @@ def _slack(batch: _Batch, reach: Array, power: float, summed: Array) -> Array:
 
 @partial(jax.jit, static_argnames=("method", "power", "steps"))
 def _radii(hidden: _Hidden, batch: _Batch, method: str, power: float, steps: int) -> Array:
-    slopes = batch.differences * slopes_at(batch.overlaps, power)
+    slopes = batch.differences * rectified_power_slope(batch.overlaps, power)
     gradients = jnp.matmul(slopes, hidden.stretching.T, precision="highest")
     gradient_norms = jnp.linalg.norm(gradients, axis=-1)
     steep = jnp.where(gradient_norms > 0.0, gradient_norms, 1.0)
@@ -251,17 +207,15 @@ def _bound(
     if labels.size == 0:
         return np.zeros(0)
     hidden = _hidden(layers.encoder)
-    block = min(image_block, filled_up(len(images)))
-    radii = []
-    for start in range(0, len(images), block):
-        # A block that is not full starts over with its first images, so that one compilation serves.
-        rows = np.resize(np.arange(start, min(start + block, len(images))), block)
+
+    def of_block(rows: np.ndarray) -> Array:
         overlaps = images[rows].astype(np.float64) @ layers.encoder.T
         margin, others = margins(layers, overlaps, labels[rows])
         differences = layers.decoder[labels[rows], None] - layers.decoder[others]
         batch = _Batch(*(jnp.asarray(array, jnp.float32) for array in (overlaps[:, None], differences, margin)))
-        radii.append(np.asarray(_radii(hidden, batch, method, layers.power, steps)))
-    return np.concatenate(radii)[: len(images)].astype(np.float64)
+        return _radii(hidden, batch, method, layers.power, steps)
+
+    return over_blocks(of_block, len(images), equal_blocks(len(images), image_block)).astype(np.float64)
 
 
 def lipschitz_bound(

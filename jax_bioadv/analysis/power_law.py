@@ -1,4 +1,4 @@
-"""Whether a spectrum is a power law, as a statement that can fail; held-out and 1/n-weighted exponents.
+"""Whether a spectrum is a power law, as a statement that can fail.
 
 A regression of log λ on log n returns an exponent and an r² near 1 for almost any falling spectrum. Three alternatives
 are held against the straight line: a parabola (log λ bends smoothly), two straight segments (the exponent changes at a
@@ -8,8 +8,7 @@ significant. The spectrum is averaged in bins of equal width in log n, and the n
 an effective one by the autocorrelation of the residuals. *Relevance*: no real spectrum is exactly straight, so evidence
 alone does not reject a power law; the exponent must also change across the window by a share that matters.
 
-Stringer et al. (Nature 2019, doi 10.1038/s41586-019-1346-5) take variances of held-out responses along training
-eigenvectors, and regress with weights 1/n over n = 11…500. Typical use::
+Typical use, also with variances of held-out responses as Stringer et al. take them::
 
     diagnosis = diagnose_power_law(covariance_spectrum(covariance(test_features)), 11, 500)
     variances = held_out_spectrum(covariance(training_features), covariance(test_features))
@@ -19,10 +18,11 @@ eigenvectors, and regress with weights 1/n over n = 11…500. Typical use::
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float64
 
 from jax_bioadv.analysis.spectra import FitImpossible, PowerLawFit, fit_variances, logarithms_in_window
+from jax_bioadv.analysis.spectra import fit_weighted_power_law as fit_weighted_power_law
+from jax_bioadv.analysis.spectra import held_out_spectrum as held_out_spectrum
 
 BINS = 24
 EVIDENCE = 6.0
@@ -169,70 +169,6 @@ def diagnose_power_law(
         scatter=descriptions["power law"].scatter,
         effective_bins=effective,
     )
-
-
-def held_out_spectrum(
-    reference_covariance: Float64[np.ndarray, "units units"], covariance: Float64[np.ndarray, "others others"]
-) -> Float64[np.ndarray, " units"]:
-    """Variances of new data along the eigenvectors of a reference covariance.
-
-    Eigenvalues of a sample covariance are fitted to the sample's own chance: the leading ones come out too large, the
-    trailing ones too small, and the spectrum too steep. Directions from other data do not know that chance; being
-    imprecise themselves they mix neighbours, so where samples are few the held-out spectrum errs towards too flat.
-    The order is the reference's, largest reference eigenvalue first; it is kept, since sorting anew would select by
-    chance again, so the variances need not fall. Each covariance is about its own data's mean.
-
-    Args:
-        reference_covariance: of the training data; it gives the directions.
-        covariance: of the test data, for the same units.
-
-    Returns:
-        Variances; what rounding had put below zero is set to 0.
-
-    Raises:
-        ValueError: if a covariance is not finite or not symmetric, or both differ in their number of units.
-    """
-    if reference_covariance.shape != covariance.shape or reference_covariance.shape[0] == 0:
-        raise ValueError(
-            f"both covariances need the same units, got {reference_covariance.shape} and {covariance.shape}"
-        )
-    for matrix in (reference_covariance, covariance):
-        if not np.all(np.isfinite(matrix)) or not np.allclose(matrix, matrix.T, rtol=0.0, atol=1e-10 * np.ptp(matrix)):
-            raise ValueError("a covariance must be finite and symmetric")
-    directions = scipy.linalg.eigh(reference_covariance, driver="evd", check_finite=False)[1][:, ::-1]
-    return np.maximum(np.sum(directions * (covariance @ directions), axis=0), 0.0)
-
-
-def fit_weighted_power_law(
-    variances: Float64[np.ndarray, " units"], first: int = 11, last: int = 500, floor: float = 1e-7
-) -> PowerLawFit:
-    """Exponent by regression of log λ_n on log n with weights 1/n, which count every stretch of log n alike.
-
-    Args:
-        variances: eigenvalues, or held-out variances; they need not fall.
-        first: first n of the window, counted from 1 (11 in Stringer et al.).
-        last: last n of the window, included (500 in Stringer et al.).
-        floor: as in :func:`jax_bioadv.analysis.spectra.fit_variances`.
-
-    Returns:
-        The fit; r² is the weighted share of the variance of log λ, and the standard error takes 1/n for relative
-        precision and the residuals for independent.
-
-    Raises:
-        FitImpossible: as in ``fit_variances``.
-        ValueError: if the arguments make no sense, or variances are not finite or negative.
-    """
-    x, y = logarithms_in_window(variances, first, last, floor)
-    window = (first, first + x.size - 1)
-    if np.ptp(y) == 0.0:
-        return PowerLawFit(0.0, 0.0, 1.0, window)
-    weights = np.exp(-x) / np.exp(-x).sum()
-    x, y = x - weights @ x, y - weights @ y
-    spread = weights @ x**2
-    slope = weights @ (x * y) / spread
-    missed = weights @ (y - slope * x) ** 2
-    stderr = np.sqrt(missed / spread / (x.size - 2))
-    return PowerLawFit(-float(slope), float(stderr), float(1.0 - missed / (weights @ y**2)), window)
 
 
 def _binned(

@@ -32,7 +32,6 @@ iteration: from below, and within 1e-3. For n = 1 the network is linear by piece
 one piece, while ``loss_curvature`` and ``margin_curvature`` also see the kinks within the radius.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -44,11 +43,13 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from jax_bioadv.analysis.certified import FoldedNetwork, folded, gram_factor, slopes_at
-from jax_bioadv.attacks.batch import check_batch, filled_up
-from jax_bioadv.models import Network, rectified_power
+from jax_bioadv.analysis.folded_network import FoldedNetwork, folded, gram_factor
+from jax_bioadv.analysis.lanczos import largest_eigenvalues, tridiagonalised
+from jax_bioadv.attacks.batch import check_batch
+from jax_bioadv.attacks.lp_ball import unit_length
+from jax_bioadv.blocks import equal_blocks, over_blocks
+from jax_bioadv.models import Network, rectified_power, rectified_power_slope
 
-LANCZOS_STEPS = 24
 ASCENT_STEPS = 10
 
 
@@ -75,54 +76,18 @@ def _lengths(vectors: Array) -> Array:
     return jnp.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def _unit(vectors: Array) -> Array:
-    lengths = _lengths(vectors)
-    return vectors / jnp.where(lengths > 0.0, lengths, 1.0)
-
-
 def _logits(layers: _Layers, overlaps: Array, power: float) -> Array:
     return _product(rectified_power(overlaps, power), layers.decoder.T) + layers.bias
 
 
 def _pulled_back(layers: _Layers, overlaps: Array, weights: Array, power: float) -> Array:
     """Gradients in y of ``weights · logits``."""
-    return _product(_product(weights, layers.decoder) * slopes_at(overlaps, power), layers.factor.T)
-
-
-def _lanczos(apply: Callable[[Array], Array], start: Array) -> tuple[Array, Array]:
-    """Diagonals and off-diagonals of tridiagonal matrices, one for every row of ``start`` and its own operator."""
-
-    def step(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], tuple[Array, Array]]:
-        previous, current, beta = carry
-        moved = apply(current) - beta * previous
-        alpha = jnp.sum(moved * current, axis=-1, keepdims=True)
-        moved -= alpha * current
-        beta = _lengths(moved)
-        # What is left when the space is exhausted is rounding; no further step may build on it.
-        beta = jnp.where(beta > 1e-5 * jnp.abs(alpha), beta, 0.0)
-        following = jnp.where(beta > 0.0, moved / jnp.where(beta > 0.0, beta, 1.0), 0.0)
-        return (current, following, beta), (alpha[:, 0], beta[:, 0])
-
-    carry = (jnp.zeros_like(start), _unit(start), jnp.zeros((len(start), 1), start.dtype))
-    _, (alphas, betas) = lax.scan(step, carry, None, length=LANCZOS_STEPS)
-    return alphas.T, betas.T[:, :-1]
-
-
-def _largest_eigenvalues(diagonals: tuple[Array, Array]) -> np.ndarray:
-    """Largest absolute eigenvalue of each tridiagonal matrix; NaN where float32 was too small for the matrix."""
-    alphas, betas = (np.array(diagonal, np.float64) for diagonal in diagonals)
-    finite = np.isfinite(np.concatenate([alphas, betas], axis=1)).all(axis=1)
-    alphas[~finite], betas[~finite] = 0.0, 0.0
-    whole = np.zeros((*alphas.shape, alphas.shape[1]))
-    inner = np.arange(alphas.shape[1])
-    whole[:, inner, inner] = alphas
-    whole[:, inner[1:], inner[:-1]] = betas
-    return np.where(finite, np.abs(np.linalg.eigvalsh(whole)).max(axis=1), np.nan)
+    return _product(_product(weights, layers.decoder) * rectified_power_slope(overlaps, power), layers.factor.T)
 
 
 def _bends(overlaps: Array, power: float) -> Array:
     """The second derivative of ReLU(h)^n, 0 where h ≤ 0."""
-    return jnp.zeros_like(overlaps) if power == 1.0 else power * slopes_at(overlaps, power - 1.0)
+    return power * rectified_power_slope(overlaps, power - 1.0)
 
 
 def _ascend(layers: _Layers, overlaps: Array, starts: Array, radius: Array, power: float, of_logits: bool) -> Array:
@@ -135,9 +100,9 @@ def _ascend(layers: _Layers, overlaps: Array, starts: Array, radius: Array, powe
         change = rectified_power(moved, power) - value
         output = _product(change, layers.decoder.T) if of_logits else change
         back = _product(output, layers.decoder) if of_logits else output
-        gradient = _product(back * slopes_at(moved, power), layers.factor.T)
+        gradient = _product(back * rectified_power_slope(moved, power), layers.factor.T)
         longest = jnp.maximum(longest, jnp.linalg.norm(output, axis=-1))
-        return (jnp.where(_lengths(gradient) > 0.0, _unit(gradient), directions), longest), None
+        return (jnp.where(_lengths(gradient) > 0.0, unit_length(gradient), directions), longest), None
 
     carry = (starts, jnp.zeros(starts.shape[:-1], starts.dtype))
     return jnp.max(lax.scan(step, carry, None, length=ASCENT_STEPS)[0][1], axis=0) / radius
@@ -154,9 +119,9 @@ def _logit_jacobians(layers: _Layers, slopes: Array) -> tuple[Array, Array, Arra
         power = _product(power, power)
     # All columns of so high a power are the first eigenvector; the longest is the best of them.
     longest = jnp.argmax(jnp.linalg.norm(power, axis=1), axis=-1)
-    outputs = _unit(jnp.take_along_axis(power, longest[:, None, None], axis=2)[..., 0])
+    outputs = unit_length(jnp.take_along_axis(power, longest[:, None, None], axis=2)[..., 0])
     directions = _product(outputs[:, None], jacobians)[:, 0]
-    return jacobians, _lengths(directions)[:, 0], _unit(directions)
+    return jacobians, _lengths(directions)[:, 0], unit_length(directions)
 
 
 def _margins(layers: _Layers, overlaps: Array, label: Array, jacobians: Array, radius: Array, power: float) -> dict:
@@ -168,7 +133,7 @@ def _margins(layers: _Layers, overlaps: Array, label: Array, jacobians: Array, r
     distances = jnp.where(matters, margins / jnp.where(matters, steepness, 1.0), jnp.inf)
     difference = label - jax.nn.one_hot(jnp.argmin(distances, axis=1), label.shape[1], dtype=label.dtype)
     gradient = _pulled_back(layers, overlaps, difference, power)
-    moved = overlaps - radius * _product(_unit(gradient), layers.factor)
+    moved = overlaps - radius * _product(unit_length(gradient), layers.factor)
     change = jnp.linalg.norm(_pulled_back(layers, moved, difference, power) - gradient, axis=-1)
     curvature = change / (radius * jnp.linalg.norm(gradient, axis=-1))
     return {"margin_over_gradient": jnp.min(distances, axis=1), "margin_curvature": curvature}
@@ -183,9 +148,9 @@ def _loss(layers: _Layers, overlaps: Array, label: Array, radius: Array, power: 
         return wrong - label * jnp.sum(wrong, axis=-1, keepdims=True)
 
     gradient = _pulled_back(layers, overlaps, error(overlaps), power)
-    moved = overlaps + radius * _product(_unit(gradient), layers.factor)
+    moved = overlaps + radius * _product(unit_length(gradient), layers.factor)
     change = jnp.linalg.norm(_pulled_back(layers, moved, error(moved), power) - gradient, axis=-1)
-    probabilities, slopes = error(overlaps) + label, slopes_at(overlaps, power)
+    probabilities, slopes = error(overlaps) + label, rectified_power_slope(overlaps, power)
     bends = _bends(overlaps, power) * _product(error(overlaps), layers.decoder)
 
     def hessian(vectors: Array) -> Array:
@@ -196,7 +161,7 @@ def _loss(layers: _Layers, overlaps: Array, label: Array, radius: Array, power: 
         logits -= probabilities * jnp.sum(logits, axis=-1, keepdims=True)
         return _product(_product(logits, layers.decoder) * slopes + bends * along, layers.factor.T)
 
-    return change / radius, _lanczos(hessian, start)
+    return change / radius, tridiagonalised(hessian, start)
 
 
 @partial(jax.jit, static_argnames="power")
@@ -206,12 +171,12 @@ def _at_images(
     """What there is of each image, and the tridiagonal matrices whose eigenvalues are the rest."""
     activation, slopes, logits = (
         rectified_power(overlaps, power),
-        slopes_at(overlaps, power),
+        rectified_power_slope(overlaps, power),
         _logits(layers, overlaps, power),
     )
     label = jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype)
     jacobians, logit_norms, steepest = _logit_jacobians(layers, slopes)
-    starts = jnp.concatenate([jnp.stack([steepest, -steepest]), _unit(noise)])
+    starts = jnp.concatenate([jnp.stack([steepest, -steepest]), unit_length(noise)])
     loss_curvature, hessian = _loss(layers, overlaps, label, radius, power, noise[0])
 
     def activation_gram(vectors: Array) -> Array:
@@ -227,7 +192,7 @@ def _at_images(
         "loss_curvature": loss_curvature,
         **_margins(layers, overlaps, label, jacobians, radius, power),
     }
-    return measures, {"jacobian_spectral": _lanczos(activation_gram, noise[0]), "loss_hessian_spectral": hessian}
+    return measures, {"jacobian_spectral": tridiagonalised(activation_gram, noise[0]), "loss_hessian_spectral": hessian}
 
 
 @partial(jax.jit, static_argnames="hidden")
@@ -298,16 +263,15 @@ def smoothness_measures(
     arrays = (gram_factor(gram), layers.decoder / scale, layers.bias / scale, scale)
     on_device = _Layers(*(jnp.asarray(array, jnp.float32) for array in arrays))
     keys = jax.random.split(key, len(images))
-    block, blocks = min(image_block, filled_up(len(images))), []
-    for start in range(0, len(images), block):
-        # A block that is not full starts over with its first images, so that one compilation serves.
-        rows = np.resize(np.arange(start, min(start + block, len(images))), block)
+
+    def of_block(rows: np.ndarray) -> dict[str, Array | np.ndarray]:
         overlaps = jnp.asarray(images[rows] @ layers.encoder.T, jnp.float32)
         noise = _noise(keys[rows], len(gram))
         measures, diagonals = _at_images(on_device, overlaps, jnp.asarray(labels[rows]), noise, radius, layers.power)
-        eigenvalues = {name: _largest_eigenvalues(each) for name, each in diagonals.items()}
-        blocks.append({**jax.tree.map(np.asarray, measures), **eigenvalues})
-    found = {name: np.concatenate([each[name] for each in blocks])[: len(images)].astype(float) for name in blocks[0]}
+        return {**measures, **{name: largest_eigenvalues(each) for name, each in diagonals.items()}}
+
+    found = over_blocks(of_block, len(images), equal_blocks(len(images), image_block))
+    found = {name: values.astype(float) for name, values in found.items()}
     for name in ("logit_norm", "logit_jacobian_spectral", "lipschitz_local", "loss_curvature", "loss_hessian_spectral"):
         found[name] *= scale
     lengths = np.linalg.norm(images, axis=1).astype(float)

@@ -3,7 +3,9 @@
 Stringer et al. (Nature 2019, doi 10.1038/s41586-019-1346-5) tie the decay ``λ_n ∝ n^-α`` of a representation's
 covariance eigenvalues to its smoothness; Holzhausen et al. (arXiv 2405.00679) compare α between networks. A spectrum
 that spans seven decades leaves no room for single precision: everything here runs in float64 on the host, about the
-true mean. The usual chain is ``fit_power_law(covariance_spectrum(covariance(features)))``.
+true mean. The usual chain is ``fit_power_law(covariance_spectrum(covariance(features)))``. Stringer et al. themselves
+take variances of held-out responses along training eigenvectors (:func:`held_out_spectrum`), and regress with weights
+1/n over n = 11…500 (:func:`fit_weighted_power_law`).
 
 The features themselves must be computed at full float32 precision: the reduced matmul precision that accelerators
 default to is an error of about 1e-6·λ_1 that no later step can remove.
@@ -121,6 +123,38 @@ def subpopulation_spectra(
     return {size: covariance_spectrum(covariance[:size, :size]) for size in sizes}
 
 
+def held_out_spectrum(
+    reference_covariance: Float64[np.ndarray, "units units"], covariance: Float64[np.ndarray, "others others"]
+) -> Float64[np.ndarray, " units"]:
+    """Variances of new data along the eigenvectors of a reference covariance.
+
+    Eigenvalues of a sample covariance are fitted to the sample's own chance: the leading ones come out too large, the
+    trailing ones too small, and the spectrum too steep. Directions from other data do not know that chance; being
+    imprecise themselves they mix neighbours, so where samples are few the held-out spectrum errs towards too flat.
+    The order is the reference's, largest reference eigenvalue first; it is kept, since sorting anew would select by
+    chance again, so the variances need not fall. Each covariance is about its own data's mean.
+
+    Args:
+        reference_covariance: of the training data; it gives the directions.
+        covariance: of the test data, for the same units.
+
+    Returns:
+        Variances; what rounding had put below zero is set to 0.
+
+    Raises:
+        ValueError: if a covariance is not finite or not symmetric, or both differ in their number of units.
+    """
+    if reference_covariance.shape != covariance.shape or reference_covariance.shape[0] == 0:
+        raise ValueError(
+            f"both covariances need the same units, got {reference_covariance.shape} and {covariance.shape}"
+        )
+    for matrix in (reference_covariance, covariance):
+        if not np.all(np.isfinite(matrix)) or not np.allclose(matrix, matrix.T, rtol=0.0, atol=1e-10 * np.ptp(matrix)):
+            raise ValueError("a covariance must be finite and symmetric")
+    directions = scipy.linalg.eigh(reference_covariance, driver="evd", check_finite=False)[1][:, ::-1]
+    return np.maximum(np.sum(directions * (covariance @ directions), axis=0), 0.0)
+
+
 def fit_power_law(
     eigenvalues: Float64[np.ndarray, " units"], first: int = 11, last: int = 500, floor: float = 1e-7
 ) -> PowerLawFit:
@@ -169,6 +203,38 @@ def fit_variances(
         return PowerLawFit(0.0, 0.0, 1.0, window)
     line = scipy.stats.linregress(log_n, logarithms)
     return PowerLawFit(-float(line.slope), float(line.stderr), float(line.rvalue) ** 2, window)
+
+
+def fit_weighted_power_law(
+    variances: Float64[np.ndarray, " units"], first: int = 11, last: int = 500, floor: float = 1e-7
+) -> PowerLawFit:
+    """Exponent by regression of log λ_n on log n with weights 1/n, which count every stretch of log n alike.
+
+    Args:
+        variances: eigenvalues, or held-out variances; they need not fall.
+        first: first n of the window, counted from 1 (11 in Stringer et al.).
+        last: last n of the window, included (500 in Stringer et al.).
+        floor: as in :func:`fit_variances`.
+
+    Returns:
+        The fit; r² is the weighted share of the variance of log λ, and the standard error takes 1/n for relative
+        precision and the residuals for independent.
+
+    Raises:
+        FitImpossible: as in ``fit_variances``.
+        ValueError: if the arguments make no sense, or variances are not finite or negative.
+    """
+    x, y = logarithms_in_window(variances, first, last, floor)
+    window = (first, first + x.size - 1)
+    if np.ptp(y) == 0.0:
+        return PowerLawFit(0.0, 0.0, 1.0, window)
+    weights = np.exp(-x) / np.exp(-x).sum()
+    x, y = x - weights @ x, y - weights @ y
+    spread = weights @ x**2
+    slope = weights @ (x * y) / spread
+    missed = weights @ (y - slope * x) ** 2
+    stderr = np.sqrt(missed / spread / (x.size - 2))
+    return PowerLawFit(-float(slope), float(stderr), float(1.0 - missed / (weights @ y**2)), window)
 
 
 def logarithms_in_window(

@@ -47,13 +47,6 @@ class Adversarial(NamedTuple):
     gradient_vanished: Bool[Array, " batch"]
 
 
-class LossGradient(NamedTuple):
-    """Direction of the cross-entropy's gradient by the image; zero where it ``vanished`` or is not finite."""
-
-    gradient: Float[Array, "batch inputs"]
-    vanished: Bool[Array, " batch"]
-
-
 class AttackKeys(NamedTuple):
     """One key per image for each purpose."""
 
@@ -160,37 +153,16 @@ def log_odds_against(logits: Float[Array, "batch classes"], labels: Integer[Arra
     return others - jnp.sum(jnp.where(is_label, logits, 0), axis=1)
 
 
-def loss_gradient(
-    logits_function: LogitsFunction, images: Float[Array, "batch inputs"], labels: Integer[Array, " batch"]
-) -> LossGradient:
-    """Gradient of each image's cross-entropy by its own pixels up to a positive factor, made safe where it vanishes.
-
-    The cross-entropy is softplus(m) of the log odds m, and its gradient is the gradient of m times sigmoid(m). That
-    factor is left out: no step depends on the length of the gradient, and in float32 it takes the direction with it.
-    Where the classifier is sure of the label by some 16 nats, ``softmax - 1`` is rounding, and beyond some 100 all is
-    zero: gradient masking by arithmetic alone, to which the large logits of ReLU^4.5 are prone.
-
-    Args:
-        logits_function: the classifier.
-        images: (batch, inputs).
-        labels: (batch,).
-
-    Returns:
-        The gradients, all zero for an image whose gradient is zero or not finite, which is then marked.
-    """
-
-    def total(images: Array) -> Array:
-        return jnp.sum(log_odds_against(logits_function(images), labels))
-
-    gradient = jax.grad(total)(images)
-    largest = jnp.max(jnp.abs(gradient), axis=1)
-    vanished = ~(jnp.isfinite(largest) & (largest > 0))
-    return LossGradient(jnp.where(vanished[:, None], jnp.zeros_like(gradient), gradient), vanished)
-
-
 def logit_of(logits: Float[Array, "batch classes"], classes: Integer[Array, " batch"]) -> Float[Array, " batch"]:
     """Each image's logit of one class."""
     return jnp.sum(jnp.where(jnp.arange(logits.shape[1]) == classes[:, None], logits, 0), axis=1)
+
+
+def lead_of(
+    logits: Float[Array, "batch classes"], classes: Integer[Array, " batch"], labels: Integer[Array, " batch"]
+) -> Float[Array, " batch"]:
+    """Each image's logit of one class less that of the label."""
+    return logit_of(logits, classes) - logit_of(logits, labels)
 
 
 def lead_over_label(logits: Float[Array, "batch classes"], labels: Integer[Array, " batch"]) -> Float[Array, " batch"]:

@@ -32,11 +32,13 @@ from jax_bioadv.attacks.attack import (
     LogitsFunction,
     checked_bounds,
     clip_to,
+    lead_of,
     lead_over_label,
     log_odds_against,
-    logit_of,
     succeeded,
 )
+from jax_bioadv.attacks.best import Best, better_of, is_better, least_if_nan, nothing_yet
+from jax_bioadv.attacks.gradient import Ascent, ascend
 from jax_bioadv.attacks.lp_ball import project, steepest_ascent, uniform_in_ball
 
 Loss = Callable[[Array, Array, Array], Array]
@@ -57,15 +59,6 @@ class _Settings:
     bounds: tuple[float, float] | None
 
 
-class Ascent(NamedTuple):
-    """Per image: the loss at a point, its gradient (zero where it vanished), and what the classifier says there."""
-
-    loss: Float[Array, " batch"]
-    gradient: Float[Array, "batch inputs"]
-    success: Bool[Array, " batch"]
-    vanished: Bool[Array, " batch"]
-
-
 class _Prepared(NamedTuple):
     """Per image: keys of the random starts, classes to aim at, and whether it is misclassified as it is."""
 
@@ -74,20 +67,12 @@ class _Prepared(NamedTuple):
     misclassified: Bool[Array, " batch"]
 
 
-class _Best(NamedTuple):
-    """The best point an image has visited: a misclassified one before any other, then by loss."""
-
-    images: Float[Array, "batch inputs"]
-    success: Bool[Array, " batch"]
-    loss: Float[Array, " batch"]
-
-
 class _Climb(NamedTuple):
     """One climb of every image; ``rises``, ``old_step`` and ``old_loss`` look back to the last checkpoint."""
 
     images: Float[Array, "batch inputs"]
     previous: Float[Array, "batch inputs"]
-    best: _Best
+    best: Best
     best_gradient: Float[Array, "batch inputs"]
     loss: Float[Array, " batch"]
     step: Float[Array, " batch"]
@@ -147,38 +132,6 @@ def checkpoints(steps: int) -> list[int]:
     return sorted(place for place in places if place < steps)
 
 
-def ascend(
-    loss: Callable[[Array], Array],
-    logits_function: LogitsFunction,
-    images: Float[Array, "batch inputs"],
-    labels: Integer[Array, " batch"],
-    verdict: Callable[[Array, Array], Array] = succeeded,
-) -> Ascent:
-    """One forward and one backward pass: each image's loss, its gradient by its own pixels, and the verdict.
-
-    Args:
-        loss: logits to one loss per image; NaN becomes the least of losses.
-        logits_function: the classifier.
-        images: (batch, inputs).
-        labels: (batch,), the classes to leave.
-        verdict: says of logits and labels which images are misclassified.
-
-    Returns:
-        Per image; a gradient counts as vanished only where the image is not misclassified already.
-    """
-
-    def total(images: Array) -> tuple[Array, tuple[Array, Array]]:
-        logits = logits_function(images)
-        losses = loss(logits)
-        return jnp.sum(losses), (losses, verdict(logits, labels))
-
-    gradient, (losses, success) = jax.grad(total, has_aux=True)(images)
-    largest = jnp.max(jnp.abs(gradient), axis=1)
-    useless = ~(jnp.isfinite(largest) & (largest > 0))
-    gradient = jnp.where(useless[:, None], jnp.zeros_like(gradient), gradient)
-    return Ascent(_or_least(losses), gradient, success, useless & ~success)
-
-
 def _prepare(
     settings: _Settings,
     keys: Key[Array, " batch"],
@@ -205,7 +158,7 @@ def _perturb(
     labels: Integer[Array, " batch"],
     epsilon: Float[Array, ""],
 ) -> tuple[Float[Array, "batch inputs"], Bool[Array, " batch"]]:
-    def climb_once(carry: tuple[_Best, Array], number: Array) -> tuple[tuple[_Best, Array], None]:
+    def climb_once(carry: tuple[Best, Array], number: Array) -> tuple[tuple[Best, Array], None]:
         best, vanished = carry
         target, restart = number // settings.restarts, number % settings.restarts
         start = images
@@ -220,11 +173,11 @@ def _perturb(
             return _LOSSES[settings.loss](logits, labels, targets)
 
         found, vanished_here = _climb(settings, loss, logits_function, images, labels, epsilon, start)
-        return (_better_of(best, found), vanished | vanished_here), None
+        return (better_of(best, found), vanished | vanished_here), None
 
     # No loss beats that of an image which needs no perturbation.
     loss_untouched = jnp.where(prepared.misclassified, jnp.inf, -jnp.inf).astype(images.dtype)
-    untouched = _Best(images, prepared.misclassified, loss_untouched)
+    untouched = Best(images, prepared.misclassified, loss_untouched)
     climbs, never = jnp.arange(prepared.targets.shape[1] * settings.restarts), jnp.zeros(labels.shape, bool)
     (best, vanished), _ = lax.scan(climb_once, (untouched, never), climbs)
     return best.images, vanished
@@ -249,7 +202,7 @@ def _climb(
     labels: Integer[Array, " batch"],
     epsilon: Float[Array, ""],
     start: Float[Array, "batch inputs"],
-) -> tuple[_Best, Bool[Array, " batch"]]:
+) -> tuple[Best, Bool[Array, " batch"]]:
     """The best point of one climb, and whether a gradient vanished on the way."""
 
     def into_ball(points: Array) -> Array:
@@ -265,13 +218,13 @@ def _climb(
 
     never, least = jnp.zeros(labels.shape, bool), jnp.full(labels.shape, -jnp.inf, images.dtype)
     first_step, no_rises = jnp.full(labels.shape, 2 * epsilon, images.dtype), jnp.zeros(labels.shape, jnp.int32)
-    nothing, no_gradient = _Best(start, never, least), jnp.zeros_like(images)
+    nothing, no_gradient = nothing_yet(start), jnp.zeros_like(images)
     # The loss before the first point is infinite, so that arriving there is no rise.
     climb = _Climb(start, start, nothing, no_gradient, -least, first_step, no_rises, first_step, least, never)
     climb, _ = lax.scan(step, climb, _schedule(settings.steps, images.dtype))
     logits = logits_function(climb.images)
-    last = _Best(climb.images, succeeded(logits, labels), _or_least(loss(logits)))
-    return _better_of(climb.best, last), climb.vanished
+    last = Best(climb.images, succeeded(logits, labels), least_if_nan(loss(logits)))
+    return better_of(climb.best, last), climb.vanished
 
 
 def _schedule(
@@ -293,11 +246,11 @@ def _judge(
     Returns:
         The climb, at its best point where the step was halved, and the gradient there.
     """
-    best = _better_of(climb.best, _Best(climb.images, here.success, here.loss))
-    is_new = _is_better(climb.best, here.success, here.loss)
+    point = Best(climb.images, here.success, here.loss)
+    best, is_new = better_of(climb.best, point), is_better(climb.best, point)
     best_gradient = jnp.where(is_new[:, None], here.gradient, climb.best_gradient)
     rises = climb.rises + (here.loss > climb.loss)
-    stuck = (climb.step == climb.old_step) & (best.loss == climb.old_loss)
+    stuck = (climb.step == climb.old_step) & (best.score == climb.old_loss)
     halve = is_checkpoint & ((rises < SHARE_OF_RISING_STEPS * span) | stuck)
     step = jnp.where(halve, climb.step / 2, climb.step)
     judged = _Climb(
@@ -305,31 +258,14 @@ def _judge(
         previous=jnp.where(halve[:, None], best.images, climb.previous),
         best=best,
         best_gradient=best_gradient,
-        loss=jnp.where(halve, best.loss, here.loss),
+        loss=jnp.where(halve, best.score, here.loss),
         step=step,
         rises=jnp.where(is_checkpoint, 0, rises),
         old_step=jnp.where(is_checkpoint, climb.step, climb.old_step),
-        old_loss=jnp.where(is_checkpoint, best.loss, climb.old_loss),
+        old_loss=jnp.where(is_checkpoint, best.score, climb.old_loss),
         vanished=climb.vanished | here.vanished,
     )
     return judged, jnp.where(halve[:, None], best_gradient, here.gradient)
-
-
-def _is_better(best: _Best, success: Bool[Array, " batch"], loss: Float[Array, " batch"]) -> Bool[Array, " batch"]:
-    return (success & ~best.success) | ((success == best.success) & (loss > best.loss))
-
-
-def _better_of(best: _Best, other: _Best) -> _Best:
-    better = _is_better(best, other.success, other.loss)
-    return _Best(
-        jnp.where(better[:, None], other.images, best.images),
-        jnp.where(better, other.success, best.success),
-        jnp.where(better, other.loss, best.loss),
-    )
-
-
-def _or_least(losses: Float[Array, " batch"]) -> Float[Array, " batch"]:
-    return jnp.where(jnp.isnan(losses), -jnp.inf, losses)
 
 
 def _cross_entropy(logits: Array, labels: Array, targets: Array) -> Array:
@@ -344,7 +280,7 @@ def _dlr(logits: Array, labels: Array, targets: Array) -> Array:
 def _targeted_dlr(logits: Array, labels: Array, targets: Array) -> Array:
     descending = jnp.sort(logits, axis=1, descending=True)
     spread = descending[:, 0] - (descending[:, 2] + descending[:, 3]) / 2
-    return _ratio(logit_of(logits, targets) - logit_of(logits, labels), spread)
+    return _ratio(lead_of(logits, targets, labels), spread)
 
 
 def _ratio(difference: Float[Array, " batch"], spread: Float[Array, " batch"]) -> Float[Array, " batch"]:

@@ -3,7 +3,7 @@
 Classifiers become pytrees that give today's answer (:func:`jax_bioadv.models.as_pytree`), values are checked, and all
 is brought to one type: the widest of float32, the images' and the logits'. Images of half precision are therefore
 attacked in float32, which holds them exactly, and 64 bits need ``jax_enable_x64``. Batches are filled up to one of few
-sizes, because every size is a program of its own.
+sizes (:mod:`jax_bioadv.blocks`), because every size is a program of its own.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,14 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Int, Integer
+from jaxtyping import Array, Float, Integer
 
+from jax_bioadv.blocks import filled_up
 from jax_bioadv.models import as_pytree
 from jax_bioadv.tracing import is_traced
-
-# Ten sizes a decade (Renard's preferred numbers): at most 28 % of a batch of 8 or more is filling, 12 % on average.
-BATCH_SIZES = sorted({int(size * 10**k) for size in (1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.4, 8) for k in range(9)})
-
 
 # An image of more channels and hardly a row is one whose channels come first.
 _MOST_CHANNELS = 4
@@ -121,28 +118,6 @@ def checked_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
             f"give image_shape={(width, channels, height)} and the pixels in that order"
         )
     return height, width, channels
-
-
-def filled_up(count: int) -> int:
-    """The size that a batch of this many images is filled up to."""
-    return next((size for size in BATCH_SIZES if size >= count), count)
-
-
-def equal_blocks(images: int, largest: int) -> list[Int[np.ndarray, " block"]]:
-    """Indices in as few blocks as possible, all of one length and that one of few; what is filled up starts over.
-
-    Args:
-        images: how many there are.
-        largest: most images in one block.
-
-    Raises:
-        ValueError: for blocks of none.
-    """
-    if largest < 1:
-        raise ValueError(f"image_block must be at least 1, got {largest}")
-    count = -(-images // largest)
-    length = min(filled_up(-(-images // count)), largest)
-    return [np.arange(start, start + length) % images for start in range(0, count * length, length)]
 
 
 def _on_host(values: ArrayLike) -> Any:

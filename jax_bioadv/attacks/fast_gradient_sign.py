@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from jax.tree_util import Partial, register_static
 from jaxtyping import Array, Bool, Float, Integer, Key
 
-from jax_bioadv.attacks.attack import Attack, LogitsFunction, LossGradient, checked_bounds, clip_to, loss_gradient
+from jax_bioadv.attacks.attack import Attack, LogitsFunction, checked_bounds, clip_to
+from jax_bioadv.attacks.gradient import LossGradient, loss_gradient
 
 
 @register_static

@@ -20,6 +20,12 @@ def check_norm(norm: float | int) -> float:
     return order
 
 
+def unit_length(vectors: Float[Array, "*shape"], axes: int | tuple[int, ...] = -1) -> Float[Array, "*shape"]:
+    """Vectors divided by their L2 lengths over some axes; zero stays zero."""
+    length = jnp.sqrt(jnp.sum(vectors**2, axis=axes, keepdims=True))
+    return vectors / jnp.where(length > 0, length, 1)
+
+
 def steepest_ascent(gradient: Float[Array, "batch inputs"], norm: float) -> Float[Array, "batch inputs"]:
     """Direction of unit L_p length along which each image's loss rises fastest; zero for a zero gradient.
 

@@ -42,12 +42,15 @@ from jax_bioadv.attacks.attack import (
     attack_keys,
     checked_bounds,
     clip_to,
+    lead_of,
     lead_over_label,
-    logit_of,
 )
-from jax_bioadv.attacks.auto_projected_gradient_descent import ascend
-from jax_bioadv.attacks.batch import checked_batch, equal_blocks
+from jax_bioadv.attacks.batch import checked_batch
+from jax_bioadv.attacks.best import Best, better_of
+from jax_bioadv.attacks.gradient import ascend
+from jax_bioadv.attacks.linearised_boundary import closest_on_hyperplane, nearest_classes
 from jax_bioadv.attacks.lp_ball import steepest_ascent
+from jax_bioadv.blocks import equal_blocks, over_blocks
 
 # Overshoot beyond the hyperplane, and share of the way back that is taken, at the first step and at the last.
 OVERSHOOT = 0.05
@@ -139,11 +142,11 @@ def minimum_norm_perturbations(
     """
     given = checked_batch(logits_function, images, labels, attack.bounds)
     count, attack = len(given.images), attack.as_pytree()
-    parts = [
-        _prepare_block(attack, key, rows, given.logits_function, given.images[rows], given.labels[rows])
-        for rows in equal_blocks(count, image_block)
-    ]
-    return MinimumNorm(*jax.tree.map(lambda *part: np.concatenate(part)[:count], *parts))
+
+    def of_block(rows: np.ndarray) -> MinimumNorm:
+        return _prepare_block(attack, key, rows, given.logits_function, given.images[rows], given.labels[rows])
+
+    return over_blocks(of_block, count, equal_blocks(count, image_block))
 
 
 @jax.jit
@@ -165,17 +168,18 @@ def _prepare(
     images: Float[Array, "batch inputs"],
     labels: Integer[Array, " batch"],
 ) -> MinimumNorm:
-    targets, vanished = _nearest_classes(settings, logits_function, images, labels)
+    targets, vanished = nearest_classes(logits_function, images, labels, settings.norm, settings.targets)
     is_wrong = _is_clearly_wrong(logits_function(images), labels)
-    untouched = MinimumNorm(images, jnp.where(is_wrong, 0, jnp.inf).astype(images.dtype), vanished)
+    untouched = Best(images, is_wrong, jnp.where(is_wrong, 0, -jnp.inf).astype(images.dtype))
     noise = jax.vmap(lambda key: jax.random.normal(key, images.shape[1:], images.dtype))(keys)
     probe = _length(images, settings.norm)[:, None] * steepest_ascent(noise, settings.norm)
 
-    def approach(found: MinimumNorm, target: Array) -> tuple[MinimumNorm, None]:
-        return _approach(settings, logits_function, images, labels, target, probe, found), None
+    def approach(carry: tuple[Best, Array], target: Array) -> tuple[tuple[Best, Array], None]:
+        return _approach(settings, logits_function, images, labels, target, probe, *carry), None
 
-    found, _ = lax.scan(approach, untouched, targets)
-    return _at_the_boundary(settings, logits_function, images, labels, found)
+    (nearest, vanished), _ = lax.scan(approach, (untouched, vanished), targets)
+    points, length = _at_the_boundary(settings, logits_function, images, labels, nearest)
+    return MinimumNorm(points, length, vanished)
 
 
 def _perturb(
@@ -193,28 +197,6 @@ def _perturb(
     return jnp.where(within[:, None], found.images, along), found.gradient_vanished
 
 
-def _nearest_classes(
-    settings: _Settings, logits_function: LogitsFunction, images: Array, labels: Array
-) -> tuple[Integer[Array, "targets batch"], Bool[Array, " batch"]]:
-    """The wrong classes in order of the distance of their linearised boundaries, and where none has a gradient."""
-    classes = jax.eval_shape(logits_function, images).shape[1]
-
-    def distance(target: Array) -> tuple[Array, Array]:
-        loss = partial(_difference, labels=labels, targets=jnp.full_like(labels, target))
-        here = ascend(loss, logits_function, images, labels)
-        dual = 2 if settings.norm == 2 else 1
-        largest = jnp.max(jnp.abs(here.gradient), axis=1)
-        unit = jnp.where(largest > 0, largest, 1)
-        slope = jnp.where(largest > 0, jnp.linalg.norm(here.gradient / unit[:, None], ord=dual, axis=1), 1)
-        to_boundary = jnp.where(largest > 0, -here.loss / unit / slope, jnp.inf)
-        # The label itself comes last.
-        return jnp.where(target == labels, jnp.inf, jnp.minimum(to_boundary, jnp.finfo(images.dtype).max)), largest > 0
-
-    distances, has_gradient = lax.map(distance, jnp.arange(classes))
-    targets = jnp.argsort(distances, axis=0)[: min(settings.targets, classes - 1)]
-    return targets, ~jnp.any(has_gradient, axis=0)
-
-
 def _approach(
     settings: _Settings,
     logits_function: LogitsFunction,
@@ -222,43 +204,45 @@ def _approach(
     labels: Integer[Array, " batch"],
     target: Integer[Array, " batch"],
     probe: Float[Array, "batch inputs"],
-    found: MinimumNorm,
-) -> MinimumNorm:
-    """The closest misclassified points after the steps towards one target class of each image."""
-    loss = partial(_difference, labels=labels, targets=target)
+    nearest: Best,
+    vanished: Bool[Array, " batch"],
+) -> tuple[Best, Bool[Array, " batch"]]:
+    """The nearest misclassified points after the steps towards one target class of each image."""
+    loss = partial(lead_of, classes=target, labels=labels)
 
-    def step(carry: tuple[Array, MinimumNorm], schedule: tuple[Array, Array]) -> tuple[tuple[Array, MinimumNorm], None]:
-        points, found = carry
+    def step(carry: tuple[Array, Best, Array], schedule: tuple[Array, Array]) -> tuple[tuple[Array, Best, Array], None]:
+        points, nearest, vanished = carry
         share, probe_share = schedule
         here = ascend(loss, logits_function, points, labels, _is_clearly_wrong)
-        found = _closer(settings, images, found, points, here.success, here.vanished)
+        nearest = _nearer(settings, images, nearest, points, here.success)
         largest = jnp.max(jnp.abs(here.gradient), axis=1)
         lost = ~(jnp.isfinite(here.loss) & (largest > 0))
         unit = jnp.where(lost, 1, largest)
         gradient, missing = here.gradient / unit[:, None], jnp.where(lost, 0, -here.loss) / unit
         origin = jnp.where(here.success[:, None], images, points + DRAWN_BACK * (images - points))
         missing = missing + jnp.sum(gradient * (points - origin), axis=1)
-        aim = _closest_on_hyperplane(settings, origin, gradient, (1 + OVERSHOOT * share) * missing)
+        rise = (1 + OVERSHOOT * share) * missing
+        aim = closest_on_hyperplane(origin, gradient, rise, settings.norm, settings.bounds)
         moved = points + jnp.where(here.success, share, 1)[:, None] * (aim - points)
         moved = jnp.where(lost[:, None], images + probe_share * probe, moved)
-        return (clip_to(settings.bounds, moved), found), None
+        return (clip_to(settings.bounds, moved), nearest, vanished | here.vanished), None
 
-    (points, found), _ = lax.scan(step, (images, found), _schedule(settings.steps, images.dtype))
+    start = (images, nearest, vanished)
+    (points, nearest, vanished), _ = lax.scan(step, start, _schedule(settings.steps, images.dtype))
     is_wrong = _is_clearly_wrong(logits_function(points), labels)
-    return _closer(settings, images, found, points, is_wrong, jnp.zeros_like(is_wrong))
+    return _nearer(settings, images, nearest, points, is_wrong), vanished
 
 
-def _closer(
-    settings: _Settings, images: Array, found: MinimumNorm, points: Array, is_wrong: Array, vanished: Array
-) -> MinimumNorm:
-    """The points where they are misclassified and closer than those found before."""
-    length = _length(points - images, settings.norm)
-    closer = is_wrong & (length < found.length)
-    return MinimumNorm(
-        jnp.where(closer[:, None], points, found.images),
-        jnp.where(closer, length, found.length),
-        found.gradient_vanished | vanished,
-    )
+def _nearer(
+    settings: _Settings,
+    images: Float[Array, "batch inputs"],
+    nearest: Best,
+    points: Float[Array, "batch inputs"],
+    is_wrong: Bool[Array, " batch"],
+) -> Best:
+    """The points where they are misclassified and nearer than those before; their scores are negative distances."""
+    score = jnp.where(is_wrong, -_length(points - images, settings.norm), -jnp.inf)
+    return better_of(nearest, Best(points, is_wrong, score))
 
 
 def _schedule(steps: int, dtype: jnp.dtype) -> tuple[Float[Array, " steps"], Float[Array, " steps"]]:
@@ -268,51 +252,26 @@ def _schedule(steps: int, dtype: jnp.dtype) -> tuple[Float[Array, " steps"], Flo
     return jnp.asarray(share, dtype), jnp.asarray(FIRST_PROBE ** (1 - done), dtype)
 
 
-def _closest_on_hyperplane(
-    settings: _Settings,
-    origin: Float[Array, "batch inputs"],
-    gradient: Float[Array, "batch inputs"],
-    rise: Float[Array, " batch"],
-) -> Float[Array, "batch inputs"]:
-    """The points within the bounds that are closest to the origins, with ``gradient · (point − origin) = rise``.
-
-    They are ``clip(origin + t d)``, with d the gradient in L2 and its signs in L-infinity. What t gives is concave and
-    piecewise linear, so that Newton's method rises to the solution and never passes it; three steps reach it unless
-    many pixels meet their bounds one after another.
-    """
-    direction = gradient if settings.norm == 2 else jnp.sign(gradient)
-
-    def newton(_: Array, t: Array) -> Array:
-        reached = clip_to(settings.bounds, origin + t[:, None] * direction)
-        free = jnp.ones_like(reached, bool)
-        if settings.bounds is not None:
-            low, high = settings.bounds
-            free = jnp.where(direction > 0, reached < high, reached > low)
-        slope = jnp.sum(jnp.where(free, gradient * direction, 0), axis=1)
-        missing = rise - jnp.sum(gradient * (reached - origin), axis=1)
-        return jnp.maximum(t + jnp.where(slope > 0, missing / jnp.where(slope > 0, slope, 1), 0), 0)
-
-    t = lax.fori_loop(0, 1 if settings.bounds is None else 3, newton, jnp.zeros_like(rise))
-    return clip_to(settings.bounds, origin + t[:, None] * direction)
-
-
 def _at_the_boundary(
-    settings: _Settings, logits_function: LogitsFunction, images: Array, labels: Array, found: MinimumNorm
-) -> MinimumNorm:
-    """The points moved towards their images for as long as they stay misclassified."""
+    settings: _Settings,
+    logits_function: LogitsFunction,
+    images: Float[Array, "batch inputs"],
+    labels: Integer[Array, " batch"],
+    nearest: Best,
+) -> tuple[Float[Array, "batch inputs"], Float[Array, " batch"]]:
+    """The points moved towards their images for as long as they stay misclassified, and how far away they are."""
 
     def bisect(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         right, wrong = ends
         middle = (right + wrong) / 2
-        points = _on_segment(settings, images, found.images, middle)
+        points = _on_segment(settings, images, nearest.images, middle)
         is_wrong = _is_clearly_wrong(logits_function(points), labels)
         return jnp.where(is_wrong, right, middle), jnp.where(is_wrong, middle, wrong)
 
-    ends = jnp.zeros_like(found.length), jnp.ones_like(found.length)
+    ends = jnp.zeros_like(nearest.score), jnp.ones_like(nearest.score)
     _, share = lax.fori_loop(0, BISECTIONS, bisect, ends)
-    points = _on_segment(settings, images, found.images, share)
-    length = jnp.where(jnp.isfinite(found.length), _length(points - images, settings.norm), jnp.inf)
-    return MinimumNorm(points, length, found.gradient_vanished)
+    points = _on_segment(settings, images, nearest.images, share)
+    return points, jnp.where(nearest.success, _length(points - images, settings.norm), jnp.inf)
 
 
 def _on_segment(
@@ -324,11 +283,6 @@ def _on_segment(
 def _is_clearly_wrong(logits: Float[Array, "batch classes"], labels: Integer[Array, " batch"]) -> Bool[Array, " batch"]:
     clear = lead_over_label(logits, labels) > CLEAR_SHARE * jnp.max(jnp.abs(logits), axis=1)
     return jnp.all(jnp.isfinite(logits), axis=1) & clear
-
-
-def _difference(logits: Array, labels: Array, targets: Array) -> Array:
-    """By how much the target's logit is above the label's."""
-    return logit_of(logits, targets) - logit_of(logits, labels)
 
 
 def _length(perturbation: Float[Array, "batch inputs"], norm: float) -> Float[Array, " batch"]:

@@ -20,14 +20,14 @@ from jaxtyping import Array, Bool, Float, Integer, Key
 from jax_bioadv.attacks.attack import (
     Attack,
     LogitsFunction,
-    LossGradient,
     StepSize,
     checked_bounds,
     clip_to,
     log_odds_against,
-    loss_gradient,
     succeeded,
 )
+from jax_bioadv.attacks.best import Best, better_of, least_if_nan, nothing_yet
+from jax_bioadv.attacks.gradient import LossGradient, loss_gradient
 from jax_bioadv.attacks.lp_ball import check_norm, project, steepest_ascent, uniform_in_ball
 
 
@@ -161,36 +161,28 @@ def _perturb(
         (perturbation, vanished), _ = lax.scan(step, (first, prepared.vanished), length=settings.steps - 1)
         return clip_to(settings.bounds, images + perturbation), vanished
 
-    def restart(best: tuple[Array, Array, Array], index: Array) -> tuple[tuple[Array, Array, Array], None]:
-        best_images, best_score, any_vanished = best
+    def restart(carry: tuple[Best, Array], index: Array) -> tuple[tuple[Best, Array], None]:
+        best, any_vanished = carry
         start_keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(prepared, index)
         start = epsilon * uniform_in_ball(start_keys, images.shape[1], settings.norm, images.dtype)
         start = _clip_step(settings, images, start)
         (perturbation, vanished), _ = lax.scan(step, (start, jnp.zeros_like(any_vanished)), length=settings.steps)
-        perturbed = clip_to(settings.bounds, images + perturbation)
-        score = _score(settings, logits_function, perturbed, labels)
-        better = _is_better(score, best_score)
-        best_images = jnp.where(better[:, None], perturbed, best_images)
-        return (best_images, jnp.where(better, score, best_score), any_vanished | vanished), None
+        found = _judged(settings, logits_function, clip_to(settings.bounds, images + perturbation), labels)
+        return (better_of(best, found), any_vanished | vanished), None
 
-    unattacked = jnp.full((2, *images.shape[:1]), -jnp.inf, images.dtype)
     never = jnp.zeros(images.shape[:1], bool)
-    (perturbed, _, vanished), _ = lax.scan(restart, (images, unattacked, never), jnp.arange(settings.restarts))
-    return perturbed, vanished
+    (best, vanished), _ = lax.scan(restart, (nothing_yet(images), never), jnp.arange(settings.restarts))
+    return best.images, vanished
 
 
-def _score(
+def _judged(
     settings: _Settings,
     logits_function: LogitsFunction,
     perturbed: Float[Array, "batch inputs"],
     labels: Integer[Array, " batch"],
-) -> Float[Array, "2 batch"]:
-    """How well a restart did: success, and then the loss (its negative where targeted); -inf where not a number."""
+) -> Best:
+    """What a restart has found, with its loss as the score (its negative where targeted)."""
     logits = logits_function(perturbed)
     loss = log_odds_against(logits, labels)
-    loss = jnp.where(jnp.isnan(loss), -jnp.inf, -loss if settings.targeted else loss)
-    return jnp.stack([succeeded(logits, labels, settings.targeted).astype(loss.dtype), loss])
-
-
-def _is_better(score: Float[Array, "2 batch"], best: Float[Array, "2 batch"]) -> Bool[Array, " batch"]:
-    return (score[0] > best[0]) | ((score[0] == best[0]) & (score[1] > best[1]))
+    score = least_if_nan(-loss if settings.targeted else loss)
+    return Best(perturbed, succeeded(logits, labels, settings.targeted), score)

@@ -14,7 +14,6 @@ does. All randomness comes from an image's key and is the same at every epsilon.
 
 import dataclasses
 import math
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +22,10 @@ from jax import lax
 from jax.tree_util import Partial, register_static
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
-from jax_bioadv.attacks.attack import Attack, LogitsFunction, checked_bounds, clip_to, lead_over_label, succeeded
+from jax_bioadv.attacks.attack import Attack, LogitsFunction, checked_bounds, lead_over_label, succeeded
 from jax_bioadv.attacks.batch import checked_image_shape
+from jax_bioadv.attacks.best import Best, better_of, nothing_yet
+from jax_bioadv.attacks.square_changes import bumps_of, grid_of_bumps, moved, recoloured, stripes, tiles
 
 # Shares of the budget after which the share of pixels in a square halves: the published 10, 50, … of 10 000 queries.
 _HALVED_AFTER = np.array([10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000]) / 10_000
@@ -41,14 +42,6 @@ class _Settings:
     p_init: float
     bounds: tuple[float, float] | None
     restarts: int
-
-
-class _Found(NamedTuple):
-    """The best images of a search so far, their margins, and whether they succeeded."""
-
-    images: Float[Array, "batch channels height width"]
-    margin: Float[Array, " batch"]
-    success: Bool[Array, " batch"]
 
 
 def square(
@@ -141,45 +134,37 @@ def _perturb(
     height, width, _ = settings.image_shape
     sides = square_sides(settings.queries, settings.p_init, height, width, settings.norm)
     distinct, kinds = np.unique(sides, return_inverse=True)
-    bumps = jnp.asarray(_bumps(distinct.tolist() or [1]), images.dtype) if settings.norm == 2 else None
+    bumps = jnp.asarray(bumps_of(distinct.tolist() or [1]), images.dtype) if settings.norm == 2 else None
 
     def flat(candidates: Array) -> Array:
         return jnp.moveaxis(candidates, 1, 3).reshape(images.shape)
 
-    def tried(candidates: Array) -> _Found:
+    def tried(candidates: Array) -> Best:
         logits = logits_function(flat(candidates))
-        return _Found(candidates, _margin(logits, labels), succeeded(logits, labels))
+        return Best(candidates, succeeded(logits, labels), _score(logits, labels))
 
-    def query(found: _Found, step: tuple[Array, Array, Array]) -> tuple[_Found, None]:
+    def query(found: Best, step: tuple[Array, Array, Array]) -> tuple[Best, None]:
         draws, side, kind = step
         if bumps is None:
-            candidates = _recoloured(settings, clean, found.images, draws, side, epsilon)
+            candidates = recoloured(settings.bounds, clean, found.images, draws, side, epsilon)
         else:
-            candidates = _moved(settings, clean, found.images, draws, side, bumps[kind], epsilon)
-        return _better(found, tried(candidates)), None
+            candidates = moved(settings.bounds, clean, found.images, draws, side, bumps[kind], epsilon)
+        return better_of(found, tried(candidates), first_success=True), None
 
-    def restart(best: _Found, draws: tuple[Array, Array]) -> tuple[_Found, None]:
+    def restart(best: Best, draws: tuple[Array, Array]) -> tuple[Best, None]:
         start_draws, step_draws = draws
-        begin = _stripes if settings.norm == math.inf else _grid_of_bumps
-        start = tried(begin(settings, clean, start_draws, epsilon))
+        begin = stripes if settings.norm == math.inf else grid_of_bumps
+        start = tried(begin(settings.bounds, clean, start_draws, epsilon))
         found, _ = lax.scan(query, start, (step_draws, jnp.asarray(sides), jnp.asarray(kinds)))
-        return _better(best, found), None
+        return better_of(best, found, first_success=True), None
 
-    never = jnp.zeros(labels.shape, bool)
-    untried = _Found(clean, jnp.full(labels.shape, jnp.inf, images.dtype), never)
-    best, _ = lax.scan(restart, untried, _draws(settings, search_keys, images.dtype))
-    return flat(best.images), never
+    best, _ = lax.scan(restart, nothing_yet(clean), _draws(settings, search_keys, images.dtype))
+    return flat(best.images), jnp.zeros(labels.shape, bool)
 
 
-def _margin(logits: Float[Array, "batch classes"], labels: Integer[Array, " batch"]) -> Float[Array, " batch"]:
-    """Logit of the label less the largest other; infinity, the worst, where a logit is not finite."""
-    return jnp.where(jnp.all(jnp.isfinite(logits), axis=1), -lead_over_label(logits, labels), jnp.inf)
-
-
-def _better(best: _Found, new: _Found) -> _Found:
-    """Image by image the new one if it succeeds first, or is closer to success while neither does."""
-    improved = ~best.success & (new.success | (new.margin < best.margin))
-    return jax.tree.map(lambda a, b: jnp.where(improved.reshape(-1, *[1] * (a.ndim - 1)), b, a), best, new)
+def _score(logits: Float[Array, "batch classes"], labels: Integer[Array, " batch"]) -> Float[Array, " batch"]:
+    """The largest other logit less that of the label; minus infinity, the worst, where a logit is not finite."""
+    return jnp.where(jnp.all(jnp.isfinite(logits), axis=1), lead_over_label(logits, labels), -jnp.inf)
 
 
 def _draws(
@@ -189,8 +174,8 @@ def _draws(
 
     Each step has a corner and a sign per channel, in L2 also a second corner and a coin.
     """
-    _, width, channels = settings.image_shape
-    rows, columns, _ = _tiles(settings)
+    height, width, channels = settings.image_shape
+    rows, columns, _ = tiles(height, width)
     start, step = width * channels, 2 + channels
     if settings.norm == 2:
         start, step = rows * columns * (channels + 1), 5 + channels
@@ -198,142 +183,3 @@ def _draws(
     shape = (settings.restarts, start + steps * step)
     draws = jax.vmap(lambda key: jax.random.uniform(key, shape, dtype), out_axes=1)(keys)
     return draws[..., :start], draws[..., start:].reshape(*draws.shape[:2], steps, step).swapaxes(1, 2)
-
-
-def _signs(uniform: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    return jnp.where(uniform < 0.5, -1, 1).astype(uniform.dtype)
-
-
-def _window(
-    settings: _Settings, corner: Float[Array, "batch 2"], side: Int[Array, ""]
-) -> tuple[Int[Array, "batch height"], Int[Array, "batch width"], Bool[Array, "batch 1 height width"]]:
-    """Rows and columns counted from a random place's corner, and where they are inside a square."""
-    height, width, _ = settings.image_shape
-    top, left = (jnp.floor(corner[:, i] * (size - side + 1)).astype(int) for i, size in enumerate((height, width)))
-    rows, columns = jnp.arange(height) - top[:, None], jnp.arange(width) - left[:, None]
-    row_inside, column_inside = ((each >= 0) & (each < side) for each in (rows, columns))
-    return rows, columns, (row_inside[:, :, None] & column_inside[:, None, :])[:, None]
-
-
-# --- L-infinity ---
-
-
-def _stripes(
-    settings: _Settings,
-    clean: Float[Array, "batch channels height width"],
-    draws: Float[Array, "batch draws"],
-    epsilon: Float[Array, ""],
-) -> Float[Array, "batch channels height width"]:
-    """Every column and channel moved by ±epsilon."""
-    _, channels, _, width = clean.shape
-    return clip_to(settings.bounds, clean + epsilon * _signs(draws).reshape(-1, channels, 1, width))
-
-
-def _recoloured(
-    settings: _Settings,
-    clean: Float[Array, "batch channels height width"],
-    best: Float[Array, "batch channels height width"],
-    draws: Float[Array, "batch draws"],
-    side: Int[Array, ""],
-    epsilon: Float[Array, ""],
-) -> Float[Array, "batch channels height width"]:
-    """One square per image at ±epsilon, with one sign per channel; the opposite signs if those are there already.
-
-    The published code draws signs again until something changes: the same with one channel, nearly so with three.
-    """
-    _, _, inside = _window(settings, draws[:, :2], side)
-    signs = _signs(draws[:, 2:])[:, :, None, None]
-    same = (clip_to(settings.bounds, clean + epsilon * signs) == best) | ~inside
-    signs = jnp.where(jnp.all(same, axis=(1, 2, 3), keepdims=True), -signs, signs)
-    return jnp.where(inside, clip_to(settings.bounds, clean + epsilon * signs), best)
-
-
-# --- L2 ---
-
-
-def _bump(side: int) -> Float[np.ndarray, "side side"]:
-    """Two bumps of opposite sign, one above the other, of unit L2 length together."""
-    upper = side // 2
-    bump = np.zeros((side, side))
-    for rows, sign in ((slice(0, upper), 1), (slice(upper, side), -1)):
-        half = _pyramid(rows.stop - rows.start, side)
-        bump[rows] = sign * half / max(np.linalg.norm(half), 1e-12)
-    return bump / np.linalg.norm(bump)
-
-
-def _pyramid(height: int, width: int) -> Float[np.ndarray, "height width"]:
-    """Squares around the middle, of side 2k + 1 and height 1/(k + 1)², one upon the other."""
-    far = np.maximum.outer(abs(np.arange(height) - height // 2), abs(np.arange(width) - width // 2))
-    steps = 1 / (np.arange(max(height // 2, width // 2) + 1) + 1.0) ** 2
-    return np.cumsum(steps[::-1])[::-1][far]
-
-
-def _bumps(sides: list[int]) -> Float[np.ndarray, "kinds 2 largest largest"]:
-    """A bump and its transpose for each side, with zeros below and to the right."""
-    largest = max(sides)
-    bumps = [np.pad(_bump(side), (0, largest - side)) for side in sides]
-    return np.array([(bump, bump.T) for bump in bumps])
-
-
-def _tiles(settings: _Settings) -> tuple[int, int, int]:
-    """Rows and columns of the grid of bumps, and the side of each: a fifth of the image."""
-    height, width, _ = settings.image_shape
-    side = max(min(height, width) // 5, 1)
-    return height // side, width // side, side
-
-
-def _grid_of_bumps(
-    settings: _Settings,
-    clean: Float[Array, "batch channels height width"],
-    draws: Float[Array, "batch draws"],
-    epsilon: Float[Array, ""],
-) -> Float[Array, "batch channels height width"]:
-    """Bumps side by side, each with its own direction and, per channel, sign."""
-    _, channels, height, width = clean.shape
-    rows, columns, side = _tiles(settings)
-    draws = draws.reshape(-1, channels + 1, rows, 1, columns, 1)
-    bump = jnp.asarray(_bump(side), clean.dtype)[:, None, :]
-    turned = jnp.where(draws[:, :1] < 0.5, bump, bump.T)
-    grid = (turned * _signs(draws[:, 1:])).reshape(-1, channels, rows * side, columns * side)
-    spare = [(free // 2, free - free // 2) for free in (height - rows * side, width - columns * side)]
-    return _at_length(settings, clean, jnp.pad(grid, ((0, 0), (0, 0), *spare)), epsilon)
-
-
-def _at_length(
-    settings: _Settings,
-    clean: Float[Array, "batch channels height width"],
-    perturbation: Float[Array, "batch channels height width"],
-    epsilon: Float[Array, ""],
-) -> Float[Array, "batch channels height width"]:
-    """The images perturbed by epsilon in this direction, then clipped."""
-    return clip_to(settings.bounds, clean + epsilon * _unit(perturbation, (1, 2, 3)))
-
-
-def _unit(values: Float[Array, "*shape"], axes: tuple[int, ...]) -> Float[Array, "*shape"]:
-    """Divided by the L2 length over some axes; zero stays zero."""
-    length = jnp.sqrt(jnp.sum(values**2, axis=axes, keepdims=True))
-    return values / jnp.where(length > 0, length, 1)
-
-
-def _moved(
-    settings: _Settings,
-    clean: Float[Array, "batch channels height width"],
-    best: Float[Array, "batch channels height width"],
-    draws: Float[Array, "batch draws"],
-    side: Int[Array, ""],
-    bump: Float[Array, "2 largest largest"],
-    epsilon: Float[Array, ""],
-) -> Float[Array, "batch channels height width"]:
-    """A bump added in one window, paid for by this window, by a second one that is emptied, and by what is spare."""
-    perturbation, pixels = best - clean, (2, 3)
-    rows, columns, inside = _window(settings, draws[:, :2], side)
-    _, _, emptied = _window(settings, draws[:, -3:-1], side)
-    turned = (draws[:, -1] < 0.5).astype(int)[:, None, None]
-    last = bump.shape[-1] - 1
-    placed = bump[turned, jnp.clip(rows, 0, last)[:, :, None], jnp.clip(columns, 0, last)[:, None, :]]
-    signs = _signs(draws[:, 2:-3])[:, :, None, None]
-    added = inside * (placed[:, None] * signs + _unit(inside * perturbation, pixels))
-    free = jnp.sum(perturbation**2 * (inside | emptied), axis=pixels, keepdims=True)
-    spare = jnp.maximum(epsilon**2 - jnp.sum(perturbation**2, axis=(1, 2, 3), keepdims=True), 0) / clean.shape[1]
-    added = _unit(added, pixels) * jnp.sqrt(free + spare)
-    return _at_length(settings, clean, jnp.where(inside, added, jnp.where(emptied, 0, perturbation)), epsilon)

@@ -16,6 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Integer, Key
 
 from jax_bioadv.attacks.attack import Attack, LogitsFunction, log_odds_against, succeeded
+from jax_bioadv.attacks.best import Best, better_of, nothing_yet
 from jax_bioadv.tracing import is_traced
 
 
@@ -88,14 +89,10 @@ def _perturb(
     labels: Integer[Array, " batch"],
     epsilon: Float[Array, ""],
 ) -> tuple[Float[Array, "batch inputs"], Bool[Array, " batch"]]:
-    best_images, vanished = images, jnp.zeros(labels.shape, bool)
-    best_loss, broken = jnp.full(labels.shape, -jnp.inf, images.dtype), jnp.zeros(labels.shape, bool)
+    best, vanished = nothing_yet(images), jnp.zeros(labels.shape, bool)
     for perturb, ready in zip(perturbs, prepared, strict=True):
         perturbed, vanished_here = perturb(ready, keys, logits_function, images, labels, epsilon)
         logits = logits_function(perturbed)
-        success, loss = succeeded(logits, labels), log_odds_against(logits, labels)
-        better = ~broken & (success | (loss > best_loss))
-        best_images = jnp.where(better[:, None], perturbed, best_images)
-        best_loss = jnp.where(better, loss, best_loss)
-        broken, vanished = broken | success, vanished | vanished_here
-    return best_images, vanished
+        found = Best(perturbed, succeeded(logits, labels), log_odds_against(logits, labels))
+        best, vanished = better_of(best, found, first_success=True), vanished | vanished_here
+    return best.images, vanished

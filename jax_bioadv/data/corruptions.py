@@ -21,6 +21,8 @@ from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, Key, UInt8
 from PIL import Image
 
+from jax_bioadv.blocks import equal_blocks, over_blocks
+
 SEVERITIES = (1, 2, 3, 4, 5)
 _BLOCK = 1000
 _BLUR_REACH = 5  # pixels: more than three standard deviations of the widest blur
@@ -139,12 +141,13 @@ def corrupt(
     if corruption == "jpeg":
         return np.stack([_compressed(image, _JPEG_QUALITY[severity - 1]) for image in images])
     key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), zlib.crc32(corruption.encode()))
-    size = min(_BLOCK, 2 ** (len(images) - 1).bit_length())  # few sizes, of which each is a compilation
-    places = np.arange(-(-len(images) // size) * size) % len(images)  # whole blocks: one compilation
     strength = _ON_DEVICE[corruption][1][severity - 1]
     static = strength if corruption == "pixelation" else None  # whose strength is a shape
-    blocks = [_block(corruption, static, key, images[block], block, strength) for block in places.reshape(-1, size)]
-    return np.concatenate([np.asarray(block) for block in blocks])[: len(images)]
+
+    def of_block(places: np.ndarray) -> Array:
+        return _block(corruption, static, key, images[places], places, strength)
+
+    return over_blocks(of_block, len(images), equal_blocks(len(images), _BLOCK))
 
 
 @partial(jax.jit, static_argnums=(0, 1))

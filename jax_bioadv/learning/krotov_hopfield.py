@@ -13,31 +13,36 @@ row has the L_p norm R. Two forms exist and are both here:
 * minibatch, what is trained: ranks by ``h_μ``, rank k alone gets −Δ, the increments of a batch are summed and scaled so
   that the largest change of a weight is the learning rate.
 
-:func:`increment` is the readable definition of one sample's increment; :func:`minibatch_increment` is the fast form of
-its sum over a batch. A layer is trained by :func:`init` and then :func:`epoch`, once per epoch::
+A layer is trained by :func:`init` and then :func:`epoch`, once per epoch::
 
     rule = KrotovHopfield()
     state = init(key, rule, images, hidden=500, start="samples")
     for _ in range(epochs):
         state, info = epoch(rule, state, images, learning_rate, batch_size=1000)
+
+An epoch is a scan of :func:`step`, which alone, or as :func:`learning_rule`, learns from images in any order.
 """
 
-import dataclasses
-import math
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from jax_bioadv.sharding import over_data
+from jax_bioadv.learning.krotov_hopfield_increment import (
+    Accumulation,
+    KrotovHopfield,
+    increment,
+    minibatch_increment,
+    row_norms,
+)
+from jax_bioadv.learning.krotov_hopfield_increment import effective_weights as effective_weights
+from jax_bioadv.learning.learning_rule import LearningRule, over_batches
 from jax_bioadv.tracing import is_traced
 
 Start = Literal["normal", "samples"]
-Accumulation = Literal["auto", "scatter", "product"]
 
 # The published run divides by the largest change of the batch, but never by less than this.
 SMALLEST_CHANGE = 1e-9
@@ -47,62 +52,19 @@ NORM_TOLERANCE = 1e-2
 UNCONVERGED_SHARE = 0.1
 
 
-@dataclasses.dataclass(frozen=True)
-class KrotovHopfield:
-    """Hyper-parameters of the rule; a pytree whose leaves are Δ and R, and p where it is an array.
-
-    As plain numbers p and k shape the program, which is then as fast as the published p = 3 allows. A population over
-    several p gives it as an array.
-
-    Attributes:
-        p: exponent of the norm, at least 2.
-        k: rank that is pushed away, at least 2.
-        delta: strength Δ ≥ 0 of the push.
-        radius: L_p norm R > 0 of a converged row.
-    """
-
-    p: Float[Array, ""] | float = 3.0
-    k: int = 2
-    delta: Float[Array, ""] | float = 0.4
-    radius: Float[Array, ""] | float = 1.0
-
-    def check(self, hidden: int) -> None:
-        """Raise ValueError for values outside their range, unless they are traced, or for fewer hidden units than k."""
-        if not is_traced(self.p) and not (np.isfinite(self.p) and self.p >= 2):
-            raise ValueError(f"p must be finite and at least 2, got {self.p}")
-        if self.k < 2:
-            raise ValueError(f"k must be at least 2, got {self.k}")
-        if hidden < self.k:
-            raise ValueError(f"rank k = {self.k} needs at least as many hidden units, got {hidden}")
-        if not is_traced(self.delta) and not (np.isfinite(self.delta) and self.delta >= 0):
-            raise ValueError(f"delta must be finite and not negative, got {self.delta}")
-        if not is_traced(self.radius) and not (np.isfinite(self.radius) and self.radius > 0):
-            raise ValueError(f"radius must be finite and positive, got {self.radius}")
-
-
-def _flatten(rule: KrotovHopfield) -> tuple[tuple[Any, ...], tuple[float | None, int]]:
-    if isinstance(rule.p, (int, float)):
-        return (rule.delta, rule.radius), (rule.p, rule.k)
-    return (rule.delta, rule.radius, rule.p), (None, rule.k)
-
-
-def _unflatten(static: tuple[float | None, int], leaves: tuple[Any, ...]) -> KrotovHopfield:
-    (p, k), (delta, radius, *traced_p) = static, leaves
-    rule = object.__new__(KrotovHopfield)  # JAX puts placeholders here, which checked constructors refuse
-    for name, value in {"p": traced_p[0] if traced_p else p, "k": k, "delta": delta, "radius": radius}.items():
-        object.__setattr__(rule, name, value)
-    return rule
-
-
-jax.tree_util.register_pytree_node(KrotovHopfield, _flatten, _unflatten)
-
-
 class State(NamedTuple):
     """Where training stands: enough to go on bitwise as if it had never stopped."""
 
     synapses: Float[Array, "hidden inputs"]
     epoch: Int[Array, ""]
     key: Key[Array, ""]
+
+
+class StepInfo(NamedTuple):
+    """What one minibatch did: ``max|ΔW|`` before scaling, and which unit each image's winner is."""
+
+    largest_change: Float[Array, ""]
+    winners: Int[Array, " batch"]
 
 
 class EpochInfo(NamedTuple):
@@ -115,80 +77,6 @@ class EpochInfo(NamedTuple):
     largest_weight: Float[Array, ""]
 
 
-def effective_weights(
-    synapses: Float[Array, "hidden inputs"], p: Float[Array, ""] | float
-) -> Float[Array, "hidden inputs"]:
-    """``V = W |W|^(p-2)``, the linear map from an image to the overlaps."""
-    if not isinstance(p, jax.Array) and p in (2, 3):
-        return synapses if p == 2 else synapses * jnp.abs(synapses)
-    return synapses * jnp.abs(synapses) ** (p - 2)
-
-
-def row_norms(synapses: Float[Array, "hidden inputs"], p: Float[Array, ""] | float) -> Float[Array, " hidden"]:
-    """L_p norm of every row."""
-    return jnp.sum(jnp.abs(synapses) ** p, axis=1) ** (1 / p)
-
-
-def _ranked(scores: Float[Array, "batch hidden"], k: int) -> list[Int[Array, " batch"]]:
-    """Indices of ranks 1…k, the first of equals: argmax over the best of every block of units, and then within it.
-
-    A plain argmax is not vectorised on CPUs, where it costs eight times as much, and ``lax.top_k`` sorts.
-    """
-    hidden = scores.shape[1]
-    width = math.isqrt(hidden - 1) + 1
-    count = -(-hidden // width)
-    padded = jnp.pad(scores, ((0, 0), (0, count * width - hidden)), constant_values=-jnp.inf)
-    best = jnp.max(padded.reshape(-1, count, width), axis=2)
-    block_index, place = jnp.arange(count), jnp.arange(width)
-    ranks: list[Int[Array, " batch"]] = []
-    for _ in range(k):
-        block = jnp.argmax(best, axis=1)
-        units = block[:, None] * width + place
-        candidates = jnp.take_along_axis(scores, units, axis=1, mode="fill", fill_value=-jnp.inf)
-        for earlier in ranks:
-            candidates = jnp.where(units == earlier[:, None], -jnp.inf, candidates)
-        first = jnp.argmax(candidates, axis=1)
-        ranks.append(block * width + first)
-        left = jnp.max(jnp.where(place == first[:, None], -jnp.inf, candidates), axis=1)
-        best = jnp.where(block_index == block[:, None], left[:, None], best)
-    return ranks
-
-
-def learning_activation(
-    scores: Float[Array, " hidden"], rule: KrotovHopfield, *, sequential: bool
-) -> Float[Array, " hidden"]:
-    """g: +1 at the largest score, −Δ at rank k (sequential: at ranks 2…k), 0 elsewhere."""
-    winner, *others = (rank[0] for rank in _ranked(scores[None], rule.k))
-    activation = jnp.zeros_like(scores).at[winner].set(1)
-    for other in others if sequential else others[-1:]:
-        activation = activation.at[other].set(-rule.delta)
-    return activation
-
-
-def increment(
-    rule: KrotovHopfield,
-    synapses: Float[Array, "hidden inputs"],
-    image: Float[Array, " inputs"],
-    *,
-    sequential: bool = False,
-) -> Float[Array, "hidden inputs"]:
-    """One sample's ΔW, written as in the paper.
-
-    Args:
-        rule: hyper-parameters.
-        synapses: W.
-        image: one flattened image x.
-        sequential: rank by ``h_μ / ‖W_μ‖_p^(p-1)`` and push ranks 2…k; else rank by ``h_μ`` and push rank k.
-
-    Returns:
-        ΔW, before any learning rate.
-    """
-    overlap = jnp.matmul(effective_weights(synapses, rule.p), image, precision="highest")
-    scores = overlap / row_norms(synapses, rule.p) ** (rule.p - 1) if sequential else overlap
-    activation = learning_activation(scores, rule, sequential=sequential)
-    return activation[:, None] * (rule.radius**rule.p * image[None, :] - overlap[:, None] * synapses)
-
-
 @jax.jit
 def sequential_step(
     rule: KrotovHopfield,
@@ -198,49 +86,10 @@ def sequential_step(
 ) -> Float[Array, "hidden inputs"]:
     """The rule itself: ``W += lr·ΔW`` for one image after another, in the order given."""
 
-    def step(synapses: Array, image: Array) -> tuple[Array, None]:
+    def of_one(synapses: Array, image: Array) -> tuple[Array, None]:
         return synapses + learning_rate * increment(rule, synapses, image, sequential=True), None
 
-    return lax.scan(step, synapses, images)[0]
-
-
-def minibatch_increment(
-    rule: KrotovHopfield,
-    synapses: Float[Array, "hidden inputs"],
-    images: Float[Array, "batch inputs"],
-    *,
-    accumulation: Accumulation = "auto",
-    precision: lax.PrecisionLike = "highest",
-) -> tuple[Float[Array, "hidden inputs"], Int[Array, " batch"]]:
-    """The sum of :func:`increment` over a batch, with one matrix product for the overlaps.
-
-    Args:
-        rule: hyper-parameters.
-        synapses: W.
-        images: the batch.
-        accumulation: how images are added to the rows they move. "scatter" adds each to its two rows, the fastest on a
-            CPU; "product" multiplies the learning activations with the batch, the fastest on an accelerator and
-            deterministic there, where scatter-adds are not; "auto" chooses by the default backend.
-        precision: of the matrix products. The overlaps decide who wins, hence "highest".
-
-    Returns:
-        ΔW and the index of every image's winner.
-    """
-    if accumulation == "auto":
-        accumulation = "scatter" if jax.default_backend() == "cpu" else "product"
-    overlaps = jnp.matmul(images, effective_weights(synapses, rule.p).T, precision=precision)
-    ranks = _ranked(overlaps, rule.k)
-    winners, pushed = ranks[0], ranks[-1]
-    if accumulation == "scatter":
-        won, lost = (jnp.take_along_axis(overlaps, rank[:, None], axis=1)[:, 0] for rank in (winners, pushed))
-        decay = jnp.zeros_like(synapses[:, 0]).at[winners].add(won).at[pushed].add(-rule.delta * lost)
-        attraction = jnp.zeros_like(synapses).at[winners].add(images).at[pushed].add(-rule.delta * images)
-    else:
-        winning, losing = (jax.nn.one_hot(rank, len(synapses), dtype=images.dtype) for rank in (winners, pushed))
-        activations = winning - rule.delta * losing
-        decay = jnp.sum(activations * overlaps, axis=0)
-        attraction = jnp.matmul(activations.T, images, precision=precision)
-    return rule.radius**rule.p * attraction - decay[:, None] * synapses, winners
+    return lax.scan(of_one, synapses, images)[0]
 
 
 def minibatch_step(
@@ -251,11 +100,11 @@ def minibatch_step(
     *,
     accumulation: Accumulation = "auto",
     precision: lax.PrecisionLike = "highest",
-) -> tuple[Float[Array, "hidden inputs"], tuple[Float[Array, ""], Int[Array, " batch"]]]:
-    """``W += lr·ΔW / max(max|ΔW|, 1e-9)``; returns the synapses, and max|ΔW| with the winners as info."""
+) -> tuple[Float[Array, "hidden inputs"], StepInfo]:
+    """``W += lr·ΔW / max(max|ΔW|, 1e-9)``, of synapses alone; see :func:`step` for the arguments."""
     change, winners = minibatch_increment(rule, synapses, images, accumulation=accumulation, precision=precision)
     largest = jnp.max(jnp.abs(change))
-    return synapses + (learning_rate / jnp.maximum(largest, SMALLEST_CHANGE)) * change, (largest, winners)
+    return synapses + (learning_rate / jnp.maximum(largest, SMALLEST_CHANGE)) * change, StepInfo(largest, winners)
 
 
 def init(
@@ -305,6 +154,65 @@ def init(
     return State(synapses, jnp.array(0), order_key)
 
 
+def step(
+    rule: KrotovHopfield,
+    state: State,
+    images: Float[Array, "batch inputs"],
+    learning_rate: Float[Array, ""] | float,
+    *,
+    accumulation: Accumulation = "auto",
+    precision: lax.PrecisionLike = "highest",
+) -> tuple[State, StepInfo]:
+    """One minibatch: ``W += lr·ΔW / max(max|ΔW|, 1e-9)``; pure, with nothing random in it, to be jitted by its caller.
+
+    Args:
+        rule: hyper-parameters.
+        state: from :func:`init` or the previous step; its epoch and key stay, which order the images of an epoch.
+        images: the minibatch, unit-norm.
+        learning_rate: the largest change of a weight.
+        accumulation: see :func:`minibatch_increment`.
+        precision: of the matrix products.
+
+    Returns:
+        The next state and what the minibatch did.
+    """
+    synapses, info = minibatch_step(
+        rule, state.synapses, images, learning_rate, accumulation=accumulation, precision=precision
+    )
+    return state._replace(synapses=synapses), info
+
+
+def learning_rule(
+    rule: KrotovHopfield,
+    learning_rate: Float[Array, ""] | float,
+    *,
+    hidden: int,
+    start: Start = "normal",
+    scale: Float[Array, ""] | float = 1.0,
+    accumulation: Accumulation = "auto",
+    precision: lax.PrecisionLike = "highest",
+) -> LearningRule:
+    """:func:`init` and :func:`step` as a pair, of images (batch, inputs), for whatever trains any learning rule.
+
+    Args:
+        rule: hyper-parameters.
+        learning_rate: the largest change of a weight in a step.
+        hidden: as in :func:`init`.
+        start: as in :func:`init`.
+        scale: as in :func:`init`.
+        accumulation: as in :func:`step`.
+        precision: as in :func:`step`.
+    """
+
+    def begin(key: Key[Array, ""], images: Float[Array, "samples inputs"]) -> State:
+        return init(key, rule, images, hidden=hidden, start=start, scale=scale)
+
+    def take(state: State, images: Float[Array, "batch inputs"], key: Key[Array, ""]) -> tuple[State, StepInfo]:
+        return step(rule, state, images, learning_rate, accumulation=accumulation, precision=precision)
+
+    return LearningRule(begin, take)
+
+
 def linear_decay(learning_rate: float, epoch: int, epochs: int) -> float:
     """The published schedule: from the initial rate in the first epoch towards 0 after the last."""
     return learning_rate * (1 - epoch / epochs)
@@ -341,30 +249,25 @@ def epoch(
 
     Returns:
         The next state and what the epoch looked like.
+
+    Raises:
+        ValueError: there are fewer images than a batch has.
     """
-    if not 1 <= batch_size <= len(images):
-        raise ValueError(f"batch_size must lie between 1 and the number of images, {len(images)}, got {batch_size}")
-    batches = len(images) // batch_size
     order = jax.random.permutation(jax.random.fold_in(state.key, state.epoch), len(images))
 
-    def step(carry: tuple[Array, Array], batch: Array) -> tuple[tuple[Array, Array], Array]:
-        synapses, has_won = carry
-        synapses, (largest, winners) = minibatch_step(
-            rule, synapses, images[over_data(batch)], learning_rate, accumulation=accumulation, precision=precision
-        )
-        return (synapses, has_won.at[winners].set(True)), largest
+    def of_batch(state: State, batch: Array) -> tuple[State, StepInfo]:
+        return step(rule, state, batch, learning_rate, accumulation=accumulation, precision=precision)
 
-    start = (state.synapses, jnp.zeros(len(state.synapses), bool))
-    (synapses, has_won), largest = lax.scan(step, start, order[: batches * batch_size].reshape(batches, batch_size))
-    norms = row_norms(synapses, rule.p)
+    state, infos = over_batches(of_batch, state, images, order, batch_size)
+    norms = row_norms(state.synapses, rule.p)
     info = EpochInfo(
         converged_share=jnp.mean(_norm_converged(rule, norms)),
         median_norm=jnp.median(norms),
-        largest_change=jnp.mean(largest),
-        winning_share=jnp.mean(has_won),
-        largest_weight=jnp.max(jnp.abs(synapses)),
+        largest_change=jnp.mean(infos.largest_change),
+        winning_share=jnp.mean(jnp.zeros(len(norms), bool).at[infos.winners].set(True)),
+        largest_weight=jnp.max(jnp.abs(state.synapses)),
     )
-    return State(synapses, state.epoch + 1, state.key), info
+    return state._replace(epoch=state.epoch + 1), info
 
 
 class Convergence(NamedTuple):

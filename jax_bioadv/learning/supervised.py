@@ -1,15 +1,18 @@
 """Supervised training with Optax: cross-entropy plus whatever a regularizer adds, one pure function per epoch.
 
 The published settings (Holzhausen et al., arXiv 2405.00679) are :func:`stepwise_adam` and :func:`decaying_adam`; the
-losses differ in the :class:`~jax_bioadv.learning.regularizers.Regularizer` alone. A model is any ``nnx.Module`` with
-``preactivation(images)`` and ``decode(preactivation, train)``; a decoder on a frozen layer is :class:`FrozenFeatures`,
-trained on the layer's activations, computed once::
+losses differ in the :class:`~jax_bioadv.learning.regularizers.Regularizer` alone. A model is any ``nnx.Module`` that is
+:class:`Trainable`; a decoder on a frozen layer is :class:`FrozenFeatures`, trained on the layer's activations, computed
+once::
 
     graphdef, state = init(key, model, optimizer, regularizer, data)
     epoch = make_epoch(graphdef, optimizer, regularizer, batch_size=1000)
     for index in range(epochs):
         state, info = epoch(state, data, renewal_batches(5, index, len(data.images) // 1000))
     model = trained_model(graphdef, state)
+
+An epoch is a scan of steps (:func:`make_step`) over minibatches in a random order; data that come in an order of their
+own are learnt from by steps alone, or by the pair :func:`learning_rule`.
 
 One optimizer and one regularizer, made once and given for every seed, make one compilation for all of them. What a
 regularizer has found out about the model (its aux) is renewed at an epoch's beginning, or before the batches that
@@ -19,23 +22,23 @@ An ``adversary`` replaces every minibatch by images made against the model as it
 al., arXiv 1706.06083), with any attack of :mod:`jax_bioadv.attacks`.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 from jax import lax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
-from jax_bioadv.learning.regularizers import Batch, Regularizer, Scalar, TrainingData, combine
-from jax_bioadv.sharding import over_data
-from jax_bioadv.tracing import is_traced
+from jax_bioadv.learning.learning_rule import LearningRule, batches_in, over_batches
+from jax_bioadv.learning.regularizers import Batch, Regularizer, TrainingData, combine
+from jax_bioadv.learning.schedules import decaying_adam as decaying_adam
+from jax_bioadv.learning.schedules import renewal_batches as renewal_batches
+from jax_bioadv.learning.schedules import stepwise_adam as stepwise_adam
 
 
 class TrainingState(NamedTuple):
@@ -51,7 +54,7 @@ class TrainingState(NamedTuple):
 
 
 class EpochInfo(NamedTuple):
-    """Means over the batches of one epoch."""
+    """What the loss is made of: in one batch, as a step tells, or in the mean over the batches of an epoch."""
 
     loss: Float[Array, ""]
     cross_entropy: Float[Array, ""]
@@ -61,6 +64,17 @@ class EpochInfo(NamedTuple):
 
 Adversary = Callable[[Any, Array, Array, Key[Array, ""]], Array]
 """``adversary(model, images, labels, key) -> images``: what a minibatch is replaced by."""
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """What training asks of an ``nnx.Module``: its way from images to logits in two parts, for penalties in between."""
+
+    def preactivation(self, images: Array, /) -> Array:
+        """Images (batch, inputs) to what a penalty may look at, such as a hidden pre-activation (batch, hidden)."""
+
+    def decode(self, preactivation: Array, train: bool, /) -> Array:
+        """The rest of the way, to logits (batch, classes); with ``train`` statistics are those of the batch."""
 
 
 class FrozenFeatures(nnx.Module):
@@ -76,80 +90,6 @@ class FrozenFeatures(nnx.Module):
     def decode(self, features: Float[Array, "batch hidden"], train: bool = False) -> Float[Array, "batch classes"]:
         """Logits."""
         return self.decoder(features)
-
-
-def _check_steps(steps_per_epoch: int) -> None:
-    if steps_per_epoch < 1:
-        raise ValueError(f"an epoch needs at least one minibatch, got {steps_per_epoch}; is the batch too large?")
-
-
-def stepwise_adam(
-    rates: Sequence[Scalar], boundaries: Sequence[int], steps_per_epoch: int
-) -> optax.GradientTransformation:
-    """Adam whose learning rate is ``rates[i]`` until epoch ``boundaries[i]``, then the next one.
-
-    Args:
-        rates: learning rates, one more than boundaries.
-        boundaries: epochs at which the rate changes, increasing.
-        steps_per_epoch: minibatches in an epoch.
-
-    Raises:
-        ValueError: the two do not fit together, a rate is not positive, or an epoch has no steps.
-    """
-    if len(rates) != len(boundaries) + 1:
-        raise ValueError(f"{len(rates)} learning rates need {len(rates) - 1} boundaries, got {len(boundaries)}")
-    if not is_traced(*rates) and not all(rate > 0 for rate in rates):
-        raise ValueError(f"learning rates must be positive, got {tuple(rates)}")
-    if list(boundaries) != sorted(set(boundaries)):
-        raise ValueError(f"boundaries must increase, got {tuple(boundaries)}")
-    _check_steps(steps_per_epoch)
-    schedules = [optax.constant_schedule(rate) for rate in rates]
-    return optax.adam(optax.join_schedules(schedules, [boundary * steps_per_epoch for boundary in boundaries]))
-
-
-def decaying_adam(
-    rate: Scalar, constant_epochs: int, decay_epochs: float, steps_per_epoch: int
-) -> optax.GradientTransformation:
-    """Adam at a constant rate for some epochs, then decaying e-fold every ``decay_epochs``, stepwise by epoch."""
-    if not (is_traced(rate) or rate > 0) or constant_epochs < 0 or not decay_epochs > 0:
-        raise ValueError(
-            f"rate and decay_epochs must be positive, got {rate} and {decay_epochs}; constant_epochs {constant_epochs}"
-        )
-    _check_steps(steps_per_epoch)
-
-    def schedule(step: Any) -> Any:
-        epoch = step // steps_per_epoch
-        return rate * jnp.exp(-jnp.maximum(epoch - constant_epochs, 0) / decay_epochs)
-
-    return optax.adam(schedule)
-
-
-def renewal_batches(
-    every: int, epoch: int, batches: int, constant_epochs: int | float = math.inf, decay_epochs: float = 1.0
-) -> Bool[np.ndarray, " batches"]:
-    """Before which batches of an epoch aux is renewed: as often as the learning rate has moved the model.
-
-    Args:
-        every: batches at the full learning rate between two renewals; as the rate decays, they lie further apart, so
-            that about as much learning rate accumulates between any two.
-        epoch: which one, from 0. The first batch of epoch 0 has what :func:`init` found.
-        batches: minibatches in an epoch.
-        constant_epochs: epochs at the full rate, as in :func:`decaying_adam`.
-        decay_epochs: in which it then falls e-fold.
-
-    Returns:
-        True for each batch that a renewal precedes.
-
-    Raises:
-        ValueError: ``every`` is less than one batch.
-    """
-    if every < 1:
-        raise ValueError(f"eigenvectors can be renewed once a batch at most, got one in {every} batches")
-    epochs = np.arange(epoch + 1)
-    pace = np.exp(-np.maximum(epochs - constant_epochs, 0) / decay_epochs)
-    moved = np.concatenate([[0.0], np.cumsum(np.repeat(pace, batches))[:-1]])
-    renewals = np.floor(moved / every + 1e-9)  # sums of whole batches are whole
-    return np.diff(renewals, prepend=0.0)[-batches:] > 0
 
 
 def init(
@@ -170,7 +110,14 @@ def init(
 
     Returns:
         The structure, for :func:`make_epoch` and :func:`trained_model`, and the state at epoch 0.
+
+    Raises:
+        TypeError: the model is not :class:`Trainable`.
     """
+    if not isinstance(model, Trainable):
+        raise TypeError(
+            f"a {type(model).__name__} is not trainable: it lacks preactivation(images) or decode(preactivation, train)"
+        )
     aux = None if regularizer is None else regularizer.refresh(model, data)  # type: ignore[arg-type]
     graphdef, parameters, statistics = nnx.split(nnx.clone(model), nnx.Param, ...)  # type: ignore[misc]
     return graphdef, TrainingState(parameters, statistics, optimizer.init(parameters), jnp.array(0), key, aux)
@@ -187,6 +134,100 @@ def random_order(key: Key[Array, ""], count: int) -> Int[Array, " count"]:
     Images that draw the same 32 bits keep their order: of 50 000 images, less than one pair.
     """
     return jnp.argsort(jax.random.bits(key, (count,), jnp.uint32))
+
+
+@lru_cache(maxsize=32)
+def make_step(
+    graphdef: nnx.GraphDef,
+    optimizer: optax.GradientTransformation,
+    regularizer: Regularizer | None = None,
+    *,
+    adversary: Adversary | None = None,
+) -> Callable[[TrainingState, TrainingData, Key[Array, ""]], tuple[TrainingState, EpochInfo]]:
+    """The function that trains on one minibatch.
+
+    Args:
+        graphdef: structure of the model, from :func:`init`.
+        optimizer: the one given to :func:`init`.
+        regularizer: what is added to the cross-entropy.
+        adversary: makes of the batch the images to train on, from the model as it is.
+
+    Returns:
+        ``step(state, batch, key) -> (state, info)``, pure, to be jitted by its caller. ``key`` decides what is random
+        in the penalty and the adversary; the state's own key and epoch stay, and so does its aux, which
+        :func:`renewed` brings up to date. It raises ValueError when the state is without the aux that the regularizer
+        needs.
+    """
+    regularizer = combine() if regularizer is None else regularizer
+
+    def loss(
+        parameters: nnx.State, statistics: nnx.State, images: Array, labels: Array, aux: Any, key: Array
+    ) -> tuple[Array, tuple[nnx.State, EpochInfo]]:
+        model: Trainable = nnx.merge(graphdef, parameters, statistics, copy=True)
+        preactivation = model.preactivation(images)
+        logits = model.decode(preactivation, True)
+        cross_entropy = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+        penalty = regularizer.penalty(model, Batch(images, labels, preactivation), aux, key)
+        _, _, statistics = nnx.split(model, nnx.Param, ...)  # type: ignore[misc]
+        accuracy = jnp.mean(jnp.argmax(logits, axis=1) == labels)
+        total = cross_entropy + penalty
+        return total, (statistics, EpochInfo(total, cross_entropy, penalty, accuracy))
+
+    def step(state: TrainingState, batch: TrainingData, key: Key[Array, ""]) -> tuple[TrainingState, EpochInfo]:
+        parameters, statistics, aux = state.parameters, state.statistics, state.aux
+        images, labels = batch.images, batch.labels
+        if not jax.tree.leaves(aux):
+            aux = _fixed_aux(regularizer, nnx.merge(graphdef, parameters, statistics), batch)
+        if adversary is not None:
+            key, attack_key = jax.random.split(key)  # a fold of it could be what a regularizer splits off
+            attacked = nnx.merge(graphdef, parameters, statistics)
+            images = lax.stop_gradient(adversary(attacked, images, labels, attack_key))
+        (_, (statistics, info)), gradient = jax.value_and_grad(loss, has_aux=True)(
+            parameters, statistics, images, labels, aux, key
+        )
+        updates, optimizer_state = optimizer.update(gradient, state.optimizer, parameters)
+        parameters = optax.apply_updates(parameters, updates)
+        return state._replace(parameters=parameters, statistics=statistics, optimizer=optimizer_state), info
+
+    return step
+
+
+def renewed(
+    graphdef: nnx.GraphDef, regularizer: Regularizer, state: TrainingState, data: TrainingData
+) -> TrainingState:
+    """The state with the regularizer's aux of the model as it is now.
+
+    Args:
+        graphdef: structure of the model, from :func:`init`.
+        regularizer: the one given to :func:`init`.
+        state: whose aux is that of an earlier model.
+        data: what the regularizer refreshes from.
+    """
+    model = nnx.merge(graphdef, state.parameters, state.statistics)
+    return state._replace(aux=regularizer.renewed(state.aux, model, data))
+
+
+def learning_rule(
+    model: nnx.Module,
+    optimizer: optax.GradientTransformation,
+    regularizer: Regularizer | None = None,
+    *,
+    adversary: Adversary | None = None,
+) -> LearningRule:
+    """:func:`init` and :func:`make_step` as a pair, of :class:`TrainingData`, for whatever trains any learning rule.
+
+    Args:
+        model: the module to train, from its weights of now.
+        optimizer: from Optax.
+        regularizer: what is added to the cross-entropy; ``init`` refreshes it from the data that it is given.
+        adversary: as in :func:`make_step`.
+    """
+    graphdef, _ = nnx.split(model)
+
+    def begin(key: Key[Array, ""], data: TrainingData) -> TrainingState:
+        return init(key, model, optimizer, regularizer, data)[1]
+
+    return LearningRule(begin, make_step(graphdef, optimizer, regularizer, adversary=adversary))
 
 
 @lru_cache(maxsize=32)
@@ -217,59 +258,31 @@ def make_epoch(
         when the state is without the aux that the regularizer needs.
     """
     regularizer = combine() if regularizer is None else regularizer
-
-    def loss(
-        parameters: nnx.State, statistics: nnx.State, images: Array, labels: Array, aux: Any, key: Array
-    ) -> tuple[Array, tuple[nnx.State, EpochInfo]]:
-        model: Any = nnx.merge(graphdef, parameters, statistics, copy=True)
-        preactivation = model.preactivation(images)
-        logits = model.decode(preactivation, True)
-        cross_entropy = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
-        penalty = regularizer.penalty(model, Batch(images, labels, preactivation), aux, key)
-        _, _, statistics = nnx.split(model, nnx.Param, ...)  # type: ignore[misc]
-        accuracy = jnp.mean(jnp.argmax(logits, axis=1) == labels)
-        total = cross_entropy + penalty
-        return total, (statistics, EpochInfo(total, cross_entropy, penalty, accuracy))
+    step = make_step(graphdef, optimizer, regularizer, adversary=adversary)
 
     @jax.jit
     def epoch(
         state: TrainingState, data: TrainingData, renewals: ArrayLike | None = None
     ) -> tuple[TrainingState, EpochInfo]:
-        samples = len(data.images)
-        if not 1 <= batch_size <= samples:
-            raise ValueError(f"batch_size must lie between 1 and the number of images, {samples}, got {batch_size}")
-        batches = samples // batch_size
+        batches = batches_in(len(data.images), batch_size)
         order_key, penalty_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
-        order = random_order(order_key, samples)[: batches * batch_size]
-
+        order = random_order(order_key, len(data.images))
         renewing = bool(jax.tree.leaves(state.aux))
-        fixed_aux = None if renewing else _fixed_aux(regularizer, nnx.merge(graphdef, *state[:2]), data)
+        if not renewing:
+            _fixed_aux(regularizer, nnx.merge(graphdef, *state[:2]), data)
         renewals = jnp.arange(batches) == 0 if renewals is None else jnp.asarray(renewals)
         if renewals.shape != (batches,):
             raise ValueError(f"renewals must say of each of the {batches} batches, got shape {renewals.shape}")
 
-        def step(carry: Any, batch: tuple[Array, Array, Array]) -> tuple[Any, EpochInfo]:
-            parameters, statistics, optimizer_state, aux = carry
-            indices, key, renew = over_data(batch[0]), *batch[1:]
-            images, labels = data.images[indices], data.labels[indices]
+        def of_batch(state: TrainingState, batch: TrainingData, key: Array, renew: Array) -> Any:
             if renewing:
-                model = nnx.merge(graphdef, parameters, statistics)
-                aux = lax.cond(renew, lambda: regularizer.renewed(aux, model, data), lambda: aux)
-            if adversary is not None:
-                key, attack_key = jax.random.split(key)  # a fold of it could be what a regularizer splits off
-                attacked = nnx.merge(graphdef, parameters, statistics)
-                images = lax.stop_gradient(adversary(attacked, images, labels, attack_key))
-            (_, (statistics, info)), gradient = jax.value_and_grad(loss, has_aux=True)(
-                parameters, statistics, images, labels, aux if renewing else fixed_aux, key
-            )
-            updates, optimizer_state = optimizer.update(gradient, optimizer_state, parameters)
-            return (optax.apply_updates(parameters, updates), statistics, optimizer_state, aux), info
+                aux = lax.cond(renew, lambda: renewed(graphdef, regularizer, state, data).aux, lambda: state.aux)
+                state = state._replace(aux=aux)
+            return step(state, batch, key)
 
-        todo = (order.reshape(batches, batch_size), jax.random.split(penalty_key, batches), renewals)
-        trained, infos = lax.scan(step, (state.parameters, state.statistics, state.optimizer, state.aux), todo)
-        parameters, statistics, optimizer_state, aux = trained
-        state = TrainingState(parameters, statistics, optimizer_state, state.epoch + 1, state.key, aux)
-        return state, jax.tree.map(jnp.mean, infos)
+        samples, keys = TrainingData(data.images, data.labels), jax.random.split(penalty_key, batches)
+        state, infos = over_batches(of_batch, state, samples, order, batch_size, keys, renewals)
+        return state._replace(epoch=state.epoch + 1), jax.tree.map(jnp.mean, infos)
 
     return epoch
 

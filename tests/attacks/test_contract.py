@@ -1,6 +1,5 @@
 """What holds of every attack alike: its types, its input, how often it is compiled, JAX's strictest modes."""
 
-import itertools
 import math
 
 import jax
@@ -25,7 +24,6 @@ from jax_bioadv.attacks import (
     transfer,
     worst_case,
 )
-from jax_bioadv.attacks.batch import BATCH_SIZES, equal_blocks, filled_up
 
 SHAPE, INPUTS, CLASSES, EPSILON = (2, 2, 3), 12, 10, 0.2
 KEY = jax.random.key(7)
@@ -191,16 +189,6 @@ def test_filling_a_batch_up_changes_nothing_of_its_images(name):
     images = np.random.default_rng(0).uniform(size=(50, INPUTS)).astype(np.float32)
     whole, part = (ATTACKS[name](KEY, MODEL, images[:count], np.arange(count) % CLASSES, 0.1) for count in (50, 47))
     _same(part, [each[:47] for each in whole])
-
-
-def test_sizes_of_batches_are_few_and_hardly_larger():
-    assert [filled_up(count) for count in (1, 7, 47, 48, 49, 50, 200, 1000)] == [1, 8, 50, 50, 50, 50, 200, 1000]
-    assert max(larger / smaller for smaller, larger in itertools.pairwise(BATCH_SIZES[5:])) <= 4 / 3
-    for images, largest in ((11, 4), (2040, 2048), (2100, 2048), (5, 5), (7, 1)):
-        blocks = equal_blocks(images, largest)
-        assert len({len(block) for block in blocks}) == 1
-        assert len(blocks[0]) <= largest
-        np.testing.assert_array_equal(np.concatenate(blocks)[:images], np.arange(images))
 
 
 ENTRIES = {

@@ -14,12 +14,12 @@ from jax_bioadv.learning.krotov_hopfield import (
     effective_weights,
     increment,
     init,
-    learning_activation,
     minibatch_increment,
     minibatch_step,
     row_norms,
     sequential_step,
 )
+from jax_bioadv.learning.krotov_hopfield_increment import learning_activation
 
 EPSILON = float(np.finfo(np.float32).eps)
 # Small programs that run once or twice: optimizing them would cost more than running them.

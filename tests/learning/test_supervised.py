@@ -272,6 +272,11 @@ def test_a_decoder_on_frozen_features_trains_the_decoder_alone(digits):
     )
 
 
+def test_a_model_whose_way_to_the_logits_has_no_parts_is_refused():
+    with pytest.raises(TypeError, match=r"a Linear is not trainable: it lacks preactivation\(images\) or decode"):
+        supervised.init(jax.random.key(0), nnx.Linear(3, 2, rngs=nnx.Rngs(0)), optax.adam(1e-3))
+
+
 def test_a_state_and_its_models_do_not_share_what_can_be_assigned_to():
     optimizer, model = optax.adam(1e-3), network()
     graphdef, state = supervised.init(jax.random.key(0), model, optimizer)
