@@ -1,7 +1,6 @@
-"""The Markdown page of a results file, or its table into a page that has one::
+"""The Markdown page of a results file: ``python -m benchmarks.table FILE.json``.
 
-python -m benchmarks.table benchmarks/results/cpu.json
-python -m benchmarks.table benchmarks/results/cpu.json --into README.md
+With ``--into README.md`` its table takes the place of that page's.
 """
 
 import argparse
@@ -27,7 +26,6 @@ COLUMNS = (
     "target",
     "floor reached",
 )
-HEADER = "| " + " | ".join(COLUMNS) + " |"
 LEGEND = (
     "Medians of interleaved rounds with their quartiles, [lower, upper]. Published / ours compares with the published "
     "code's way to do it; same algorithm / ours with the faster of PyTorch with our algorithm and that under "
@@ -40,10 +38,8 @@ def seconds_in_words(seconds: float | None, quartiles: Sequence[float] = ()) -> 
     """Three digits and a unit; quartiles follow in the same unit."""
     if seconds is None:
         return "–"
-    units = (("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3))
-    unit, size = next(
-        (unit, size) for unit, size in units if seconds >= (2 * size if size > 1 else size) or unit == "ms"
-    )
+    units = (("h", 3600.0, 7200.0), ("min", 60.0, 120.0), ("s", 1.0, 1.0), ("ms", 1e-3, 0.0))
+    unit, size = next((unit, size) for unit, size, least in units if seconds >= least)
     spread = f" [{', '.join(f'{each / size:.3g}' for each in quartiles)}]" if quartiles else ""
     return f"{seconds / size:.3g} {unit}{spread}"
 
@@ -111,7 +107,7 @@ def table_lines(results: dict[str, Any]) -> list[str]:
     """The table alone, as the README shows it."""
     rows = [_cells(entry) for entry in results["stages"].values()]
     return [
-        HEADER,
+        "| " + " | ".join(COLUMNS) + " |",
         "|" + " --- |" * len(COLUMNS),
         *("| " + " | ".join(cells) + " |" for cells in rows),
     ]
@@ -173,7 +169,7 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description=__doc__.split(":")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.table", description=__doc__)
     parser.add_argument("results", type=user_path, help="a JSON file of python -m benchmarks")
     parser.add_argument("--into", type=user_path, metavar="PAGE", help="put the table in the place of this page's")
     return parser.parse_args(arguments)
