@@ -118,7 +118,7 @@ class Sides:
             losses: eager_training.Losses = results[name][0]
             checks += [
                 Check(f"cross-entropy of the first batch, {name}", relative(entropy, losses.cross_entropy[0]), 1e-4),
-                Check(f"first penalty in training, {name}", relative(losses.penalty[0], penalty), 1e-2),
+                Check(f"first penalty in training, {name}", relative(losses.penalty[0], penalty), 1e-4),
                 Check(f"leading eigenvectors, {name}", float(np.max(1 - overlap)), 1e-3),
                 Check(f"penalty of the first batch, {name}", relative(penalty, their_penalty.item()), 1e-4),
                 Check(f"its gradient by the weights, {name}", relative(gradient, fresh.kernel.grad.cpu()), 1e-3),
