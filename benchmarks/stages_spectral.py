@@ -198,8 +198,8 @@ def build_schedule(workload: Workload) -> Row:
     note = (
         f"The mean epoch of the published training ({EPOCHS} epochs) with our schedule: a renewal by orthogonal "
         f"iteration every {RENEW_EVERY} batches at the full learning rate, rarer as it decays, {renewals:.3g} an "
-        "epoch; it and the batches are timed apart. Against backpropagation: the penalty's two products alone make "
-        f"{products:.3g} times as many operations as backpropagation has, whatever the schedule."
+        "epoch; it and the batches are timed apart. With the penalty's two products a step has "
+        f"{products:.3g} times the operations of backpropagation's, whatever the schedule."
     )
     return Row(contestants, sides.agree, _work(sizes, renewals, warm_start=True), note)
 

@@ -1,12 +1,14 @@
 """From results to verdicts and Markdown."""
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
 
 from benchmarks.table import COLUMNS, main, markdown, seconds_in_words, table_lines
 from benchmarks.targets import TARGETS, Target, verdict
+from benchmarks.workload import Sizes
 from jax_bioadv.storage import read_json, write_json
 
 
@@ -179,3 +181,15 @@ def test_the_readme_and_the_page_show_what_was_measured():
     measured = read_json(root / "benchmarks" / "results" / "cpu.json")
     assert "\n".join(table_lines(measured)) in (root / "README.md").read_text(encoding="utf-8")
     assert (root / "benchmarks" / "results" / "cpu.md").read_text(encoding="utf-8") == markdown(measured)
+
+
+def test_the_readme_says_what_the_profile_and_the_sizes_say():
+    root = Path(__file__).parents[2]
+    profile = (root / "benchmarks" / "results" / "profile.md").read_text(encoding="utf-8")
+    product, step = (
+        float(re.search(f"## {title}: (.*) ms", profile)[1]) for title in ("Bare product", "Backprop.* step")
+    )
+    text = " ".join((root / "README.md").read_text(encoding="utf-8").split())
+    assert f"of the {step:.0f} ms of our step of backpropagation" in text
+    assert f"{2 * product:.0f} are its two products" in text
+    assert f"a step has {1 + Sizes().hidden / Sizes().inputs:.3g} times backpropagation's operations" in text
