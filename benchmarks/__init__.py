@@ -2,22 +2,30 @@
 
     python -m benchmarks --out benchmarks/results/NAME
 
-writes NAME.json and NAME.md. Every stage is a row (``stages*.py``) with up to four contestants:
+writes NAME.json and NAME.md. Every stage is a row (``stages*.py``) with up to five contestants:
 
 ``eager``     PyTorch from the equations, the way that the published code works: a DataLoader, one ε at a time,
               automatic differentiation for every row of a Jacobian;
-``lean``      eager PyTorch as one who knows it would write the same: batches by index, fused Adam, no needless
-              gradients, and where it exists our shorter way;
-``compiled``  the lean one under ``torch.compile``, where that was seen to help;
+``lean``      the published algorithm as one who knows PyTorch would write it: batches by index, fused Adam, no needless
+              gradients; only where that is another algorithm than ours;
+``same``      our algorithm in PyTorch, as lean;
+``compiled``  that one under ``torch.compile``, one graph without breaks, in the mode that was the fastest
+              (``torch_compile.py``);
 ``ours``      what the experiments call.
 
-Ratios of one run on one machine are what is claimed. On a CPU, absolute times are indications.
+So eager / ours is what someone gains who leaves the published code, and the better of same and compiled / ours what JAX
+gains on the same algorithm. Ratios of one run on one machine are what is claimed. On a CPU, absolute times are
+indications.
 """
 
 import importlib.util
+import os
 import sys
 
-import jax_bioadv  # noqa: F401  (first: Ctrl-C ends in one line while all else is imported)
+# JAX would take three quarters of a GPU for itself, and PyTorch works beside it. Read when JAX first meets its device.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+import jax_bioadv  # noqa: F401  (before all else: Ctrl-C ends in one line while the rest is imported)
 
 
 def require(*packages: str) -> None:

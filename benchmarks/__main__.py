@@ -16,7 +16,7 @@ if __name__ == "__main__":
 
 import jax
 
-from benchmarks import eager_network, environment, running, table
+from benchmarks import eager_network, environment, floors, running, table, torch_compile
 from benchmarks.stages import STAGES
 from benchmarks.timing import Stopwatch
 from benchmarks.workload import Sizes, Workload, make_workload
@@ -25,7 +25,7 @@ from jax_bioadv.compilation_cache import compiling_afresh
 from jax_bioadv.storage import atomic_file, read_json, write_json
 from jax_bioadv.user_folders import user_path
 
-SCHEMA = 1
+SCHEMA = 2
 logger = logging.getLogger("benchmarks")
 
 
@@ -34,7 +34,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=user_path, required=True, help="results go to OUT.json and OUT.md")
     parser.add_argument("--stages", default=",".join(STAGES), help="names, separated by commas; default: all")
     parser.add_argument("--rounds", type=int, default=15, help="most rounds of a stage; never fewer than 3 are run")
-    parser.add_argument("--seconds", type=float, default=30.0, help="after so long, no new round of a stage starts")
+    parser.add_argument("--seconds", type=float, default=15.0, help="after so long, no new round of a stage starts")
     parser.add_argument("--pause", type=float, default=0.1, help="seconds before each call; threads go to sleep in it")
     parser.add_argument("--precision", choices=("highest", "high", "default"), default="highest")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
@@ -50,7 +50,7 @@ def _settings(workload: Workload, options: argparse.Namespace) -> dict[str, Any]
     return {
         **dataclasses.asdict(workload.sizes),
         "precision": workload.precision,
-        "compile": workload.compile,
+        "compile": not options.no_compile,
         "source": workload.source,
         "rounds": options.rounds,
         "seconds": options.seconds,
@@ -58,18 +58,22 @@ def _settings(workload: Workload, options: argparse.Namespace) -> dict[str, Any]
     }
 
 
-def _earlier_stages(path: Path, settings: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
-    """Stages of an earlier run that was the same in all that matters.
+def _earlier(path: Path, settings: dict[str, Any], about: dict[str, Any]) -> tuple[dict[str, Any], list[floors.Speed]]:
+    """Stages of an earlier run that was the same in all that matters, and what speed it saw.
 
     Raises:
         ValueError: the file holds another run.
     """
     if not path.exists():
-        return {}
+        return {}, []
     earlier = read_json(path)
-    if earlier.get("settings") != settings or earlier.get("environment") != about:
-        raise ValueError(f"{path} holds a run with other settings, versions or device; give another --out or delete it")
-    return {name: entry for name, entry in earlier["stages"].items() if entry["agrees"]}
+    if [earlier.get(key) for key in ("schema", "settings", "environment")] != [SCHEMA, settings, about]:
+        raise ValueError(
+            f"{path} holds a run of an older form or with other settings, versions or device; give another --out or "
+            "delete it"
+        )
+    stages = {name: entry for name, entry in earlier["stages"].items() if entry["agrees"]}
+    return stages, [floors.Speed(**earlier["device"]["seen"])]
 
 
 def _command(arguments: list[str]) -> str:
@@ -83,6 +87,7 @@ def _command(arguments: list[str]) -> str:
 
 
 def _write(out: Path, results: dict[str, Any]) -> None:
+    results = running.with_floors(results)
     write_json(out.with_name(out.name + ".json"), results)
     with atomic_file(out.with_name(out.name + ".md")) as stream:
         stream.write(table.markdown(results).encode())
@@ -108,34 +113,32 @@ def run(arguments: list[str]) -> None:
         synthetic=options.synthetic,
         data_dir=options.data_dir,
         precision=options.precision,
-        compiled=not options.no_compile,
     )
     settings, about = _settings(workload, options), environment.describe()
-    earlier = _earlier_stages(options.out.with_name(options.out.name + ".json"), settings, about)
+    stages, seen = _earlier(options.out.with_name(options.out.name + ".json"), settings, about)
+    todo = [name for name in STAGES if name in chosen and (options.again or name not in stages)]
+    if not todo:
+        logger.info("all of it is measured: %s is written anew from its numbers", options.out.name + ".md")
+        _write(options.out, read_json(options.out.with_name(options.out.name + ".json")))
+        return
     stopwatch = Stopwatch(options.rounds, options.seconds, options.pause)
     published = all(getattr(sizes, name) == getattr(Sizes(), name) for name in ("hidden", "inputs", "batch_size"))
     start, command = time.perf_counter(), _command(arguments)
     with jax.default_matmul_precision(options.precision), compiling_afresh():
-        speed, device = running.measure_device(workload, stopwatch)
-        results: dict[str, Any] = {
-            "schema": SCHEMA,
-            "environment": about,
-            "settings": settings,
-            "device": device,
-            "stages": {},
-        }
-        for name in STAGES:
-            if name in earlier and (options.again is False or name not in chosen):
-                results["stages"][name] = earlier[name]
-            elif name in chosen:
-                began = time.perf_counter()
-                entry = running.run_stage(name, STAGES[name], workload, stopwatch, speed, published)
-                seconds = time.perf_counter() - began
-                results["stages"][name] = {**entry, "command": command, "wall_seconds": seconds}
-                _write(options.out, {**results, "wall_seconds": time.perf_counter() - start})
-    results["wall_seconds"] = time.perf_counter() - start
-    _write(options.out, results)
-    if differing := [name for name, entry in results["stages"].items() if not entry["agrees"]]:
+        device = running.measure_device(workload, stopwatch)
+        if not options.no_compile:
+            steps = torch_compile.steps(sizes.hidden, sizes.inputs, sizes.batch_size)
+            mode, device.report["torch_compile"] = torch_compile.choose_mode(stopwatch, steps)
+            workload = dataclasses.replace(workload, compile_mode=mode)
+        device.report["seen"] = floors.best([*seen, floors.Speed(**device.report["seen"])])._asdict()
+        results = {"schema": SCHEMA, "environment": about, "settings": settings, "device": device.report}
+        for name in todo:
+            began = time.perf_counter()
+            entry = running.run_stage(name, STAGES[name], workload, stopwatch, device, published)
+            stages[name] = {**entry, "command": command, "wall_seconds": time.perf_counter() - began}
+            in_order = {each: stages[each] for each in STAGES if each in stages}
+            _write(options.out, {**results, "stages": in_order, "wall_seconds": time.perf_counter() - start})
+    if differing := [name for name in todo if not stages[name]["agrees"]]:
         raise IncompleteError(f"the contestants' results differ in {', '.join(differing)}")
 
 

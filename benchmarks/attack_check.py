@@ -8,7 +8,7 @@ the ball and in [0, 1], judged in float64, and *both* copies of the model miscla
 attack leaves an accuracy more than one point above that under ART's, attack by attack or all together. Writes
 attack_check.json and attack_check.md after each threat to each model; the same command goes on from there.
 
-What ART leaves on the table is not held against it; see :mod:`benchmarks.attack_contestants`.
+What ART leaves on the table is not held against it; see :mod:`benchmarks.art_attacks`.
 """
 
 import argparse
@@ -35,6 +35,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks import environment
+from benchmarks.art_attacks import run_theirs
 from benchmarks.attack_contestants import (
     BOUNDS,
     THREATS,
@@ -44,9 +45,9 @@ from benchmarks.attack_contestants import (
     build,
     our_attacks,
     run_ours,
-    run_theirs,
     verified,
 )
+from benchmarks.attack_page import in_words, markdown
 from benchmarks.eager_network import configure
 from experiments.models import MODELS, PAPER_MODELS
 from jax_bioadv.command_line import IncompleteError, exit_code, start
@@ -230,7 +231,7 @@ def run(arguments: list[str]) -> None:
         results["models"][name][threat] = _check(found, found.trained[name], THREATS[threat], budget)
         results["seconds"] += time.perf_counter() - began
         _write(options.out, results)
-        logger.info("%-10s %-10s %s", name, threat, _in_words(results["models"][name][threat]))
+        logger.info("%-10s %-10s %s", name, threat, in_words(results["models"][name][threat]))
     _write(options.out, results)
     weak = [name for name, model in results["models"].items() if not all(one["agrees"] for one in model.values())]
     if weak:
@@ -266,49 +267,6 @@ def _without_data_dir(arguments: list[str]) -> list[str]:
         for before, text in zip(["", *arguments], arguments, strict=False)
         if before != "--data-dir" and not text.startswith("--data-dir")
     ]
-
-
-def _in_words(entry: dict[str, Any]) -> str:
-    together = entry["attacks"]["all together"]
-    largest = max(attack["difference_points"] for attack in entry["attacks"].values())
-    return (
-        f"{100 * entry['clean']:.1f} % clean, {100 * together['ours']:.1f} % under ours, "
-        f"{100 * together['theirs']:.1f} % under theirs; ours at most {largest:+.1f} points above"
-        f"{'' if entry['agrees'] else ': TOO WEAK'}"
-    )
-
-
-def markdown(results: dict[str, Any]) -> str:
-    """The page: what was compared, and a row for each threat to each model."""
-    about, settings = results["environment"], results["settings"]
-    attacks = list(next(entry for model in results["models"].values() for entry in model.values())["attacks"])
-    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
-    spent = ", ".join(f"{number} {name}" for name, number in settings["budget"].items())
-    lines = [
-        f"{about['device']} ({about['backend']}), Python {about['python']}, {versions}; "
-        f"{settings['images']} test images of {settings['dataset']}; {spent}.",
-        "",
-        "Accuracy in % that our attack leaves / that ART's leaves. Ours may be at most "
-        f"{results['tolerated_points']:g} point(s) above; where it is further above, the row is bold.",
-        "",
-        "| " + " | ".join(["model", "threat", "clean", *attacks, "largest difference, points"]) + " |",
-        "|" + " --- |" * (len(attacks) + 4),
-    ]
-    for name, threats in results["models"].items():
-        for threat, entry in threats.items():
-            cells = [
-                f"{100 * entry['attacks'][a]['ours']:.1f} / {100 * entry['attacks'][a]['theirs']:.1f}" for a in attacks
-            ]
-            largest = max(entry["attacks"][attack]["difference_points"] for attack in attacks)
-            row = [
-                name,
-                f"{threat}, ε = {entry['epsilon']:.3g}",
-                f"{100 * entry['clean']:.1f}",
-                *cells,
-                f"{largest:+.1f}",
-            ]
-            lines.append("| " + " | ".join(row if entry["agrees"] else [f"**{cell}**" for cell in row]) + " |")
-    return "\n".join([*lines, "", f"`{results['command']}`: {results['seconds'] / 60:.1f} min.", ""])
 
 
 def _write(out: Path, results: dict[str, Any]) -> None:

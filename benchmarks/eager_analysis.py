@@ -35,12 +35,37 @@ def squared_jacobian_rows(network: EagerNetwork, points: torch.Tensor, units: ra
     return total
 
 
+def lean_covariance_spectrum(kernel: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """The same without batches, and without a copy of the features for their centring."""
+    hidden = (images @ kernel).double()
+    hidden -= hidden.mean(dim=0)
+    return torch.linalg.eigvalsh(hidden.T @ hidden / (len(hidden) - 1)).flip(0)
+
+
+def on_a_plane(
+    network: EagerNetwork, image: torch.Tensor, directions: torch.Tensor, coordinates: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Our landscape: the pre-activation is affine on the plane, so that no point of it is formed.
+
+    Returns:
+        Norm of the activation's Jacobian, class and confidence at the points of :func:`plane`.
+    """
+    origin, right, up = torch.cat([image[None], directions]) @ network.kernel
+    across = coordinates[:, None] * right + origin
+    preactivation = (coordinates[:, None, None] * up + across).reshape(-1, len(origin))
+    norms = (_slope(network, preactivation).pow(2) @ network.kernel.pow(2).sum(dim=0)).sqrt()
+    confidence, predicted = network.decoder(network.activation(preactivation)).softmax(dim=1).max(dim=1)
+    return norms, predicted, confidence
+
+
+def _slope(network: EagerNetwork, preactivation: torch.Tensor) -> torch.Tensor:
+    """``n·ReLU(h)^(n-1)``."""
+    if network.power == 1:
+        return (preactivation > 0).to(preactivation.dtype)
+    return network.power * torch.relu(preactivation).pow(network.power - 1)
+
+
 def lean_squared_jacobian(network: EagerNetwork, points: torch.Tensor) -> torch.Tensor:
     """The same over all units, in closed form: ``Σ_μ (n·ReLU(h_μ)^(n-1))² ‖V_μ‖²``."""
     with torch.no_grad():
-        preactivation = points @ network.kernel
-        if network.power == 1:
-            slope = (preactivation > 0).to(points.dtype)
-        else:
-            slope = network.power * torch.relu(preactivation).pow(network.power - 1)
-        return slope.pow(2) @ network.kernel.pow(2).sum(dim=0)
+        return _slope(network, points @ network.kernel).pow(2) @ network.kernel.pow(2).sum(dim=0)

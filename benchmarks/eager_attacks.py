@@ -1,13 +1,11 @@
-"""Attacks in PyTorch, from the equations: one ε at a time, everything anew for each."""
+"""Attacks in PyTorch, from the equations: one ε at a time, as published, and with the algorithms that ours uses."""
 
-import itertools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional
-from torch.utils.data import DataLoader
 
 from benchmarks.eager_network import EagerNetwork
 
@@ -15,6 +13,15 @@ Attack = Callable[[float, torch.Tensor, torch.Tensor], torch.Tensor]
 """ε, images and labels to perturbed images."""
 Gradient = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Gradient of the cross-entropy by the images."""
+Logits = Callable[[torch.Tensor], torch.Tensor]
+Step = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Images, perturbation, labels, ε and step size to the next perturbation."""
+
+Outcome = tuple[torch.Tensor, torch.Tensor]
+"""Of a batch: is the label lost, and the L2 length of the perturbation."""
+Evaluate = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], Outcome]
+"""Images, directions known before, labels and ε, a number or one (1,) for each image, to what comes of an attack."""
+Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 
 
 class Sweep(NamedTuple):
@@ -38,7 +45,7 @@ def published_gradient(network: EagerNetwork) -> Gradient:
     return gradient
 
 
-def lean_gradient(logits: Callable[[torch.Tensor], torch.Tensor]) -> Gradient:
+def lean_gradient(logits: Logits) -> Gradient:
     """Of the images alone."""
 
     def gradient(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -48,23 +55,14 @@ def lean_gradient(logits: Callable[[torch.Tensor], torch.Tensor]) -> Gradient:
     return gradient
 
 
-def gaussian(noise: torch.Tensor | None = None, batch_size: int = 1) -> Attack:
-    """``x + ε N(0, 1)``: new noise at every ε, or the given noise of all images, which come batch by batch."""
-    given = None if noise is None else itertools.cycle(noise.split(batch_size))
-
-    def attack(epsilon: float, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return images + epsilon * (torch.randn_like(images) if given is None else next(given))
-
-    return attack
+def gaussian() -> Attack:
+    """``x + ε N(0, 1)``, with new noise at every ε."""
+    return lambda epsilon, images, labels: images + epsilon * torch.randn_like(images)
 
 
 def fgsm(gradient: Gradient) -> Attack:
     """``clip(x + ε sign ∇)``."""
-
-    def attack(epsilon: float, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        return (images + epsilon * gradient(images, labels).sign()).clamp(0.0, 1.0)
-
-    return attack
+    return lambda epsilon, images, labels: (images + epsilon * gradient(images, labels).sign()).clamp(0.0, 1.0)
 
 
 def pgd(gradient: Gradient, steps: int = 20) -> Attack:
@@ -81,8 +79,92 @@ def pgd(gradient: Gradient, steps: int = 20) -> Attack:
     return attack
 
 
-def lean_critical_search(
-    gradient: Gradient, network: EagerNetwork, images: torch.Tensor, labels: torch.Tensor, epsilons: np.ndarray
+def sweep(attack: Attack, logits: Logits, batches: Batches, epsilons: Sequence[float] | np.ndarray) -> Sweep:
+    """Attack all batches at every ε: is the label lost, and how long is the perturbation."""
+
+    def measured(epsilon: float, images: torch.Tensor, labels: torch.Tensor) -> Outcome:
+        perturbed = attack(epsilon, images, labels)
+        with torch.no_grad():
+            return logits(perturbed).argmax(dim=1) != labels, (perturbed - images).norm(dim=1)
+
+    return _gathered([[measured(float(epsilon), *batch) for batch in batches] for epsilon in epsilons])
+
+
+def _gathered(outcomes: list[list[Outcome]]) -> Sweep:
+    success, l2 = (
+        np.stack([torch.cat([outcome[part] for outcome in batches]).cpu().numpy() for batches in outcomes])
+        for part in range(2)
+    )
+    return Sweep(success, l2)
+
+
+def along(logits: Logits, *, clip: bool) -> Evaluate:
+    """``x + ε d``; what may be compiled as a whole."""
+
+    def evaluate(
+        images: torch.Tensor, directions: torch.Tensor, labels: torch.Tensor, epsilon: torch.Tensor
+    ) -> Outcome:
+        perturbed = images + epsilon * directions
+        perturbed = perturbed.clamp(0.0, 1.0) if clip else perturbed
+        return logits(perturbed).argmax(dim=1) != labels, (perturbed - images).norm(dim=1)
+
+    return evaluate
+
+
+def sweep_along(
+    evaluate: Evaluate,
+    batches: Batches,
+    directions: Sequence[torch.Tensor],
+    epsilons: Sequence[float] | np.ndarray,
+) -> Sweep:
+    """A sweep for which all ε share what is known before: one noise, or the signs of the gradient at the images."""
+    steps = torch.as_tensor(epsilons, dtype=directions[0].dtype, device=directions[0].device)
+    with torch.no_grad():
+        return _gathered(
+            [
+                [evaluate(images, way, labels, step) for (images, labels), way in zip(batches, directions, strict=True)]
+                for step in steps
+            ]
+        )
+
+
+def ascent_step(logits: Logits) -> Step:
+    """One step of PGD as a pure function of tensors, its gradient inside: what may be compiled as a whole."""
+
+    def step(
+        images: torch.Tensor,
+        perturbation: torch.Tensor,
+        labels: torch.Tensor,
+        epsilon: torch.Tensor,
+        step_size: torch.Tensor,
+    ) -> torch.Tensor:
+        def loss(moved: torch.Tensor) -> torch.Tensor:
+            return functional.cross_entropy(logits(moved), labels)
+
+        direction = torch.func.grad(loss)(images + perturbation).sign()
+        return (perturbation + step_size * direction).clamp(-epsilon, epsilon)
+
+    return step
+
+
+def ascent(step: Step, logits: Logits, steps: int = 20) -> Evaluate:
+    """PGD from the signs of the gradient at the images, which all ε share, by a step that may be compiled."""
+
+    def evaluate(
+        images: torch.Tensor, directions: torch.Tensor, labels: torch.Tensor, epsilon: torch.Tensor
+    ) -> Outcome:
+        step_size = torch.where(epsilon < 0.01, 0.1 * epsilon, 0.01)
+        perturbation = (step_size * directions).clamp(-epsilon, epsilon)
+        for _ in range(steps - 1):
+            perturbation = step(images, perturbation, labels, epsilon, step_size)
+        perturbed = (images + perturbation).clamp(0.0, 1.0)
+        return logits(perturbed).argmax(dim=1) != labels, (perturbed - images).norm(dim=1)
+
+    return evaluate
+
+
+def critical_search(
+    evaluate: Evaluate, images: torch.Tensor, directions: torch.Tensor, labels: torch.Tensor, epsilons: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Critical ε and L2 length under PGD by our search: 16 points of the grid, then bisection, an ε for each image."""
     grid = torch.as_tensor(epsilons, dtype=images.dtype, device=images.device)
@@ -96,36 +178,11 @@ def lean_critical_search(
             tried = torch.full_like(labels, (evaluation + 1) * points // coarse - 1)
         else:
             tried = ((failure + success + 1) // 2).clamp(max=points - 1)
-        epsilon = grid[tried][:, None]
-        step_size = torch.where(epsilon < 0.01, 0.1 * epsilon, 0.01)
-        perturbation = torch.zeros_like(images)
-        for _ in range(20):
-            direction = gradient(images + perturbation, labels).sign()
-            perturbation = (perturbation + step_size * direction).clamp(-epsilon, epsilon)
-        perturbed = (images + perturbation).clamp(0.0, 1.0)
         with torch.no_grad():
-            flipped = network(perturbed)[0].argmax(dim=1) != labels
+            flipped, lengths = evaluate(images, directions, labels, grid[tried][:, None])
         closer = flipped & (tried < success)
         failed = ~flipped & (tried > failure) & (tried < success)
-        l2 = torch.where(closer, (perturbed - images).norm(dim=1), l2)
+        l2 = torch.where(closer, lengths, l2)
         success, failure = torch.where(closer, tried, success), torch.where(failed, tried, failure)
     critical = torch.cat([grid, torch.full_like(grid[:1], torch.inf)])[success]
     return critical.cpu().numpy(), l2.cpu().numpy()
-
-
-def sweep(
-    attack: Attack, network: EagerNetwork, batches: DataLoader[Any], epsilons: Sequence[float] | np.ndarray
-) -> Sweep:
-    """Attack all batches at every ε: is the label lost, and how long is the perturbation."""
-    network.eval()
-    success, l2 = [], []
-    for epsilon in epsilons:
-        flipped, lengths = [], []
-        for images, labels in batches:
-            perturbed = attack(float(epsilon), images, labels)
-            with torch.no_grad():
-                flipped.append(network(perturbed)[0].argmax(dim=1) != labels)
-                lengths.append((perturbed - images).norm(dim=1))
-        success.append(torch.cat(flipped).cpu().numpy())
-        l2.append(torch.cat(lengths).cpu().numpy())
-    return Sweep(np.stack(success), np.stack(l2))

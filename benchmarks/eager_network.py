@@ -1,6 +1,5 @@
 """The network in PyTorch, and how PyTorch is set up: device, precision, threads, loaders."""
 
-import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -115,9 +114,3 @@ class EagerNetwork(nn.Module):
         """The weights on the host, in our layout."""
         arrays = {"kernel": self.kernel, "decoder_kernel": self.decoder.weight.T, "decoder_bias": self.decoder.bias}
         return {name: array.detach().cpu().numpy().copy() for name, array in arrays.items()}
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function under ``torch.compile``, for the shapes it meets first; the compiler is loaded by the first call."""
-    compile_once = functools.cache(lambda: torch.compile(function, dynamic=False))
-    return lambda *arguments: compile_once()(*arguments)

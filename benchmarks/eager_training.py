@@ -40,6 +40,16 @@ def lean_krotov_hopfield_step(synapses: torch.Tensor, images: torch.Tensor, lear
     return synapses + (learning_rate / change.abs().max().clamp(min=SMALLEST_CHANGE)) * change
 
 
+def scattered_krotov_hopfield_step(synapses: torch.Tensor, images: torch.Tensor, learning_rate: float) -> torch.Tensor:
+    """The lean step as ours on a CPU: W as (hidden, inputs), each image added to the two rows that it moves."""
+    values, ranks = (images @ (synapses * synapses.abs()).T).topk(2, dim=-1)
+    (won, pushed), (winner, loser) = values.T, ranks.T
+    decay = torch.zeros_like(synapses[:, 0]).index_add_(0, winner, won).index_add_(0, loser, pushed, alpha=-DELTA)
+    change = -decay[:, None] * synapses
+    change.index_add_(0, winner, images).index_add_(0, loser, images, alpha=-DELTA)
+    return synapses + (learning_rate / change.abs().max().clamp(min=SMALLEST_CHANGE)) * change
+
+
 def weight_decay(weight: float) -> Penalty:
     """``weight · Σ θ²`` over every parameter."""
 
@@ -71,16 +81,28 @@ def projected_jacobian(
     return penalty
 
 
+def exact_jacobian(weight: float) -> Penalty:
+    """What :func:`projected_jacobian` estimates: the pre-activation's Jacobian is the weights, at every image."""
+
+    def penalty(network: EagerNetwork, images: torch.Tensor, preactivation: torch.Tensor) -> torch.Tensor:
+        return weight * network.kernel.pow(2).sum()
+
+    return penalty
+
+
 class SpectralPenalty:
     """``weight · mean_n [(λ_n/γ_n − 1)² + max(λ_n/γ_n − 1, 0)]``, γ_n = anchor · n^−α (Nassar et al., 2012.04729).
 
     λ_n is the batch's variance along the n-th eigenvector of the training covariance of the pre-activation, which
     :meth:`refresh` takes from a pass over the training images. As published, λ_n is the diagonal of ``Sᵀ C S``, C the
-    covariance of the batch; ``lean`` takes the variance of the projected batch and the covariance from ``Vᵀ C V``.
+    covariance of the batch; with ``projected`` it is, as in ours, the variance of the projected batch.
     """
 
-    def __init__(self, weight: float, exponent: float, anchor: float, lean: bool = False):
-        self.weight, self.exponent, self.anchor, self.lean = weight, exponent, anchor, lean
+    eigenvectors: torch.Tensor
+    wanted: torch.Tensor
+
+    def __init__(self, weight: float, exponent: float, anchor: float, projected: bool = False):
+        self.weight, self.exponent, self.anchor, self.projected = weight, exponent, anchor, projected
 
     def refresh(self, network: EagerNetwork, batches: Batches) -> torch.Tensor:
         """Eigenvectors from a pass over the training data."""
@@ -103,6 +125,13 @@ class SpectralPenalty:
         with torch.no_grad():
             return self._keep(network.kernel.T @ (image_covariance @ network.kernel))
 
+    def renew_from(self, network: EagerNetwork, image_covariance: torch.Tensor) -> torch.Tensor:
+        """Better eigenvectors from the last ones, by one step of orthogonal iteration."""
+        with torch.no_grad():
+            covariance = network.kernel.T @ (image_covariance @ network.kernel)
+            self.eigenvectors = torch.linalg.qr(covariance @ self.eigenvectors).Q
+            return self.eigenvectors
+
     def _keep(self, covariance: torch.Tensor) -> torch.Tensor:
         self.eigenvectors = torch.linalg.eigh(covariance).eigenvectors.flip(1)
         ranks = torch.arange(1, len(covariance) + 1, device=covariance.device, dtype=covariance.dtype)
@@ -111,7 +140,7 @@ class SpectralPenalty:
 
     def variances(self, preactivation: torch.Tensor) -> torch.Tensor:
         """λ_n of a batch."""
-        if self.lean:
+        if self.projected:
             return (preactivation @ self.eigenvectors).var(dim=0, correction=0)
         centred = preactivation - preactivation.mean(dim=0)
         covariance = centred.T @ centred / len(centred)

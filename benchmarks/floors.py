@@ -1,11 +1,15 @@
-"""The floor of a stage: what its operations and bytes would take at the speed of a measured product and copy.
+"""The floor of a stage: what its operations and bytes would take at the fastest product and copy that the run has seen.
 
-Operations are those that any implementation of the same mathematics must spend, and bytes those that must move: weights
-and optimizer states in and out in every step, each image in. The floor is the larger of the two times, a bound that
-only perfect overlap would reach; the share reached is floor / measured.
+Operations are those that our algorithm must spend, and bytes those that must move: weights and optimizer states in and
+out in every step, each image in. The floor is the larger of the two times, a bound that only perfect overlap would
+reach; the share reached is floor / measured.
+
+That nothing beats a floor, its speeds are the best of all that was seen: by either library, of every shape of product
+that the stages are made of, at the start and again after every stage, since a machine's speed drifts by some 10 %
+within minutes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +19,7 @@ import numpy as np
 from benchmarks.timing import Stopwatch
 
 COPY_BYTES = 2**28
+ROUNDS = 5
 
 
 class Work(NamedTuple):
@@ -27,7 +32,7 @@ class Work(NamedTuple):
 
 
 class Speed(NamedTuple):
-    """What the device was seen to do, by the faster library."""
+    """What the device was seen to do."""
 
     operations_per_second: dict[str, float]
     """By dtype."""
@@ -38,74 +43,108 @@ class Speed(NamedTuple):
         return max(work.operations / self.operations_per_second[work.dtype], work.bytes / self.bytes_per_second)
 
 
-class Measured(NamedTuple):
-    """The best speeds, and what each library did, by name."""
+class Probe(NamedTuple):
+    """A call whose speed is the device's."""
 
-    speed: Speed
-    by_library: dict[str, float]
-
-
-def _best(seconds: Callable[[Callable[[], Any]], tuple[float, Any]], run: Callable[[], Any], rounds: int) -> float:
-    run()
-    return min(seconds(run)[0] for _ in range(rounds))
+    kind: str
+    """A dtype, of a product, or ``copy``."""
+    amount: float
+    """Operations, or bytes read and written."""
+    run: Callable[[], Any]
 
 
-def jax_calls(rows: int, inner: int, columns: int, copied: int) -> dict[str, Callable[[], Any]]:
-    """A product in float32 and a copy by JAX, a product in float64 by NumPy, where our spectra run."""
-    keys = jax.random.split(jax.random.key(0), 2)
-    left = jax.random.normal(keys[0], (rows, inner))
-    right = jax.random.normal(keys[1], (inner, columns))
-    multiply, copy = jax.jit(jnp.matmul), jax.jit(lambda values: values + 1)
-    values = jnp.zeros(copied // 4)
-    left64, right64 = np.asarray(left, np.float64), np.asarray(right, np.float64)
+class Product(NamedTuple):
+    """A matrix product as both libraries' einsum takes it."""
+
+    subscripts: str
+    left: tuple[int, int]
+    right: tuple[int, int]
+    operations: float
+
+
+def products(batch: int, inputs: int, hidden: int) -> dict[str, Product]:
+    """Those that stages are made of: a layer, its gradients by images and by weights, a covariance times the layer."""
+    step = 2.0 * batch * inputs * hidden
     return {
-        "product float32": lambda: jax.block_until_ready(multiply(left, right)),
-        "product float64": lambda: left64 @ right64,
-        "copy": lambda: jax.block_until_ready(copy(values)),
+        "forward": Product("ij,jk->ik", (batch, inputs), (inputs, hidden), step),
+        "by images": Product("ij,kj->ik", (batch, hidden), (inputs, hidden), step),
+        "by weights": Product("ji,jk->ik", (batch, inputs), (batch, hidden), step),
+        "covariance": Product("ij,jk->ik", (inputs, inputs), (inputs, hidden), 2.0 * inputs**2 * hidden),
     }
 
 
-def measure(
-    stopwatch: Stopwatch,
-    libraries: Mapping[str, Mapping[str, Callable[[], Any]]],
-    size: tuple[int, int, int],
-    copied: int,
-    rounds: int = 5,
-) -> Measured:
-    """Time every library's product and copy, and keep the best of each.
+def jax_probes(batch: int, inputs: int, hidden: int, copied: int = COPY_BYTES) -> dict[str, Probe]:
+    """Products and a copy by JAX, and a product in float64 by NumPy, where our spectra run."""
 
-    Args:
-        stopwatch: the clock.
-        libraries: name to calls, as :func:`jax_calls` gives them.
-        size: rows, inner length and columns of the product.
-        copied: bytes of the array that is copied; each is read and written.
-        rounds: calls of which the fastest counts.
-    """
-    operations = 2.0 * size[0] * size[1] * size[2]
-    by_library = {
-        f"{library} {name}": (2.0 * copied if name == "copy" else operations) / _best(stopwatch.seconds, run, rounds)
-        for library, calls in libraries.items()
-        for name, run in calls.items()
+    generator = np.random.default_rng(0)
+
+    def probe(product: Product) -> Probe:
+        left, right = (jnp.asarray(generator.random(shape, np.float32)) for shape in (product.left, product.right))
+        multiply = jax.jit(lambda left, right: jnp.einsum(product.subscripts, left, right))
+        return Probe("float32", product.operations, lambda: jax.block_until_ready(multiply(left, right)))
+
+    shapes = products(batch, inputs, hidden)
+    copy, values = jax.jit(lambda values: values + 1), jnp.zeros(copied // 4)
+    left64, right64 = (generator.random(shape) for shape in ((batch, inputs), (inputs, hidden)))
+    return {
+        **{f"JAX, {name}": probe(product) for name, product in shapes.items()},
+        "NumPy, forward": Probe("float64", shapes["forward"].operations, lambda: left64 @ right64),
+        "JAX, copy": Probe("copy", 2.0 * copied, lambda: jax.block_until_ready(copy(values))),
     }
 
-    def best(name: str) -> float:
-        return max(rate for full_name, rate in by_library.items() if full_name.endswith(name))
 
-    products = {dtype: best(f"product {dtype}") for dtype in ("float32", "float64")}
-    return Measured(Speed(products, best("copy")), by_library)
+def measure(stopwatch: Stopwatch, probes: Mapping[str, Probe], rounds: int = ROUNDS) -> dict[str, float]:
+    """By probe the speed of its fastest call, after one that is not timed."""
+
+    def best(run: Callable[[], Any]) -> float:
+        run()
+        return min(stopwatch.seconds(run)[0] for _ in range(rounds))
+
+    return {name: probe.amount / best(probe.run) for name, probe in probes.items()}
+
+
+def speed_of(probes: Mapping[str, Probe], rates: Mapping[str, float]) -> Speed:
+    """The fastest probe of each kind."""
+    best = {kind: rates[name] for kind, name in _fastest(probes, rates).items()}
+    copied = best.pop("copy")
+    return Speed(best, copied)
+
+
+def fastest_probes(probes: Mapping[str, Probe], rates: Mapping[str, float]) -> dict[str, Probe]:
+    """Of each kind the fastest, by which later drift is seen."""
+    return {name: probes[name] for name in _fastest(probes, rates).values()}
+
+
+def _fastest(probes: Mapping[str, Probe], rates: Mapping[str, float]) -> dict[str, str]:
+    kinds = dict.fromkeys(probes[name].kind for name in rates)
+    return {kind: max((n for n in rates if probes[n].kind == kind), key=lambda n: rates[n]) for kind in kinds}
+
+
+def best(speeds: Iterable[Speed]) -> Speed:
+    """What was seen at any time."""
+    seen = list(speeds)
+    dtypes = seen[0].operations_per_second
+    return Speed(
+        {dtype: max(speed.operations_per_second[dtype] for speed in seen) for dtype in dtypes},
+        max(speed.bytes_per_second for speed in seen),
+    )
 
 
 def interference(
-    stopwatch: Stopwatch, libraries: Mapping[str, Mapping[str, Callable[[], Any]]], rounds: int = 5
+    stopwatch: Stopwatch, products: Mapping[str, Callable[[], Any]], rounds: int = ROUNDS
 ) -> dict[str, float]:
     """How much a product slows down right after the other library's, and after the pause between contestants.
 
+    Args:
+        stopwatch: the clock, with that pause.
+        products: the same product by each library.
+        rounds: of which the median counts.
+
     Returns:
-        ``{"ours after eager": ratio, …}``: median seconds right after another library's product over those after the
+        ``{"JAX after PyTorch": ratio, …}``: median seconds right after another library's product over those after the
         library's own; with "and a pause", after the pause that contestants get.
     """
     impatient = stopwatch._replace(pause_seconds=0.0)
-    products = {name: calls["product float32"] for name, calls in libraries.items()}
 
     def median(watch: Stopwatch, before: Callable[[], Any], run: Callable[[], Any]) -> float:
         seconds = []

@@ -89,7 +89,7 @@ def run(arguments: list[str]) -> None:
         raise ValueError("name the file to write")
     out = arguments[0]
     about = describe()
-    workload = make_workload(Sizes(), synthetic=True, data_dir=None, precision="highest", compiled=False)
+    workload = make_workload(Sizes(), synthetic=True, data_dir=None, precision="highest")
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     head = [
         f"`python -m benchmarks.profiling {out}` on {about['device']}, {about['processors']} processors; {versions}.",

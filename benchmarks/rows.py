@@ -9,7 +9,8 @@ from benchmarks.floors import Work
 from benchmarks.timing import Contestant
 from benchmarks.workload import Workload
 
-CONTESTANTS = ("eager", "lean", "compiled", "ours")
+PYTORCH = ("eager", "lean", "same", "compiled")
+CONTESTANTS = (*PYTORCH, "ours")
 """Those that have a column; any other name stands beside them in the row's notes."""
 
 Results = Mapping[str, tuple[Any, ...]]

@@ -5,12 +5,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import torch
 
 from benchmarks import eager_analysis
 from benchmarks.eager_network import EagerNetwork, choose_device, finished, loader, tensor
 from benchmarks.floors import Work
-from benchmarks.rows import Check, Results, Row, Stage, relative
+from benchmarks.rows import Check, Results, Row, Stage, present, relative, share_different
 from benchmarks.timing import Contestant, Part
+from benchmarks.torch_compile import compiled
 from benchmarks.workload import CLASSES, Workload, weights_of
 from jax_bioadv.analysis import boundaries, spectra
 
@@ -21,7 +23,7 @@ def build_spectrum(workload: Workload) -> Row:
     sizes, device = workload.sizes, choose_device()
     network = workload.trained_network
     images, kernel = jnp.asarray(workload.test_images), network.encoder.kernel[...]
-    theirs = EagerNetwork(weights_of(network), device)
+    theirs = EagerNetwork(weights_of(network), device).requires_grad_(False)
     their_images = tensor(workload.test_images, device)
     batches = loader(their_images, their_images[:, 0], sizes.batch_size)
 
@@ -33,13 +35,20 @@ def build_spectrum(workload: Workload) -> Row:
         "eager": Contestant(
             "eager PyTorch", (Part(finished(lambda: eager_analysis.covariance_spectrum(theirs, batches), device)),)
         ),
+        "same": Contestant(
+            "PyTorch without batches",
+            (Part(finished(lambda: eager_analysis.lean_covariance_spectrum(theirs.kernel, their_images), device)),),
+        ),
         "ours": Contestant("ours", (Part(ours),)),
     }
 
     def agree(results: Results) -> list[Check]:
-        first, second = results["ours"][0], results["eager"][0].cpu().numpy()
-        # Float32 rounding of the features is an error of some 1e-7·λ_1 in every eigenvalue.
-        return [Check("eigenvalues", float(np.abs(first - second).max() / second[0]), 1e-5)]
+        first, checks = results["ours"][0], []
+        for name in present(results, "eager", "same"):
+            second = results[name][0].cpu().numpy()
+            # Float32 rounding of the features is an error of some 1e-7·λ_1 in every eigenvalue.
+            checks.append(Check(f"eigenvalues, {name}", float(np.abs(first - second).max() / second[0]), 1e-5))
+        return checks
 
     hidden, samples = float(sizes.hidden), float(sizes.test_images)
     # In float64: the covariance, and 4/3·H³ for the reduction to tridiagonal form. The features are in float32.
@@ -58,7 +67,14 @@ def build_landscape(workload: Workload) -> Row:
     directions = boundaries.random_plane(jax.random.key(7), sizes.inputs)
     theirs = EagerNetwork(weights_of(network), device)
     coordinates = boundaries.plane_coordinates(20.0, sizes.resolution)
-    points = eager_analysis.plane(*(tensor(array, device) for array in (image, directions, coordinates)))
+    geometry = [tensor(array, device) for array in (image, directions, coordinates)]
+    points = eager_analysis.plane(*geometry)
+    fixed = EagerNetwork(weights_of(network), device).requires_grad_(False)
+
+    def same(*geometry: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return eager_analysis.on_a_plane(fixed, *geometry)
+
+    fused = compiled(same, workload.compile_mode)
     rows = min(sizes.timed_rows, sizes.hidden)
     some = torch_points(len(points))
 
@@ -74,20 +90,37 @@ def build_landscape(workload: Workload) -> Row:
             (Part(finished(eager, device), sizes.hidden / rows),),
             f"{rows} of {sizes.hidden} rows of the Jacobian, at all points",
         ),
-        "lean": Contestant("eager PyTorch with the closed form, point by point", (Part(finished(lean, device)),)),
+        "lean": Contestant("lean PyTorch, the closed form at every point", (Part(finished(lean, device)),)),
+        "same": Contestant(
+            "PyTorch with our algorithm: an affine plane, class and confidence too",
+            (Part(finished(lambda: same(*geometry), device)),),
+        ),
+        "compiled": Contestant("the same under torch.compile", (Part(finished(lambda: fused(*geometry), device)),)),
         "ours": Contestant(
             "ours", (Part(lambda: boundaries.landscape(network, image, directions, 20.0, sizes.resolution)),)
         ),
     }
 
     def agree(results: Results) -> list[Check]:
-        ours = results["ours"][0].jacobian_norm.ravel()
-        everywhere = relative(ours, results["lean"][0].cpu().numpy())
+        landscape, theirs_by_name = results["ours"][0], {"lean": results["lean"][0]}
+        ours = landscape.jacobian_norm.ravel()
+        checks = []
+        for name in present(results, "same", "compiled"):
+            theirs_by_name[name], classes, confidence = results[name][0]
+            different = share_different(landscape.predicted_class.ravel(), classes.cpu().numpy())
+            checks += [
+                Check(f"share of the classes that differ, {name}", different, 1e-3),
+                Check(f"confidence, {name}", relative(landscape.confidence.ravel(), confidence.cpu().numpy()), 1e-3),
+            ]
         rows_of_some = eager_analysis.squared_jacobian_rows(theirs, points[some], range(sizes.hidden))
         at_some = relative(ours[some], rows_of_some.sqrt().cpu().numpy())
         # A unit at its threshold, up to rounding, is on for one side and off for the other.
         return [
-            Check("norms at all points, lean", everywhere, 1e-3),
+            *checks,
+            *(
+                Check(f"norms at all points, {name}", relative(ours, norms.cpu().numpy()), 1e-3)
+                for name, norms in theirs_by_name.items()
+            ),
             Check(f"norms at {len(some)} points, eager", at_some, 1e-3),
         ]
 
@@ -95,8 +128,8 @@ def build_landscape(workload: Workload) -> Row:
     operations = 6.0 * sizes.inputs * sizes.hidden + points_count * sizes.hidden * (2.0 * CLASSES + 4.0)
     work = Work(operations, 4.0 * sizes.inputs * sizes.hidden + 12.0 * points_count)
     note = (
-        f"{sizes.resolution} × {sizes.resolution} points. Ours also gives the predicted class and the confidence; "
-        "PyTorch does the Jacobian norm alone."
+        f"{sizes.resolution} × {sizes.resolution} points. Our algorithm also gives the predicted class and the "
+        "confidence; eager and lean PyTorch do the Jacobian norm alone."
     )
     return Row(contestants, agree, work, note)
 

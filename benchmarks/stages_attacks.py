@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import eager_attacks
-from benchmarks.eager_network import EagerNetwork, choose_device, compiled, finished, loader, tensor
+from benchmarks.eager_network import EagerNetwork, choose_device, finished, loader, tensor
 from benchmarks.floors import Work
-from benchmarks.rows import Check, Results, Row, Stage, present, relative, share_different
+from benchmarks.rows import PYTORCH, Check, Results, Row, Stage, present, relative, share_different
 from benchmarks.timing import Contestant, Part
+from benchmarks.torch_compile import compiled
 from benchmarks.workload import Sizes, Workload, weights_of
 from jax_bioadv import attacks
 from jax_bioadv.analysis.critical import CriticalSearch, critical_search, search_evaluations
@@ -19,6 +20,8 @@ from jax_bioadv.analysis.robustness import Sweep, epsilon_grid, epsilon_sweep
 from jax_bioadv.models import logits_function
 
 GAUSSIAN_RANGE, GRADIENT_RANGE, STEPS = (1e-6, 8.25), (1e-6, 10**-1.5), 20
+# Of a batch with the layer, in an attack whose first gradient is there: two per further step, one for what comes of it.
+PRODUCTS = 2 * (STEPS - 1) + 1
 # Images that an ε leaves on the boundary up to rounding; under PGD rounding also turns signs of vanishing gradients.
 FLIP_TOLERANCE = {"gaussian": 2e-3, "fgsm": 2e-3, "pgd": 1e-2}
 LENGTH_TOLERANCE = 1e-2
@@ -27,9 +30,9 @@ LENGTH_TOLERANCE = 1e-2
 class _Sides:
     """The trained network on both sides, the images that it takes correctly, and the grid of ε."""
 
-    def __init__(self, workload: Workload, span: tuple[float, float], every: int):
+    def __init__(self, workload: Workload, span: tuple[float, float], every: int, attacked: int | None = None):
         sizes = workload.sizes
-        self.images, self.labels = (jnp.asarray(array) for array in workload.attacked)
+        self.images, self.labels = (jnp.asarray(array[:attacked]) for array in workload.attacked)
         self.logits = logits_function(workload.trained_network)
         self.grid = epsilon_grid(*span, sizes.epsilons)
         self.timed = self.grid[::-every][::-1]  # the largest ε is among them
@@ -42,12 +45,34 @@ class _Sides:
         their_images, their_labels = tensor(self.images, self.device), tensor(self.labels, self.device).long()
         self.their_images, self.their_labels = their_images, their_labels
         self.batches = loader(their_images, their_labels, sizes.batch_size)
+        self.pieces = list(zip(*(part.split(sizes.batch_size) for part in (their_images, their_labels)), strict=True))
+        self.mode = workload.compile_mode
+
+    def their_logits(self, images: Any) -> Any:
+        """Of the network whose weights need no gradients."""
+        return self.untrainable(images)[0]
 
     def ours(self, attack: attacks.Attack) -> Callable[[], Sweep]:
         return lambda: epsilon_sweep(attack, jax.random.key(6), self.logits, self.images, self.labels, self.timed)
 
     def eager(self, attack: eager_attacks.Attack) -> Callable[[], eager_attacks.Sweep]:
-        return finished(lambda: eager_attacks.sweep(attack, self.network, self.batches, self.timed), self.device)
+        def logits(images: Any) -> Any:
+            return self.network(images)[0]
+
+        return finished(lambda: eager_attacks.sweep(attack, logits, self.batches, self.timed), self.device)
+
+    def lean(self, attack: eager_attacks.Attack) -> Callable[[], eager_attacks.Sweep]:
+        return finished(lambda: eager_attacks.sweep(attack, self.their_logits, self.pieces, self.timed), self.device)
+
+    def signs(self) -> list[Any]:
+        """Of the gradient at the images, batch by batch."""
+        gradient = eager_attacks.lean_gradient(self.their_logits)
+        return [gradient(*piece).sign() for piece in self.pieces]
+
+    def same(
+        self, evaluate: eager_attacks.Evaluate, directions: Callable[[], list[Any]]
+    ) -> Callable[[], eager_attacks.Sweep]:
+        return finished(lambda: eager_attacks.sweep_along(evaluate, self.pieces, directions(), self.timed), self.device)
 
     def contestant(self, label: str, run: Callable[[], Any], *more: Part) -> Contestant:
         return Contestant(label, (Part(run, self.times), *more), self.timed_in_words)
@@ -58,11 +83,16 @@ class _Sides:
         prepare = jax.jit(lambda *arguments: attack.prepare(*arguments))
         return Part(lambda: jax.block_until_ready(prepare(keys, self.logits, self.images, self.labels)), 1 - self.times)
 
-    def lean_gradient(self, compile_it: bool = False) -> eager_attacks.Gradient:
-        def logits(images: Any) -> Any:
-            return self.untrainable(images)[0]
+    def signs_once(self) -> Part:
+        """The same of their signs."""
+        return Part(finished(self.signs, self.device), 1 - self.times)
 
-        return eager_attacks.lean_gradient(compiled(logits) if compile_it else logits)
+    def ascent(self, compile_it: bool = False) -> eager_attacks.Evaluate:
+        """PGD; compiled, its step and the look at what comes of it."""
+        step, logits = eager_attacks.ascent_step(self.their_logits), self.their_logits
+        if compile_it:
+            step, logits = compiled(step, self.mode), compiled(logits, self.mode)
+        return eager_attacks.ascent(step, logits, STEPS)
 
 
 def _work(sizes: Sizes, products: float, evaluations: float) -> Work:
@@ -74,7 +104,7 @@ def _work(sizes: Sizes, products: float, evaluations: float) -> Work:
 def _agree(kind: str, results: Results) -> list[Check]:
     ours: Sweep = results["ours"][0]
     checks = []
-    for name in present(results, "eager", "lean", "compiled"):
+    for name in present(results, *PYTORCH):
         theirs: eager_attacks.Sweep = results[name][0]
         flips = share_different(ours.success, theirs.success)
         checks += [
@@ -84,17 +114,21 @@ def _agree(kind: str, results: Results) -> list[Check]:
     return checks
 
 
+SAME_LABEL = "PyTorch with our algorithm"
+COMPILED_LABEL = "the same under torch.compile"
+
+
 def build_gaussian(workload: Workload) -> Row:
     sides = _Sides(workload, GAUSSIAN_RANGE, workload.sizes.every_fgsm)
     fixed = attacks.gaussian()
     keys = attacks.attack.attack_keys(jax.random.key(6), jnp.arange(len(sides.images)))
     noise = tensor(fixed.prepare(keys.prepare, sides.logits, sides.images, sides.labels), sides.device)
+    pieces = list(noise.split(workload.sizes.batch_size))
+    evaluate = eager_attacks.along(sides.their_logits, clip=False)
     contestants = {
         "eager": sides.contestant("eager PyTorch, new noise at every ε", sides.eager(eager_attacks.gaussian())),
-        "lean": sides.contestant(
-            "lean eager PyTorch, one direction per image",
-            sides.eager(eager_attacks.gaussian(noise, workload.sizes.batch_size)),
-        ),
+        "same": sides.contestant(SAME_LABEL, sides.same(evaluate, lambda: pieces)),
+        "compiled": sides.contestant(COMPILED_LABEL, sides.same(compiled(evaluate, sides.mode), lambda: pieces)),
         "ours": sides.contestant("ours, one direction per image", sides.ours(fixed)),
         "ours, new noise": sides.contestant(
             "ours, new noise at every ε", sides.ours(attacks.gaussian(protocol="published"))
@@ -103,125 +137,115 @@ def build_gaussian(workload: Workload) -> Row:
 
     def agree(results: Results) -> list[Check]:
         # New noise can only be compared in distribution: relative accuracies of as many images at every ε.
-        same_noise = _agree("gaussian", {name: results[name] for name in ("ours", "lean")})
+        same_noise = _agree("gaussian", {name: results[name] for name in results if name != "eager"})
         new = results["eager"][0].success.mean(axis=1) - results["ours, new noise"][0].success.mean(axis=1)
         bound = 5 * (0.5 / sizes.attacked) ** 0.5
         return [*same_noise, Check("relative accuracies, eager", float(np.abs(new).max()), bound)]
 
     sizes = workload.sizes
-    note = "As published, eager PyTorch draws new noise at every ε; ours does too with protocol='published'."
+    note = (
+        "As published, eager PyTorch draws new noise at every ε; ours does too with protocol='published'. Our "
+        "algorithm: one direction per image for all ε."
+    )
     return Row(contestants, agree, _work(sizes, sizes.epsilons, sizes.epsilons), note)
 
 
 GRADIENT_NOTE = (
     "Eager PyTorch computes the gradients of the trainable weights in every attack, by loss.backward(), as the "
-    "published FGSM does, and we take it that its PGD did; the lean one the images' alone. Attacked: the "
-    "backpropagation network, on {attacked} images with its own predictions as labels. "
+    "published FGSM does, and we take it that its PGD did; the others the images' alone. Attacked: the "
+    "backpropagation network, on {attacked} images with its own predictions as labels. Our algorithm: the gradient at "
+    "the images once, for all ε. "
 )
 
 
-def _gradient_row(
-    workload: Workload,
-    kind: str,
-    every: int,
-    ours: attacks.Attack,
-    theirs: Callable[[eager_attacks.Gradient], eager_attacks.Attack],
-    products: float,
-    evaluations: float,
-    note: str,
-) -> Row:
-    sides = _Sides(workload, GRADIENT_RANGE, every)
-    contestants = {
-        "eager": sides.contestant(
-            "eager PyTorch", sides.eager(theirs(eager_attacks.published_gradient(sides.network)))
-        ),
-        "lean": sides.contestant(
-            "lean eager PyTorch: gradients of the images alone", sides.eager(theirs(sides.lean_gradient()))
-        ),
-        "compiled": sides.contestant(
-            "the lean one under torch.compile", sides.eager(theirs(sides.lean_gradient(compile_it=True)))
-        ),
-        "ours": sides.contestant("ours", sides.ours(ours), sides.prepared_once(ours)),
-    }
-    text = GRADIENT_NOTE.format(attacked=workload.sizes.attacked) + note
-    work = _work(workload.sizes, products, evaluations)
-    return Row(contestants, lambda results: _agree(kind, results), work, text)
-
-
 def build_fgsm(workload: Workload) -> Row:
-    sizes = workload.sizes
-    note = "PyTorch takes the gradient anew for every ε, ours once (timed apart and counted once)."
-    products, evaluations = 2 + sizes.epsilons, 1 + sizes.epsilons
-    return _gradient_row(
-        workload, "fgsm", sizes.every_fgsm, attacks.fgsm(), eager_attacks.fgsm, products, evaluations, note
-    )
-
-
-def _pgd(gradient: eager_attacks.Gradient) -> eager_attacks.Attack:
-    return eager_attacks.pgd(gradient, STEPS)
+    sizes, sides = workload.sizes, _Sides(workload, GRADIENT_RANGE, workload.sizes.every_fgsm)
+    attack, evaluate = attacks.fgsm(), eager_attacks.along(sides.their_logits, clip=True)
+    published = eager_attacks.fgsm(eager_attacks.published_gradient(sides.network))
+    lean = eager_attacks.fgsm(eager_attacks.lean_gradient(sides.their_logits))
+    fused = compiled(evaluate, sides.mode)
+    contestants = {
+        "eager": sides.contestant("eager PyTorch", sides.eager(published)),
+        "lean": sides.contestant("lean PyTorch, the gradient anew for every ε", sides.lean(lean)),
+        "same": sides.contestant(SAME_LABEL, sides.same(evaluate, sides.signs), sides.signs_once()),
+        "compiled": sides.contestant(COMPILED_LABEL, sides.same(fused, sides.signs), sides.signs_once()),
+        "ours": sides.contestant("ours", sides.ours(attack), sides.prepared_once(attack)),
+    }
+    note = GRADIENT_NOTE.format(attacked=sizes.attacked) + "Timed apart, the gradient counts once in a whole sweep."
+    work = _work(sizes, 2 + sizes.epsilons, 1 + sizes.epsilons)
+    return Row(contestants, lambda results: _agree("fgsm", results), work, note)
 
 
 def build_pgd(workload: Workload) -> Row:
-    sizes = workload.sizes
-    products = 2 + sizes.epsilons * (2 * (STEPS - 1) + 1)
-    note = f"{STEPS} steps on the same ε by all."
+    sizes, sides = workload.sizes, _Sides(workload, GRADIENT_RANGE, workload.sizes.every_pgd)
     attack = attacks.pgd(steps=STEPS)
-    return _gradient_row(workload, "pgd", sizes.every_pgd, attack, _pgd, products, sizes.epsilons * STEPS, note)
+    published = eager_attacks.pgd(eager_attacks.published_gradient(sides.network), STEPS)
+    same, fused = sides.ascent(), sides.ascent(compile_it=True)
+    contestants = {
+        "eager": sides.contestant("eager PyTorch", sides.eager(published)),
+        "same": sides.contestant(SAME_LABEL, sides.same(same, sides.signs), sides.signs_once()),
+        "compiled": sides.contestant(COMPILED_LABEL, sides.same(fused, sides.signs), sides.signs_once()),
+        "ours": sides.contestant("ours", sides.ours(attack), sides.prepared_once(attack)),
+    }
+    note = GRADIENT_NOTE.format(attacked=sizes.attacked) + f"{STEPS} steps on the same ε by all."
+    work = _work(sizes, 2 + sizes.epsilons * PRODUCTS, sizes.epsilons * STEPS)
+    return Row(contestants, lambda results: _agree("pgd", results), work, note)
 
 
 def build_critical(workload: Workload) -> Row:
-    sizes = workload.sizes
-    sides = _Sides(workload, GRADIENT_RANGE, sizes.every_pgd)
-    attack = attacks.pgd(steps=STEPS)
+    sizes, searched = workload.sizes, workload.sizes.searched
+    sides = _Sides(workload, GRADIENT_RANGE, sizes.every_pgd, searched)
+    attack, share = attacks.pgd(steps=STEPS), sizes.attacked / searched
+    published = eager_attacks.pgd(eager_attacks.published_gradient(sides.network), STEPS)
+    images = f"{searched} of {sizes.attacked} images"
 
     def ours() -> CriticalSearch:
         return critical_search(attack, jax.random.key(6), sides.logits, sides.images, sides.labels, sides.grid)
 
-    searched = sizes.searched
+    def same(evaluate: eager_attacks.Evaluate) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+        def run() -> tuple[np.ndarray, np.ndarray]:
+            signs = eager_attacks.lean_gradient(sides.their_logits)(sides.their_images, sides.their_labels).sign()
+            return eager_attacks.critical_search(evaluate, sides.their_images, signs, sides.their_labels, sides.grid)
 
-    def lean() -> tuple[np.ndarray, np.ndarray]:
-        images, labels = sides.their_images[:searched], sides.their_labels[:searched]
-        return eager_attacks.lean_critical_search(sides.lean_gradient(), sides.untrainable, images, labels, sides.grid)
+        return finished(run, sides.device)
 
     contestants = {
-        "eager": sides.contestant(
+        "eager": Contestant(
             "eager PyTorch: the whole grid",
-            sides.eager(_pgd(eager_attacks.published_gradient(sides.network))),
+            (Part(sides.eager(published), share * sides.times),),
+            f"{images}, {sides.timed_in_words}",
         ),
-        "lean": Contestant(
-            "lean eager PyTorch: our search, gradients of the images alone",
-            (Part(finished(lean, sides.device), sizes.attacked / searched),),
-            f"{searched} of {sizes.attacked} images",
-        ),
-        "ours": Contestant("ours: a search on the same grid", (Part(ours),)),
+        "same": Contestant(SAME_LABEL, (Part(same(sides.ascent()), share),), images),
+        "compiled": Contestant(COMPILED_LABEL, (Part(same(sides.ascent(compile_it=True)), share),), images),
+        "ours": Contestant("ours: a search on the same grid", (Part(ours, share),), images),
     }
 
     def agree(results: Results) -> list[Check]:
         """Against the timed ε of the eager sweep: the first success is bracketed by it and the ε before."""
         found: CriticalSearch = results["ours"][0]
-        first_index = np.where(
-            results["eager"][0].success.any(axis=0), results["eager"][0].success.argmax(axis=0), len(sides.timed)
-        )
+        success = results["eager"][0].success
+        first_index = np.where(success.any(axis=0), success.argmax(axis=0), len(sides.timed))
         bounds = np.concatenate([[0.0], sides.timed, [np.inf]])
         inside = (found.critical_epsilon > bounds[first_index]) & (found.critical_epsilon <= bounds[first_index + 1])
-        their_epsilon, their_l2 = results["lean"][0]
-        same = np.isclose(found.critical_epsilon[:searched], their_epsilon, rtol=1e-5)
-        flipped = same & ~found.censored[:searched]
-        lengths = relative(found.l2[:searched][flipped], their_l2[flipped])
-        return [
-            Check("share of critical ε outside the eager sweep's bracket", float(np.mean(~inside)), 1e-2),
-            Check("share of critical ε that differ, lean", float(np.mean(~same)), 2e-2),
-            Check("critical L2 lengths, lean", lengths, LENGTH_TOLERANCE),
-        ]
+        checks = [Check("share of critical ε outside the eager sweep's bracket", float(np.mean(~inside)), 1e-2)]
+        for name in present(results, "same", "compiled"):
+            their_epsilon, their_l2 = results[name][0]
+            agreeing = np.isclose(found.critical_epsilon, their_epsilon, rtol=1e-5)
+            flipped = agreeing & ~found.censored
+            lengths = relative(found.l2[flipped], their_l2[flipped])
+            checks += [
+                Check(f"share of critical ε that differ, {name}", float(np.mean(~agreeing)), 2e-2),
+                Check(f"critical L2 lengths, {name}", lengths, LENGTH_TOLERANCE),
+            ]
+        return checks
 
     attempts = search_evaluations(len(sides.grid))
-    products = 2 + attempts * (2 * (STEPS - 1) + 1)
     note = (
-        f"The same critical perturbations of the grid's {len(sides.grid)} ε: PyTorch by attacking at every one of them "
-        f"(extrapolated), ours by {attempts} attacks on each image (real time). The lean PyTorch one searches too."
+        f"The same critical perturbations of the grid's {len(sides.grid)} ε: eager PyTorch by attacking at every one "
+        f"of them, our algorithm by {attempts} attacks on each image. All take the same {searched} images at a time."
     )
-    text = GRADIENT_NOTE.format(attacked=sizes.attacked) + note
-    return Row(contestants, agree, _work(sizes, products, attempts * STEPS), text)
+    text = GRADIENT_NOTE.format(attacked=searched) + note
+    return Row(contestants, agree, _work(sizes, 2 + attempts * PRODUCTS, attempts * STEPS), text)
 
 
 STAGES = {

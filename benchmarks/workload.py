@@ -16,6 +16,8 @@ from jax_bioadv.models import Network, logits_function
 
 Precision = Literal["highest", "high", "default"]
 CLASSES = 10
+TRAINED_STEPS = 50
+"""Of the network under attack, which shall meet real gradients."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Sizes:
     images: int = 50_000
     """Training images, of which an epoch is made."""
     test_images: int = 10_000
-    timed_batches: int = 10
+    timed_batches: int = 5
     """Batches of an epoch that are timed."""
     attacked: int = 1000
     """Images under attack."""
@@ -37,8 +39,8 @@ class Sizes:
     """Of the grid of ε, every so manieth is timed under Gaussian noise and FGSM."""
     every_pgd: int = 200
     """The same under PGD, every ε of which is 20 times the work."""
-    searched: int = 250
-    """Images, of those under attack, on which PyTorch searches for critical perturbations."""
+    searched: int = 200
+    """Images, of those under attack, whose critical perturbations are searched for."""
     resolution: int = 100
     """Points along a side of the landscape."""
     members: int = 32
@@ -79,8 +81,8 @@ class Workload:
     test_images: np.ndarray
     source: str
     precision: Precision = "highest"
-    compile: bool = True
-    """Whether ``torch.compile`` takes part."""
+    compile_mode: str | None = None
+    """Of ``torch.compile``; None leaves it out."""
 
     @property
     def timed_images(self) -> np.ndarray:
@@ -117,12 +119,12 @@ class Workload:
 
     @cached_property
     def trained_network(self) -> Network:
-        """Trained by backpropagation for a few epochs on the timed batches, so that attacks meet real gradients."""
+        """Trained by backpropagation on the timed batches for some steps."""
         optimizer = supervised.stepwise_adam([1e-3], [], self.sizes.timed_batches)
         graphdef, state = supervised.init(jax.random.key(3), self.network(), optimizer)
         epoch = supervised.make_epoch(graphdef, optimizer, batch_size=self.sizes.batch_size)
         data = regularizers.TrainingData(jnp.asarray(self.timed_images), jnp.asarray(self.timed_labels))
-        for _ in range(5):
+        for _ in range(-(-TRAINED_STEPS // self.sizes.timed_batches)):
             state, _ = epoch(state, data)
         return supervised.trained_model(graphdef, state)
 
@@ -144,7 +146,7 @@ def weights_of(network: Any) -> Weights:
 
 
 def make_workload(
-    sizes: Sizes, *, synthetic: bool, data_dir: str | None, precision: Precision, compiled: bool = True
+    sizes: Sizes, *, synthetic: bool, data_dir: str | None, precision: Precision, compile_mode: str | None = None
 ) -> Workload:
     """CIFAR-10, or random images of its form.
 
@@ -157,7 +159,7 @@ def make_workload(
         images = unit_norm(generator.random((sizes.images + sizes.test_images, sizes.inputs), np.float32))
         labels = generator.integers(0, CLASSES, sizes.images).astype(np.int32)
         train, test = images[: sizes.images], images[sizes.images :]
-        return Workload(sizes, train, labels, test, "random images", precision, compiled)
+        return Workload(sizes, train, labels, test, "random images", precision, compile_mode)
     dataset = load("cifar10", data_dir)
     for name, wanted, there in (
         ("inputs", sizes.inputs, dataset.inputs),
@@ -170,4 +172,4 @@ def make_workload(
     train, test = (
         unit_norm(images) for images in (dataset.train_images[: sizes.images], dataset.test_images[: sizes.test_images])
     )
-    return Workload(sizes, train, labels, test, "CIFAR-10", precision, compiled)
+    return Workload(sizes, train, labels, test, "CIFAR-10", precision, compile_mode)

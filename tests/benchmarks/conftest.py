@@ -29,4 +29,4 @@ def tiny_options():
 
 @pytest.fixture(scope="session")
 def workload():
-    return make_workload(Sizes(**TINY), synthetic=True, data_dir=None, precision="highest", compiled=False)
+    return make_workload(Sizes(**TINY), synthetic=True, data_dir=None, precision="highest")

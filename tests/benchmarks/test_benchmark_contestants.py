@@ -13,11 +13,11 @@ from torch_threads import one_torch_thread
 
 from benchmarks import eager_analysis, eager_attacks, eager_training, stages_spectral
 from benchmarks.eager_network import EagerNetwork, GivenOrder, batches_by_index, loader
-from benchmarks.stages import STAGES
 from benchmarks.stages_decoder import hybrid
-from benchmarks.stages_training import compare
 from benchmarks.workload import weights_of
+from experiments.settings.presets import PRESETS
 from jax_bioadv import attacks
+from jax_bioadv.analysis import boundaries
 from jax_bioadv.analysis.critical import critical_search
 from jax_bioadv.analysis.robustness import critical_perturbations, epsilon_grid, epsilon_sweep
 from jax_bioadv.jacobian import activation_jacobian_norms
@@ -32,63 +32,6 @@ def one_thread():
     torch.manual_seed(0)
     with one_torch_thread():
         yield
-
-
-# At the published sizes rounding decides ties; at these it must not. Random estimates keep their own tolerance.
-SHARP = {
-    "change": 2e-3,
-    "cross-entropy": 1e-5,
-    "penalty": 1e-4,
-    "share": 0.0,
-    "lengths": 1e-5,
-    "norms": 1e-5,
-    "its gradient": 1e-4,
-    "leading": 1e-5,
-}
-RANDOM = {"jacobian_epoch": "penalty of the first batch", "gaussian_sweep": "relative accuracies"}
-
-
-@pytest.mark.parametrize("name", STAGES)
-def test_all_contestants_of_a_stage_agree(name, workload):
-    row = STAGES[name].build(workload)
-    checks = row.agree(first_results(row))
-    assert checks
-    for check in checks:
-        sharp = [SHARP[word] for word in SHARP if check.compared.startswith(word)]
-        tolerance = check.tolerance if check.compared.startswith(RANDOM.get(name, "-")) or not sharp else sharp[0]
-        assert check.difference <= tolerance, check
-    assert row.work.operations > 0
-    assert row.work.bytes > 0
-
-
-def first_results(row):
-    runs = {name: contestant for name, contestant in row.contestants.items() if name != "compiled"}
-    return {name: tuple(part.run() for part in contestant.parts) for name, contestant in runs.items()}
-
-
-@pytest.mark.parametrize("name", ["kh_epoch", "bp_epoch", "decoder_epoch"])
-def test_a_training_that_is_ahead_by_an_epoch_is_found_out(name, workload):
-    row = STAGES[name].build(workload)
-    row.contestants["eager"].parts[0].run()
-    assert not all(check.passed for check in row.agree(first_results(row)))
-
-
-@pytest.mark.parametrize(
-    ("name", "field"), [("gaussian_sweep", "success"), ("fgsm_sweep", "l2"), ("landscape", "jacobian_norm")]
-)
-def test_a_wrong_measurement_is_found_out(name, field, workload):
-    row = STAGES[name].build(workload)
-    results = first_results(row)
-    ours = results["ours"][0]
-    results["ours"] = (ours._replace(**{field: 1 - getattr(ours, field)}),)
-    assert not all(check.passed for check in row.agree(results))
-
-
-def test_spectral_trainings_stay_together_where_no_direction_lacks_variance(workload):
-    sides = stages_spectral.Sides(workload, stages_spectral.REFRESH_EVERY)
-    results = first_results(stages_spectral.preset_row(workload, sides))
-    for check in compare(sides.ours, sides.theirs, results, penalty=True):
-        assert check.difference <= 2e-3, check
 
 
 def random_weights(inputs=7, hidden=5, seed=0):
@@ -126,16 +69,17 @@ def test_the_networks_are_the_same_function(power, batch_norm):
     assert all(np.array_equal(theirs.weights()[name], weights[name]) for name in weights)
 
 
-def test_their_step_sums_our_increments_of_single_images():
+@pytest.mark.parametrize("form", ["krotov_hopfield", "lean_krotov_hopfield", "scattered_krotov_hopfield"])
+def test_their_steps_sum_our_increments_of_single_images(form):
     rule, images = krotov_hopfield.KrotovHopfield(), some_images(11, 7)
     synapses = np.random.default_rng(2).normal(size=(6, 7)).astype(np.float32)
     total = sum(krotov_hopfield.increment(rule, jnp.asarray(synapses), jnp.asarray(image)) for image in images)
     wanted = synapses + 0.02 * np.asarray(total) / np.abs(total).max()
-    in_place, start = (torch.tensor(synapses.T) for _ in range(2))
-    eager_training.krotov_hopfield_step(in_place, torch.from_numpy(images), 0.02)
-    lean = eager_training.lean_krotov_hopfield_step(start, torch.from_numpy(images), 0.02)
-    np.testing.assert_allclose(in_place.T, wanted, atol=1e-6)
-    np.testing.assert_allclose(lean.T, wanted, atol=1e-6)
+    by_rows = form.startswith("scattered")
+    start = torch.tensor(synapses if by_rows else synapses.T)
+    made = getattr(eager_training, f"{form}_step")(start, torch.from_numpy(images), 0.02)
+    made = start if made is None else made  # in place, as published
+    np.testing.assert_allclose(made if by_rows else made.T, wanted, atol=1e-6)
 
 
 def penalty_and_gradient(penalty, weights, images, **options):
@@ -164,6 +108,14 @@ def test_projections_along_a_whole_basis_are_our_exact_jacobian_penalty():
     np.testing.assert_allclose(theirs[1], ours[1], rtol=1e-4, atol=1e-6)
 
 
+def test_their_exact_jacobian_penalty_is_ours():
+    weights, images = random_weights(), some_images(4, 7)
+    theirs = penalty_and_gradient(eager_training.exact_jacobian(0.3), weights, images)
+    ours = our_penalty_and_gradient(regularizers.jacobian(0.3), weights, jnp.asarray(images))
+    np.testing.assert_allclose(theirs[0], ours[0], rtol=1e-6)
+    np.testing.assert_allclose(theirs[1], ours[1], rtol=1e-6)
+
+
 def test_random_projections_are_unbiased_within_their_own_error():
     weights, images = random_weights(), some_images(400, 7)
     exact = float(np.sum(weights["kernel"] ** 2))
@@ -173,16 +125,16 @@ def test_random_projections_are_unbiased_within_their_own_error():
     assert abs(value / exact - 1) < 5 * np.sqrt(relative_variance / (3 * 400))
 
 
-@pytest.mark.parametrize("lean", [False, True])
-def test_spectral_penalties_and_gradients_are_ours(lean):
+@pytest.mark.parametrize("projected", [False, True])
+def test_spectral_penalties_and_gradients_are_ours(projected):
     weights, images = random_weights(), some_images(40, 7)
     covariance = regularizers.image_covariance(jnp.asarray(images))
     regularizer = regularizers.spectral(0.7, 1.3, 1, 0.5)
     data = regularizers.TrainingData(jnp.asarray(images), jnp.zeros(40, jnp.int32), covariance)
     aux = regularizer.refresh(our_network(weights), data)
-    penalty = eager_training.SpectralPenalty(0.7, 1.3, 0.5, lean=lean)
+    penalty = eager_training.SpectralPenalty(0.7, 1.3, 0.5, projected=projected)
     network = EagerNetwork(weights, CPU)
-    if lean:
+    if projected:
         vectors = penalty.refresh_from(network, torch.from_numpy(np.array(covariance)))
     else:
         vectors = penalty.refresh(network, loader(torch.from_numpy(images), torch.zeros(40), 16))
@@ -191,6 +143,19 @@ def test_spectral_penalties_and_gradients_are_ours(lean):
     ours = our_penalty_and_gradient(regularizer, weights, jnp.asarray(images), aux)
     np.testing.assert_allclose(theirs[0], ours[0], rtol=1e-4)
     np.testing.assert_allclose(theirs[1], ours[1], rtol=1e-3, atol=1e-3 * np.abs(ours[1]).max())
+
+
+def test_their_orthogonal_iteration_is_ours_from_eigenvectors_of_other_weights():
+    images = jnp.asarray(some_images(40, 7))
+    data = regularizers.TrainingData(images, jnp.zeros(40, jnp.int32), regularizers.image_covariance(images))
+    regularizer = regularizers.spectral(warm_start=True)
+    start = regularizer.refresh(our_network(random_weights(seed=3)), data)
+    ours = regularizer.renewed(start, our_network(random_weights()), data).eigenvectors
+    penalty = eager_training.SpectralPenalty(1.0, 1.0, 1.0)
+    penalty.eigenvectors = torch.tensor(np.array(start.eigenvectors))
+    theirs = penalty.renew_from(EagerNetwork(random_weights(), CPU), torch.tensor(np.array(data.covariance)))
+    assert np.abs(np.sum(np.asarray(ours * start.eigenvectors), axis=0)).min() < 0.9  # it has to turn
+    np.testing.assert_allclose(np.abs(np.sum(np.asarray(ours) * theirs.numpy(), axis=0)), 1, atol=1e-4)
 
 
 def test_attack_gradients_with_and_without_those_of_the_weights_are_the_same():
@@ -210,8 +175,9 @@ def test_the_whole_grid_by_pytorch_gives_the_critical_perturbations_of_our_sweep
     theirs = EagerNetwork(weights_of(network), CPU)
     grid = epsilon_grid(1e-3, 0.1, 40)
     their_images, their_labels = torch.tensor(images), torch.tensor(labels).long()
-    gradient = eager_attacks.published_gradient(theirs)
-    swept = eager_attacks.sweep(eager_attacks.pgd(gradient), theirs, loader(their_images, their_labels, 16), grid)
+    their_logits = lambda batch: theirs(batch)[0]  # noqa: E731
+    attack = eager_attacks.pgd(eager_attacks.published_gradient(theirs))
+    swept = eager_attacks.sweep(attack, their_logits, loader(their_images, their_labels, 16), grid)
     first = swept.success.argmax(axis=0)
     critical = np.where(swept.success.any(axis=0), swept.l2[first, np.arange(first.size)], np.inf)
     assert np.isfinite(critical).mean() > 0.5
@@ -220,7 +186,9 @@ def test_the_whole_grid_by_pytorch_gives_the_critical_perturbations_of_our_sweep
     found = critical_search(attack, key, logits, images, labels, grid)
     np.testing.assert_allclose(ours, critical, rtol=1e-4)
     np.testing.assert_allclose(found.l2, critical, rtol=1e-4)
-    epsilon, l2 = eager_attacks.lean_critical_search(gradient, theirs, their_images, their_labels, grid)
+    signs = eager_attacks.lean_gradient(their_logits)(their_images, their_labels).sign()
+    evaluate = eager_attacks.ascent(eager_attacks.ascent_step(their_logits), their_logits)
+    epsilon, l2 = eager_attacks.critical_search(evaluate, their_images, signs, their_labels, grid)
     np.testing.assert_allclose(epsilon, found.critical_epsilon, rtol=1e-6)
     np.testing.assert_allclose(l2, found.l2, rtol=1e-4)
 
@@ -234,6 +202,29 @@ def test_landscape_rows_of_the_hybrid_are_our_closed_form(workload):
     assert ours.min() > 0
     np.testing.assert_allclose(rows.sqrt(), ours, rtol=1e-4)
     np.testing.assert_allclose(eager_analysis.lean_squared_jacobian(theirs, points).sqrt(), ours, rtol=1e-4)
+
+
+def test_the_hybrid_on_a_plane_is_our_landscape(workload):
+    network, image = hybrid(workload), jnp.asarray(workload.test_images[0])
+    directions = boundaries.random_plane(jax.random.key(0), image.size)
+    ours = boundaries.landscape(network, image, directions, radius=2.0, resolution=5)
+    theirs = EagerNetwork(weights_of(network), CPU, power=network.power).requires_grad_(False)
+    geometry = (torch.tensor(np.array(array)) for array in (image, directions, ours.coordinates))
+    norms, classes, confidence = eager_analysis.on_a_plane(theirs, *geometry)
+    np.testing.assert_allclose(norms, ours.jacobian_norm.ravel(), rtol=1e-4)
+    np.testing.assert_array_equal(classes, ours.predicted_class.ravel())
+    np.testing.assert_allclose(confidence, ours.confidence.ravel(), rtol=1e-4)
+
+
+def test_the_schedule_is_that_of_the_paper_preset():
+    paper = PRESETS["paper"]
+    theirs = (paper.backprop.epochs, paper.spectral.constant_epochs, paper.spectral.decay_epochs)
+    assert theirs == (stages_spectral.EPOCHS, stages_spectral.CONSTANT_EPOCHS, stages_spectral.DECAY_EPOCHS)
+    assert paper.spectral.refresh_every == stages_spectral.RENEW_EVERY
+    assert paper.spectral.warm_start
+    # As many as the learning rate, summed over the training, has moved the model.
+    moved = 50 * (90 + np.exp(-np.arange(910) / 30.0).sum()) / 5 / 1000
+    assert stages_spectral.renewals_per_epoch(50) == pytest.approx(moved, rel=1e-3)
 
 
 def test_both_ways_to_make_batches_follow_the_given_order():
