@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 from sweep_cases import Found, furthest_apart, run_sweep, stamps
 
-from experiments import sweep
 from experiments.engine import sweeping
+from experiments.report import closing
 from experiments.training import trainer
 from jax_bioadv import population
 
@@ -20,7 +20,7 @@ ROUNDING = 1e-5
 
 @pytest.fixture
 def no_figure(monkeypatch):
-    monkeypatch.setattr(sweep, "draw_sweep", lambda directory: [])
+    monkeypatch.setattr(closing, "draw_sweep", lambda directory: [])
 
 
 # Every member is the run alone.
