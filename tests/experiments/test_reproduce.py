@@ -10,7 +10,6 @@ import sys
 import numpy as np
 import pytest
 from contract import Contract, read_results
-from experiments.training.training import loss_settled
 
 from experiments.attacks import ATTACKS, PUBLISHED_NOISE
 from experiments.engine import command, provenance
