@@ -306,37 +306,6 @@ def test_one_diverged_member_of_two_seeds_is_null_and_leaves_the_others(copied, 
     assert {path.stem for path in (copied / "figures").iterdir()} == FIGURES
 
 
-def test_a_task_that_fails_is_named_stops_no_other_and_is_tried_again(copied, run_smoke, monkeypatch, no_figures):
-    before = read_results(copied)
-    (copied / "stages" / "l2-0.json").unlink()
-
-    def out_of_memory(trainable, works, *arguments):
-        raise MemoryError(f"no room for {works[0].name}")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "_train", out_of_memory)
-        run = run_smoke(copied)
-    needs_it = sum("l2" in path.stem or "transfer" in path.stem for path in (copied / "stages").iterdir())
-    assert run.code == 1
-    assert "l2-0 failed (MemoryError: no room for l2-0)" in run.errors
-    assert "l2-0 FAILED, what does not need it goes on: MemoryError: no room for l2-0\n" in run.errors, "while it runs"
-    assert run.errors.splitlines()[-1].startswith("error: l2-0 failed"), "at the end"
-    assert run.errors.rstrip().endswith("the same command tries again.")
-    assert f"report: {copied / 'report.html'}" in run.errors, "what was found is told all the same"
-    assert "Traceback" not in run.errors
-    assert 'raise MemoryError(f"no room for {works[0].name}")' in run.log
-    results = read_results(copied)
-    assert any(note.startswith("l2-0 failed (MemoryError") for note in results["notes"])
-    assert results["models"]["l2"]["test_accuracy"] == [None]
-    assert results["models"]["bp"] == before["models"]["bp"]
-    assert needs_it > 0
-    again = run_smoke(copied)
-    assert again.code == 0
-    count = len(list((copied / "stages").iterdir()))
-    assert f"{count} tasks, {count - 1} already done" in again.errors
-    assert without_seconds(read_results(copied)) == without_seconds(before)
-
-
 def test_what_few_classes_cannot_have_is_left_out_and_told_before_the_training(
     tmp_path, run_smoke, digits, monkeypatch, no_figures
 ):
