@@ -77,23 +77,23 @@ def test_without_a_home_a_tilde_is_refused(command, homeless, capsys):
 
 
 @pytest.fixture
-def studies(monkeypatch):
-    """Nothing is computed: the studies that commands would have worked on."""
+def worked_on(monkeypatch):
+    """Nothing is computed: the data sets that commands would have worked on."""
     found = []
-    monkeypatch.setattr(reproduce, "complete_all", lambda study, *more: found.append(study))
+    monkeypatch.setattr(reproduce, "complete_all", lambda plan, *more: found.append(plan.images.dataset))
     monkeypatch.setattr(reproduce, "close_run", lambda *arguments: [])
-    monkeypatch.setattr(sweep, "complete_sweep", lambda one: found.append(one.study))
-    monkeypatch.setattr(sweep, "close_sweep", lambda one: [])
+    monkeypatch.setattr(sweep, "complete_sweep", lambda one: found.append(one.images.dataset))
+    monkeypatch.setattr(sweep, "close_sweep", lambda *arguments: [])
     return found
 
 
-def test_without_a_home_the_data_need_a_folder_and_the_digits_none(homeless, tmp_path, capsys, studies):
+def test_without_a_home_the_data_need_a_folder_and_the_digits_none(homeless, tmp_path, capsys, worked_on):
     assert "--data-dir" in refused(capsys, reproduce.main(["--preset", "quick", "--out", str(tmp_path / "quick")]))
     assert reproduce.main(["--preset", "smoke", "--out", str(tmp_path / "smoke")]) == 0
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_a_blank_image_is_refused_before_any_work_or_left_out(command, tmp_path, digits, capsys, studies):
+def test_a_blank_image_is_refused_before_any_work_or_left_out(command, tmp_path, digits, capsys, worked_on):
     images = digits.train_images.copy()
     images[20] = 0
     data.export(dataclasses.replace(digits, name="blank", train_images=images), tmp_path / "data" / "blank")
@@ -101,10 +101,10 @@ def test_a_blank_image_is_refused_before_any_work_or_left_out(command, tmp_path,
     said = refused(capsys, command.main([*words, str(tmp_path / "refused")]))
     assert "image 20 of train_images is all zero" in said
     assert "--drop-blank-images" in said
-    assert not studies
+    assert not worked_on
     assert command.main([*words, str(tmp_path / "run"), "--drop-blank-images"]) == 0
-    assert len(studies[0].dataset.train_images) == len(images) - 1
-    assert "without 1 train images" in studies[0].dataset.source
+    assert len(worked_on[0].train_images) == len(images) - 1
+    assert "without 1 train images" in worked_on[0].source
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
