@@ -63,7 +63,7 @@ def with_user_paths(command: Command) -> Command:
 
 
 def check_devices() -> None:
-    """ValueError if JAX cannot use what it is asked to run on, before any options."""
+    """ValueError if JAX cannot use what it is asked to run on, before any work."""
     try:
         jax.devices()
     except RuntimeError as error:
