@@ -55,13 +55,13 @@ class Ledger:
 
     Attributes:
         failures: by fingerprint, the name of a task that failed or needs one that did, and whose error it was.
-        listener: is told of every task that has come to its end, and of its seconds.
+        listener: is told of every task that has come to its end, and of its seconds if it came to what it was to find.
     """
 
     def __init__(self, directory: Path, many_settings: bool = False):
         self.directory, self.many_settings = directory, many_settings
         self.failures: dict[str, tuple[str, str]] = {}
-        self.listener: Callable[[Task, float], object] = lambda task, seconds: None
+        self.listener: Callable[[Task, float | None], object] = lambda task, seconds: None
         self._cache: dict[str, Outcome] = {}
         self._found_again = 0
 
@@ -167,7 +167,7 @@ class Ledger:
             self.failures[task.fingerprint] = task.name, outcome.failed
         else:
             self._keep(task, outcome, seconds)
-        self.listener(task, seconds)
+        self.listener(task, None if outcome.failed or outcome.diverged else seconds)
 
     def _keep(self, task: Task, outcome: Outcome, seconds: float) -> None:
         if not self.many_settings:

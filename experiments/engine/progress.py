@@ -32,10 +32,10 @@ class Progress:
         self._moved: Callable[[], object] = lambda: None
         self._started = self._last_done = time.monotonic()
 
-    def done(self, task: Task, seconds: float) -> None:
-        """A task of the run, or another that one of them needed, has come to its end."""
+    def done(self, task: Task, seconds: float | None) -> None:
+        """A task of the run, or another that one of them needed, has come to its end; in so long, if it succeeded."""
         with self._lock:
-            if self._pending.pop(task.fingerprint, None):
+            if self._pending.pop(task.fingerprint, None) and seconds is not None:
                 self.estimate.learn(task, seconds)
             self._last_done = time.monotonic()
         self._moved()

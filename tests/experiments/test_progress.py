@@ -72,6 +72,24 @@ def test_what_was_done_before_or_is_not_of_the_run_is_not_counted(plan, clock):
     assert progress.left() < 1e3
 
 
+def test_what_failed_or_diverged_says_nothing_of_how_long_tasks_take(plan, clock, tmp_path):
+    def fails(work):
+        raise MemoryError
+
+    def blocked(work):
+        pytest.fail("it needs one that failed")
+
+    failing = Task("failing", "train", fails, plan.images, "highest", {})
+    needing = Task("needing", "train", blocked, plan.images, "highest", {}, {"model": failing})
+    last = plan.model("bp", 0)
+    tasks, ledger = [failing, needing, last], Ledger(tmp_path)
+    progress = Progress(tasks, tasks, Estimate(plan, product_seconds=1e-6))
+    before, ledger.listener = progress.estimate.seconds([last]), progress.done
+    ledger.complete(needing)
+    assert progress.line().startswith("train: 2 of 3 tasks")
+    assert progress.estimate.seconds([last]) == before
+
+
 @pytest.fixture
 def slow_task(plan):
     """A task that shows for so many seconds what it prints meanwhile."""
