@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from experiments.attacks import ATTACKS
-from experiments.report.claims import Verdict, claims_by_group
+from experiments.models import MODELS
+from experiments.report.claims import Verdict, all_claims
 from experiments.report.numbers import centre, dig
-from jax_bioadv.figures import attack_name, display_name, ordered_models
+from jax_bioadv.figures import attack_name
 
 COLUMNS = {
     "accuracy": ("test_accuracy",),
@@ -31,8 +32,9 @@ def in_short(results: dict[str, Any], report: Path) -> str:
     of = "one seed" if seeds == 1 else f"means over {seeds} seeds"
     about = f"α: exponents of spectra; attacks: median critical L₂; {of}"
     rows = [("", *COLUMNS)]
-    for name in ordered_models(results["models"]):
-        rows.append((display_name(name), *(_cell(results["models"][name], path) for path in COLUMNS.values())))
+    for name, model in results["models"].items():
+        label = MODELS[name].label if name in MODELS else name
+        rows.append((label, *(_cell(model, path) for path in COLUMNS.values())))
     return "\n".join([*_aligned(rows), about, "", *_verdicts(results), "", f"report: {report}"])
 
 
@@ -52,9 +54,8 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _verdicts(results: dict[str, Any]) -> list[str]:
     """A line for each claim of which something can be told, and how many the others are."""
-    lines = []
-    for heading, claims in claims_by_group(results).items():
-        told = [claim for claim in claims if claim.verdict is not Verdict.UNDECIDED]
-        lines.append(f"{heading}: {len(told)} of {len(claims)} can be told")
-        lines += [f"  {claim.verdict.value}: {claim.title}" for claim in told]
-    return lines
+    claims = all_claims(results)
+    told = [claim for claim in claims if claim.verdict is not Verdict.UNDECIDED]
+    return [f"{len(told)} of {len(claims)} claims can be told:"] + [
+        f"  {claim.verdict.value}: {claim.title}" for claim in told
+    ]
