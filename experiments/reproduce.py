@@ -6,36 +6,27 @@ nothing else. The folder then holds results.json, figures/, report.html, models/
 
 import dataclasses
 import logging
-import shutil
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import jax
 import tyro
 
-from experiments.engine.command import check_devices, load_images, logging_to, option, with_user_paths
-from experiments.engine.estimate import Estimate, in_words
+from experiments.engine.command import Options, check_devices, option, with_user_paths, working_in
 from experiments.engine.ledger import Ledger
-from experiments.engine.tasks import Task, exclusive, progress, with_needs
-from experiments.images import Images
+from experiments.engine.running import complete_all
+from experiments.engine.tasks import with_needs
 from experiments.measuring.threats import left_out
 from experiments.plan import STAGES, Plan
-from experiments.report import figures as drawing
-from experiments.report import write_report
-from experiments.results.collect import collect
-from experiments.settings.presets import PRESETS, Preset
-from experiments.settings.reproduction import Settings
+from experiments.report.closing import close_run
+from experiments.settings.presets import PRESETS
 from jax_bioadv.command_line import IncompleteError, exit_code, start
-from jax_bioadv.compilation_cache import keep_compiled_programs
-from jax_bioadv.storage import write_json
 
 logger = logging.getLogger("experiments")
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class Command(Options):
     """Reproduce "Exploring Biologically Inspired Mechanisms of Adversarial Robustness" (arXiv 2405.00679).
 
     Trains a Krotov–Hopfield layer and four networks by backpropagation, measures their covariance spectra,
@@ -47,20 +38,10 @@ class Command:
     values of the preset that is named with it.
     """
 
-    preset: Preset = "quick"
-    """Where the settings below start from."""
     out: Path | None = None
     """Folder of the run; runs/PRESET if not given."""
-    data_dir: Path | None = None
-    """Folder that holds, or will hold, the data; default: $JAX_BIOADV_DATA, else ~/.cache/jax-bioadv."""
-    drop_blank_images: bool = False
-    """Leave out images that are all zero, which have no norm to be divided by; results say how many."""
-    compiled: Path | None = None
-    """Folder that keeps compiled programs for later runs, or off; default: $JAX_BIOADV_COMPILED, else
-    ~/.cache/jax-bioadv/compiled."""
     stages: str = ",".join(STAGES)
     """Stages to run, separated by commas; what they build on is run too."""
-    settings: Annotated[Settings, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: PRESETS["quick"])
 
 
 def parse(arguments: list[str]) -> Command:
@@ -92,56 +73,18 @@ def run(command: Command) -> Path:
             raise ValueError(f"unknown stage {stage!r}; choose among {', '.join(STAGES)}")
     command.settings.check_values()
     check_devices()
-    with exclusive(directory), logging_to(directory):
-        keep_compiled_programs(command.compiled)
-        dataset = load_images(command.settings.dataset, command.data_dir, command.drop_blank_images)
-        with jax.default_matmul_precision(command.settings.precision):
-            plan = Plan(command.settings, Images(dataset, command.settings.norm))
-            _run_stages(plan, directory, command.preset, stages)
+    with working_in(directory, command) as images:
+        for note in left_out(images):
+            logger.info("as expected, %s", note)
+        plan, ledger = Plan(command.settings, images), Ledger(directory)
+        everything = plan.all_tasks()
+        wanted = with_needs(task for task in everything if task.stage in stages)
+        complete_all(plan, ledger, wanted, f"{command.preset} on {images.dataset.name}")
+        ledger.clear_up(everything)
+        complaints = [*ledger.complaints(), *close_run(plan, ledger, command.preset)]
+        if complaints:
+            raise IncompleteError("; ".join(complaints))
     return directory
-
-
-def _run_stages(plan: Plan, directory: Path, preset: Preset, stages: list[str]) -> None:
-    ledger = Ledger(directory)
-    tasks = with_needs(task for task in plan.all_tasks() if task.stage in stages)
-    missing = [task for task in tasks if ledger.find(task) is None]
-    done = len(tasks) - len(missing)
-    logger.info("%s on %s: %d tasks, %d already done", preset, plan.images.dataset.name, len(tasks), done)
-    ledger.say_what_runs_again(missing)
-    for note in left_out(plan.images):
-        logger.warning("%s", note)
-    left = _estimate(plan, ledger, tasks, missing)
-    if left > 0:
-        logger.info("it will take about %s on %s", in_words(left), jax.devices()[0].device_kind)
-    with progress("all tasks", len(tasks), "task") as advance:
-        for task in tasks:
-            ledger.complete(task)
-            advance(1)
-    if all(ledger.find(task) is not None for task in plan.all_tasks()):
-        shutil.rmtree(directory / "checkpoints", ignore_errors=True)
-    ledger.set_aside_all_but(plan.all_tasks())
-    results = collect(plan, ledger, preset)
-    write_json(directory / "results.json", results)  # whatever becomes of the figures
-    undrawn = drawing.draw_all(plan, ledger, results, directory / "figures")
-    results["notes"] += undrawn.notes
-    write_json(directory / "results.json", results)
-    logger.info("done: %s", write_report(directory))
-    complaints = ledger.complaints()
-    if undrawn.failed:
-        complaints.append(f"{', '.join(undrawn.failed)} could not be drawn; {directory / 'log.txt'} says why")
-    if complaints:
-        raise IncompleteError("; ".join(complaints))
-
-
-def _estimate(plan: Plan, ledger: Ledger, tasks: Sequence[Task], missing: Sequence[Task]) -> float:
-    """Seconds that the missing tasks will take, by those that are done."""
-    if not missing:
-        return 0.0
-    estimate, left = Estimate(plan), {task.fingerprint for task in missing}
-    for task in tasks:
-        if task.fingerprint not in left:
-            estimate.learn(task, ledger.seconds(task))
-    return estimate.seconds(missing)
 
 
 def main(arguments: list[str] | None = None) -> int:

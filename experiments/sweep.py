@@ -5,43 +5,32 @@ devices; what is found goes into one tidy table, sweep.csv, with a row for each 
 folder it continues where it was stopped.
 """
 
-import contextlib
 import dataclasses
-import logging
-import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import jax
 import tyro
 
-from experiments.engine.command import check_devices, load_images, logging_to, option, with_user_paths
+from experiments.engine.command import Options, check_devices, option, with_user_paths, working_in
 from experiments.engine.hosts import is_first, join_hosts
 from experiments.engine.members import MEASUREMENTS, describe
 from experiments.engine.populations import Devices
-from experiments.engine.provenance import environment
-from experiments.engine.sweeping import TRAINED, Sweep
-from experiments.engine.tasks import exclusive, progress
-from experiments.images import Images
+from experiments.engine.running import complete_sweep
+from experiments.engine.sweeping import Sweep
 from experiments.models import CONTROLS, SWEPT
-from experiments.report.sweep_figure import draw_sweep
+from experiments.report.closing import close_sweep
 from experiments.settings.grid import SWEEP_PRESETS, Grid, parse_grid, points, read_file, with_settings
-from experiments.settings.presets import Preset
 from experiments.settings.reproduction import Settings
 from jax_bioadv import population
-from jax_bioadv.command_line import IncompleteError, exit_code, start, stop_if_told
-from jax_bioadv.compilation_cache import keep_compiled_programs
+from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.sharding import make_mesh
-from jax_bioadv.storage import write_json
 from jax_bioadv.user_folders import user_path
-
-logger = logging.getLogger("experiments")
 
 
 @dataclasses.dataclass(frozen=True)
-class Command:
+class Command(Options):
     """Train and measure every model and seed at every point of a grid of settings, as one program where shapes allow.
 
     Learning rates, p, Δ, R and the scale of a layer, the weights and the exponent of regularizers and the learning
@@ -52,21 +41,12 @@ class Command:
 
     file: Path | None = None
     """A sweep as TOML: preset, seeds, models, [settings] and [grid]. What the command line says comes on top."""
-    preset: Preset = "quick"
-    """Where the settings below start from."""
     grid: tuple[str, ...] = ()
     """SETTING=VALUE,VALUE,… for each setting that is varied."""
     measure: str = "spectra,gaussian,fgsm,pgd"
     """What is measured on the trained models, among spectra, jacobian, gaussian, fgsm, pgd; none for nothing."""
     out: Path = Path("runs/sweep")
     """Folder of the sweep."""
-    data_dir: Path | None = None
-    """Folder that holds, or will hold, the data; default: $JAX_BIOADV_DATA, else ~/.cache/jax-bioadv."""
-    drop_blank_images: bool = False
-    """Leave out images that are all zero, which have no norm to be divided by; results say how many."""
-    compiled: Path | None = None
-    """Folder that keeps compiled programs for later runs, or off; default: $JAX_BIOADV_COMPILED, else
-    ~/.cache/jax-bioadv/compiled."""
     memory_gib: float | None = None
     """Memory on each device that training may take; default: half of what is free."""
     data_devices: int = 1
@@ -143,68 +123,16 @@ def run(command: Command, grid: Grid) -> Path:
             raise ValueError(f"at {describe(point) or 'the settings given'}: {error}") from error
     join_hosts(command.coordinator, command.processes, command.process, command.distributed)
     check_devices()
-    with _owned(command.out):
-        keep_compiled_programs(command.compiled)
-        devices = devices_of(command)
-        dataset = load_images(command.settings.dataset, command.data_dir, command.drop_blank_images)
-        with jax.default_matmul_precision(command.settings.precision):
-            images = Images(dataset, command.settings.norm)
-            sweep = Sweep(command.settings, images, grid, measurements, devices, command.out)
-            _run_stages(sweep, command)
+    devices = devices_of(command)
+    with working_in(command.out, command) as images:
+        sweep = Sweep(command.settings, images, grid, measurements, devices, command.out)
+        complete_sweep(sweep)
+        complaints = sweep.ledger.complaints()
+        if is_first():
+            complaints += close_sweep(sweep, command.preset)
+        if complaints:
+            raise IncompleteError("; ".join(complaints))
     return command.out
-
-
-@contextlib.contextmanager
-def _owned(directory: Path) -> Iterator[None]:
-    """The first process locks the folder and logs into it; the others keep quiet."""
-    if not is_first():
-        yield
-        return
-    with exclusive(directory), logging_to(directory):
-        yield
-
-
-def _run_stages(sweep: Sweep, command: Command) -> None:
-    counts = {stage: len(sweep.tasks(stage)) for stage in (*TRAINED, *sweep.measurements)}
-    mesh = sweep.devices.mesh
-    logger.info(
-        "%d members (%d points × seeds × models) on %d devices, %.1f GiB each for training; tasks: %s",
-        *(len(sweep.members), len(points(sweep.grid)), mesh.size, sweep.devices.budget / 2**30),
-        ", ".join(f"{count} {stage}" for stage, count in counts.items()),
-    )
-    sweep.plan()
-    with progress("all tasks", sum(counts.values()), "task") as advance:
-        for stage in counts:
-            sweep.complete(stage, advance)
-    sweep.write()
-    complaints = sweep.ledger.complaints()
-    if is_first():
-        directory, settings, dataset = sweep.directory, command.settings, sweep.members[0].plan.images.dataset
-        if not sweep.ledger.failures:
-            shutil.rmtree(directory / "checkpoints", ignore_errors=True)
-        write_json(
-            directory / "sweep.json",
-            {
-                "preset": command.preset,
-                "grid": sweep.grid,
-                "settings": dataclasses.asdict(settings),
-                "dataset": dataset.name,
-                "source": dataset.source,
-                "environment": environment(settings.precision),
-                "devices": mesh.size,
-                "processes": jax.process_count(),
-                "failed": sweep.ledger.failure_notes(),
-            },
-        )
-        try:
-            draw_sweep(directory)
-        except Exception as error:
-            stop_if_told()
-            logger.warning("the figure could not be drawn: %s", error, exc_info=error)
-            complaints.append(f"the figure could not be drawn; {directory / 'log.txt'} says why")
-        logger.info("done: %s", directory / "sweep.csv")
-    if complaints:
-        raise IncompleteError("; ".join(complaints))
 
 
 def main(arguments: list[str] | None = None) -> int:

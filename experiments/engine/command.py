@@ -1,23 +1,42 @@
-"""What the commands of this package share: how they read options and where they log."""
+"""What the commands of this package share: options, and the folder that each of them works in."""
 
 import contextlib
 import dataclasses
-import logging
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import jax
-from tqdm.contrib.logging import logging_redirect_tqdm
+import tyro
 
+from experiments.engine.tasks import exclusive
+from experiments.engine.terminal import logging_to
+from experiments.images import Images
+from experiments.settings.presets import PRESETS, Preset
+from experiments.settings.reproduction import Settings
 from jax_bioadv import data
-from jax_bioadv.command_line import IncompleteError
+from jax_bioadv.compilation_cache import keep_compiled_programs
+from jax_bioadv.processes import is_first
 from jax_bioadv.user_folders import user_path
 
-Command = TypeVar("Command")
 
-logger = logging.getLogger("experiments")
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a command works on: the options that all of them have."""
+
+    preset: Preset = "quick"
+    """Where the settings below start from."""
+    data_dir: Path | None = None
+    """Folder that holds, or will hold, the data; default: $JAX_BIOADV_DATA, else ~/.cache/jax-bioadv."""
+    drop_blank_images: bool = False
+    """Leave out images that are all zero, which have no norm to be divided by; results say how many."""
+    compiled: Path | None = None
+    """Folder that keeps compiled programs for later runs, or off; default: $JAX_BIOADV_COMPILED, else
+    ~/.cache/jax-bioadv/compiled."""
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: PRESETS["quick"])
+
+
+Command = TypeVar("Command", bound=Options)
 
 
 def option(arguments: Sequence[str], name: str) -> str | None:
@@ -39,9 +58,8 @@ def option(arguments: Sequence[str], name: str) -> str | None:
 
 def with_user_paths(command: Command) -> Command:
     """The command with ``~`` in its paths replaced by the home folder; ValueError if there is none."""
-    fields: Any = vars(command)
-    paths = {name: user_path(value) for name, value in fields.items() if isinstance(value, Path)}
-    return dataclasses.replace(command, **paths)  # type: ignore[type-var]
+    paths: Any = {name: user_path(value) for name, value in vars(command).items() if isinstance(value, Path)}
+    return dataclasses.replace(command, **paths)
 
 
 def check_devices() -> None:
@@ -52,51 +70,28 @@ def check_devices() -> None:
         raise ValueError(f"JAX finds no device: {str(error).splitlines()[0]} (JAX_PLATFORMS=cpu needs none)") from error
 
 
-def load_images(name: str, data_dir: Path | None, drop_blank: bool) -> data.Dataset:
+def load_images(options: Options) -> data.Dataset:
     """The data set, of which every image has a norm; DataError before any work if one has not."""
-    dataset = data.load(name, data_dir)
-    if drop_blank:
+    dataset = data.load(options.settings.dataset, options.data_dir)
+    if options.drop_blank_images:
         return data.without_blank_images(dataset)
     data.refuse_blank_images(dataset)
     return dataset
 
 
-class _MessageAlone(logging.Formatter):
-    """No traceback on the terminal: it stands in the log file."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return record.getMessage()
-
-
 @contextlib.contextmanager
-def logging_to(directory: Path) -> Iterator[None]:
-    """What the experiment and the library have to say goes to the log file and to the terminal."""
-    file = logging.FileHandler(directory / "log.txt", encoding="utf-8")
-    file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
-    terminal = logging.StreamHandler(sys.stderr)
-    terminal.setFormatter(_MessageAlone())
-    loggers = [logging.getLogger(name) for name in ("experiments", "jax_bioadv")]
-    on_a_terminal = sys.stderr.isatty()
-    terminal.setLevel(logging.INFO if on_a_terminal else logging.WARNING)
-    before = [(one.level, one.handlers, one.propagate) for one in loggers]
-    for one in loggers:
-        one.setLevel(logging.INFO)
-        one.handlers, one.propagate = [file, terminal], False
-    try:
-        with logging_redirect_tqdm(loggers) if on_a_terminal else contextlib.nullcontext():  # above the progress bars
-            yield
-    except KeyboardInterrupt:
-        terminal.setLevel(logging.CRITICAL)  # the terminal gets the message alone, from main
-        logger.info("stopped by a signal")
-        raise
-    except IncompleteError:  # what failed is in the log
-        raise
-    except Exception:
-        terminal.setLevel(logging.CRITICAL)
-        logger.exception("stopped by an error")
-        raise
-    finally:
-        for one, (level, handlers, propagate) in zip(loggers, before, strict=True):
-            one.setLevel(level)
-            one.handlers, one.propagate = handlers, propagate
-        file.close()
+def working_in(directory: Path, options: Options) -> Iterator[Images]:
+    """The images, while the folder of the run is locked and logged into; of several processes, by the first alone.
+
+    Raises:
+        ValueError: the data cannot be had, or cannot be classified.
+        OSError: the folder cannot be written, or another run works in it.
+    """
+    with contextlib.ExitStack() as opened:
+        if is_first():
+            opened.enter_context(exclusive(directory))
+            opened.enter_context(logging_to(directory))
+        keep_compiled_programs(options.compiled)
+        dataset = load_images(options)
+        with jax.default_matmul_precision(options.settings.precision):
+            yield Images(dataset, options.settings.norm)

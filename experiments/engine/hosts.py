@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -105,8 +105,8 @@ class SharedLedger(Ledger):
         """What the first process has; to be asked by it alone."""
         return super().find(task)
 
-    def complete_all(self, tasks: Sequence[Task]) -> Iterator[Task]:
-        """Complete tasks that build on finished ones, each in one of the processes; yields what is done."""
+    def complete_all(self, tasks: Sequence[Task]) -> None:
+        """Complete tasks that build on finished ones, each in one of the processes."""
         pending = [task for task in tasks if self.find(task) is None]
         processes = jax.process_count()
         for group in (pending[first : first + processes] for first in range(0, len(pending), processes)):
@@ -116,4 +116,3 @@ class SharedLedger(Ledger):
             computed = outcome, time.perf_counter() - started
             for source, task in enumerate(group):
                 self.store(task, *broadcast(computed, source))
-                yield task

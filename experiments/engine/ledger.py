@@ -10,20 +10,23 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.engine import provenance
 from experiments.engine.sources import digest_of
 from experiments.engine.tasks import Outcome, Task
+from experiments.engine.terminal import EACH_TASK
 from jax_bioadv.command_line import stop_if_told
 from jax_bioadv.learning.training import DivergenceError
 from jax_bioadv.storage import StorageError, read_arrays, read_json, write_arrays, write_json
 
 logger = logging.getLogger("experiments")
+each_task = logging.getLogger(EACH_TASK)
 
 EARLIER = "earlier"
 ARRAY_FOLDERS = ("arrays", "models")
@@ -52,11 +55,13 @@ class Ledger:
 
     Attributes:
         failures: by fingerprint, the name of a task that failed or needs one that did, and whose error it was.
+        listener: is told of every task that has come to its end, and of its seconds if it came to what it was to find.
     """
 
     def __init__(self, directory: Path, many_settings: bool = False):
         self.directory, self.many_settings = directory, many_settings
         self.failures: dict[str, tuple[str, str]] = {}
+        self.listener: Callable[[Task, float | None], object] = lambda task, seconds: None
         self._cache: dict[str, Outcome] = {}
         self._found_again = 0
 
@@ -144,6 +149,12 @@ class Ledger:
                 _move(arrays, self._set_aside_file(folder, name, fingerprint, ".npz"))
         _move(record, self._set_aside_file("stages", name, fingerprint, ".json"))
 
+    def clear_up(self, tasks: Sequence[Task]) -> None:
+        """Leave the outcomes of these tasks alone where they belong, and no checkpoints once all of them are there."""
+        if all(self.find(task) is not None for task in tasks):
+            shutil.rmtree(self.directory / "checkpoints", ignore_errors=True)
+        self.set_aside_all_but(tasks)
+
     def set_aside_all_but(self, tasks: Sequence[Task]) -> None:
         """Leave in the folders of the current outcomes those of these tasks alone, so that nothing else mixes in."""
         current = {task.name: task.fingerprint for task in tasks}
@@ -154,7 +165,11 @@ class Ledger:
         """Keep an outcome; a failure is remembered for this run alone, so that the next one tries again."""
         if outcome.failed:
             self.failures[task.fingerprint] = task.name, outcome.failed
-            return
+        else:
+            self._keep(task, outcome, seconds)
+        self.listener(task, None if outcome.failed or outcome.diverged else seconds)
+
+    def _keep(self, task: Task, outcome: Outcome, seconds: float) -> None:
         if not self.many_settings:
             self._set_aside(task.name, task.fingerprint)
         self._record(task).unlink(missing_ok=True)
@@ -174,7 +189,8 @@ class Ledger:
         write_json(self._record(task), {**record, "checksum": digest_of(record)})
         self._remember(task, outcome)
         verdict = f"  DIVERGED: {outcome.diverged}" if outcome.diverged else ""
-        logger.info("%-28s %7.1f s%s", task.name, seconds, verdict)
+        itself = outcome.diverged is not None and _own(task.name, outcome.diverged)
+        each_task.log(logging.WARNING if itself else logging.INFO, "%-28s %7.1f s%s", task.name, seconds, verdict)
 
     def complete(self, task: Task) -> Outcome:
         """The task's outcome, computed if it is not there yet, and what it needs before it.
@@ -265,6 +281,5 @@ def failure(task: Task, error: Exception) -> Outcome:
     """What becomes of a task that ended in an error, which the log gets with its traceback."""
     first, *_ = str(error).strip().splitlines() or [""]
     said = f"{type(error).__name__}: {first[:300]}" if first else type(error).__name__
-    logger.warning("%s FAILED, what does not need it goes on: %s", task.name, said)
-    logger.info("%s: the traceback", task.name, exc_info=error)
+    logger.warning("%s FAILED, what does not need it goes on: %s", task.name, said, exc_info=error)
     return Outcome({"failed": f"{task.name}: {said}"})

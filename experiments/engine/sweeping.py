@@ -5,7 +5,7 @@ them are tasks of a ledger, so that a sweep which was stopped, or whose grid has
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ class Sweep:
         devices: Devices,
         directory: Path,
     ):
+        self.settings, self.images = settings, images
         self.grid, self.measurements, self.devices, self.directory = grid, measurements, devices, directory
         self.ledger = SharedLedger(directory, many_settings=True)
         self.members = members_of(settings, images, grid)
@@ -86,24 +87,23 @@ class Sweep:
     def _program(self, task: Task, kind: Population) -> Any:
         return program_of(task, kind, self._varied(kind))
 
-    def complete(self, stage: str, advance: Callable[[int], object]) -> None:
+    def complete(self, stage: str) -> None:
         """Do what of a stage is not done yet: as populations where there are such, else task by task."""
         by_itself: list[Task] = []
         groups: dict[Any, list[Task]] = {}
         for task in self.tasks(stage):
-            kind = population_of(task)
             if self.ledger.find(task) is not None:
-                advance(1)
-            elif kind is not None and self._has_what_it_needs(task):
+                continue
+            kind = population_of(task)
+            if kind is not None and self._has_what_it_needs(task):
                 groups.setdefault(self._program(task, kind), []).append(task)
             else:
                 by_itself.append(task)
         for program, tasks in groups.items():
             for chunk in self._chunks(tasks, self.at_a_time[program]):
-                self._complete_together(program[0], chunk, advance)
+                self._complete_together(program[0], chunk)
             self.write()
-        for _ in self.ledger.complete_all(by_itself):
-            advance(1)
+        self.ledger.complete_all(by_itself)
         self.write()
 
     def _has_what_it_needs(self, task: Task) -> bool:
@@ -118,7 +118,7 @@ class Sweep:
         others = list(left.values())
         yield from (others[first : first + at_a_time] for first in range(0, len(others), at_a_time))
 
-    def _complete_together(self, kind: Population, tasks: Sequence[Task], advance: Callable[[int], object]) -> None:
+    def _complete_together(self, kind: Population, tasks: Sequence[Task]) -> None:
         """Run members as one program; after an error by halves, until those that it comes from stand alone."""
         left = list(tasks)
         works = [Work(task, self._needed(task), self.directory) for task in tasks]
@@ -126,7 +126,6 @@ class Sweep:
             for work, outcome, seconds in kind.together(works, self._varied(kind), self.devices):
                 self.ledger.store(work.task, checked(work.task, outcome), seconds)
                 left.remove(work.task)
-                advance(1)
             return
         except StorageError:
             raise
@@ -134,14 +133,13 @@ class Sweep:
             stop_if_told()
             if len(left) == 1:
                 self.ledger.store(left[0], failure(left[0], error), 0.0)
-                advance(1)
                 return
             stage = left[0].stage
             logger.warning("%s of %d members failed, tried again by halves: %s", stage, len(left), type(error).__name__)
         drop_chunk(works, self.devices)
         half = len(left) // 2  # out of the except clause, whose traceback holds arrays
-        self._complete_together(kind, left[:half], advance)
-        self._complete_together(kind, left[half:], advance)
+        self._complete_together(kind, left[:half])
+        self._complete_together(kind, left[half:])
 
     def _needed(self, task: Task) -> dict[str, Outcome]:
         return {short: self.ledger.complete(other) for short, other in task.needs.items()}

@@ -196,7 +196,7 @@ def draw_all(plan: Plan, ledger: Ledger, results: Mapping[str, Any], directory: 
             stop_if_told()
             if figure is None and isinstance(error, ValueError):  # there is nothing to draw
                 undrawn.notes.append(f"{name} was not drawn: {error}")
-                logger.warning(undrawn.notes[-1])
+                logger.info("as expected, %s", undrawn.notes[-1])
             else:
                 undrawn.failed.append(name)
                 undrawn.notes.append(f"{name} could not be drawn: {type(error).__name__}: {error}")

@@ -29,6 +29,7 @@ from experiments.engine.tasks import Outcome, Task, Work, progress
 from experiments.settings.paths import with_settings
 from jax_bioadv import population
 from jax_bioadv.learning.training import watch_finite
+from jax_bioadv.sharding import POPULATION
 from jax_bioadv.storage import Checkpoints
 
 # The purpose of the key that orders the images.
@@ -121,7 +122,12 @@ class Training:
         one = {**rows, **trainable.member}
         shared = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), trainable.shared)
         programs = _programs(trainable, work, varied, devices)
-        starts = jax.tree.map(_shape_of_row, jax.eval_shape(programs.start, jax.tree.map(_alone, one), shared))
+
+        def rows_of_all(row: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+            """A row for each device: fewer cannot be shared out."""
+            return jax.ShapeDtypeStruct((mesh.shape[POPULATION], *row.shape), row.dtype)
+
+        starts = jax.tree.map(_shape_of_row, jax.eval_shape(programs.start, jax.tree.map(rows_of_all, one), shared))
         now = {**one, **jax.tree.map(_shape_of_row, trainable.at_epoch(0))}
         starting = population.memory_of_one(programs.start, mesh, one, shared)
         running = now, starts.without_state()
@@ -146,10 +152,6 @@ class Training:
 
 def _shape_of_row(rows: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(rows.shape[1:], rows.dtype)
-
-
-def _alone(row: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((1, *row.shape), row.dtype)
 
 
 @dataclass(frozen=True)

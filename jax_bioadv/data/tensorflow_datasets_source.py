@@ -12,6 +12,7 @@ sets keep the order of TFDS, which is the same on every machine.
 import functools
 import http.client
 import importlib.util
+import logging
 import queue
 import ssl
 import sys
@@ -54,6 +55,19 @@ def knows(name: str) -> bool:
         return name in EXAMPLES
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without TFDS's warnings about a set that is not prepared yet, which is what it was asked to find out."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+@_quiet()
 def load_from_tensorflow_datasets(name: str, folder: Path) -> Dataset:
     """Read a prepared set, or download and prepare it.
 

@@ -14,6 +14,7 @@ from jax.experimental.compilation_cache import compilation_cache
 from experiments import reproduce
 from experiments.images import Images
 from experiments.plan import Plan
+from experiments.report import closing
 from experiments.settings.presets import PRESETS
 from experiments.settings.reproduction import Settings
 from jax_bioadv import data
@@ -61,7 +62,7 @@ def copied(smoke, tmp_path) -> Path:
 @pytest.fixture
 def no_figures(monkeypatch):
     """Skips the drawing, which takes longer than the few tasks that a test lets run."""
-    monkeypatch.setattr(reproduce.drawing, "draw_all", lambda *arguments: reproduce.drawing.Undrawn([], []))
+    monkeypatch.setattr(closing.drawing, "draw_all", lambda *arguments: closing.drawing.Undrawn([], []))
 
 
 @pytest.fixture(scope="session", autouse=True)

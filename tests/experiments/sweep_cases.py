@@ -22,11 +22,14 @@ SMALL = [
 
 
 def run_sweep(directory, *arguments):
-    """The exit code, and what was said to the user."""
-    errors = io.StringIO()
+    """The exit code, and what the user was told besides what there is to do and how far it is."""
+    errors, log = io.StringIO(), directory / "log.txt"
     with contextlib.redirect_stderr(errors), contextlib.redirect_stdout(errors):
         code = sweep.main([*SMALL, "--out", str(directory), *arguments])
-    return code, errors.getvalue()
+    written = log.read_text().splitlines() if log.exists() else []
+    ordinary = {line.partition(" INFO ")[2] for line in written if " INFO " in line}
+    told = [line for line in errors.getvalue().splitlines() if line not in ordinary and " spent, about " not in line]
+    return code, "".join(f"{line}\n" for line in told)
 
 
 class Found:

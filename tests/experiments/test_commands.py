@@ -15,7 +15,7 @@ import pytest
 from experiments import reproduce, sweep
 from experiments.engine import hosts
 from experiments.report import __main__ as report
-from experiments.report import markdown, sweep_figure
+from experiments.report import closing, markdown, sweep_figure
 from jax_bioadv import data
 from jax_bioadv.command_line import STOPPED
 
@@ -23,12 +23,13 @@ COMMANDS = {"reproduce": reproduce, "sweep": sweep}
 
 
 def refused(capsys, code):
-    """What a command that ended in 2 said, in one line."""
+    """What a command that ended in 2 said, in one line, if the data were not read before, which is told as well."""
     printed = capsys.readouterr()
+    *before, said = printed.err.splitlines()
     assert (code, printed.out) == (2, "")
-    assert printed.err.startswith("error: ")
-    assert printed.err.count("\n") == 1
-    return printed.err
+    assert said.startswith("error: ")
+    assert all(": using " in line for line in before)
+    return said
 
 
 # Options and paths.
@@ -75,27 +76,35 @@ def test_without_a_home_a_tilde_is_refused(command, homeless, capsys):
     assert "home folder is not known" in refused(capsys, command.main(["--preset", "smoke", "--out", "~/run"]))
 
 
-def test_without_a_home_the_data_need_a_folder_and_the_digits_none(homeless, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(reproduce, "_run_stages", lambda *arguments: None)
+@pytest.fixture
+def worked_on(monkeypatch):
+    """Nothing is computed: the data sets that commands would have worked on."""
+    found = []
+    monkeypatch.setattr(reproduce, "complete_all", lambda plan, *more: found.append(plan.images.dataset))
+    monkeypatch.setattr(reproduce, "close_run", lambda *arguments: [])
+    monkeypatch.setattr(sweep, "complete_sweep", lambda one: found.append(one.images.dataset))
+    monkeypatch.setattr(sweep, "close_sweep", lambda *arguments: [])
+    return found
+
+
+def test_without_a_home_the_data_need_a_folder_and_the_digits_none(homeless, tmp_path, capsys, worked_on):
     assert "--data-dir" in refused(capsys, reproduce.main(["--preset", "quick", "--out", str(tmp_path / "quick")]))
     assert reproduce.main(["--preset", "smoke", "--out", str(tmp_path / "smoke")]) == 0
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_a_blank_image_is_refused_before_any_work_or_left_out(command, tmp_path, digits, capsys, monkeypatch):
+def test_a_blank_image_is_refused_before_any_work_or_left_out(command, tmp_path, digits, capsys, worked_on):
     images = digits.train_images.copy()
     images[20] = 0
     data.export(dataclasses.replace(digits, name="blank", train_images=images), tmp_path / "data" / "blank")
-    studies = []
-    monkeypatch.setattr(command, "_run_stages", lambda study, *more: studies.append(getattr(study, "study", study)))
     words = ["--preset", "smoke", "--dataset", "blank", "--data-dir", str(tmp_path / "data"), "--out"]
     said = refused(capsys, command.main([*words, str(tmp_path / "refused")]))
     assert "image 20 of train_images is all zero" in said
     assert "--drop-blank-images" in said
-    assert not studies
+    assert not worked_on
     assert command.main([*words, str(tmp_path / "run"), "--drop-blank-images"]) == 0
-    assert len(studies[0].dataset.train_images) == len(images) - 1
-    assert "without 1 train images" in studies[0].dataset.source
+    assert len(worked_on[0].train_images) == len(images) - 1
+    assert "without 1 train images" in worked_on[0].source
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
@@ -218,7 +227,7 @@ def test_a_figure_that_fails_fails_alone_and_is_named(copied, run_smoke, monkeyp
     def fails(*arguments):
         raise RuntimeError("Failed to process string with tex")
 
-    draw = reproduce.drawing.figures.save_figure
+    draw = closing.drawing.figures.save_figure
 
     def save(figure, directory, name):
         if name == "figure5":
@@ -227,8 +236,8 @@ def test_a_figure_that_fails_fails_alone_and_is_named(copied, run_smoke, monkeyp
             draw(figure, directory, name)
 
     for name in ("threat_figure", "landscape_figure"):
-        monkeypatch.setattr(reproduce.drawing.figures, name, fails)
-    monkeypatch.setattr(reproduce.drawing.figures, "save_figure", save)
+        monkeypatch.setattr(closing.drawing.figures, name, fails)
+    monkeypatch.setattr(closing.drawing.figures, "save_figure", save)
     (copied / "results.json").unlink()
     (copied / "report.html").unlink()
     run = run_smoke(copied)
@@ -251,7 +260,7 @@ def test_results_are_written_before_the_figures(copied, run_smoke, monkeypatch):
         raise KeyboardInterrupt
 
     (copied / "results.json").unlink()
-    monkeypatch.setattr(reproduce.drawing, "draw_all", draws)
+    monkeypatch.setattr(closing.drawing, "draw_all", draws)
     assert run_smoke(copied).code == 130
     assert (copied / "results.json").exists()
 

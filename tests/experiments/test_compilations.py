@@ -6,8 +6,8 @@ import jax
 import pytest
 from sweep_cases import run_sweep
 
-from experiments import sweep
 from experiments.engine.ledger import Ledger
+from experiments.report import closing
 from experiments.settings.presets import PRESETS
 from experiments.training import networks
 from jax_bioadv import population
@@ -58,7 +58,7 @@ def test_a_network_is_trained_in_place(plan_of, tmp_path, monkeypatch):
 def test_chunks_of_one_size_are_traced_once(tmp_path, count, monkeypatch):
     starts, epochs = count(networks, "_start"), count(networks.supervised, "make_epoch")
     monkeypatch.setattr(population, "members_that_fit", lambda *arguments: 2)
-    monkeypatch.setattr(sweep, "draw_sweep", lambda directory: [])
+    monkeypatch.setattr(closing, "draw_sweep", lambda directory: [])
     assert run_sweep(tmp_path, "--models", "bp", "--seeds", "4", "--measure", "spectra") == (0, "")
     assert len(epochs) == 2, "for both chunks, and for one member, to see what it needs"
     assert len(starts) == 3, "also for the shapes of what a member starts from"

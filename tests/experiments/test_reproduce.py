@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from contract import Contract, read_results
 
-from experiments import reproduce
 from experiments.attacks import ATTACKS, PUBLISHED_NOISE
-from experiments.engine import provenance
+from experiments.engine import command, provenance
 from experiments.measuring import attacks as measuring
 from experiments.models import PAPER_MODELS
 from experiments.plan import STAGES
+from experiments.report.summary import in_short
 from experiments.settings.presets import PRESETS
 from experiments.training import trainer
 from experiments.training.trainer import loss_settled
@@ -97,12 +97,20 @@ def test_nothing_is_missing_in_a_run_in_which_nothing_diverged(smoke):
     assert not nulls(results["baselines"])
 
 
-def test_it_is_quiet_without_a_terminal_and_the_log_has_a_line_for_every_task(smoke):
-    assert smoke.output == smoke.errors == ""
-    assert "it/s" not in smoke.log
+def test_without_a_terminal_it_says_what_it_does_and_what_it_found_and_the_log_has_every_task(smoke):
+    assert smoke.output == ""
     done = list((smoke.directory / "stages").iterdir())
-    # Besides: how many tasks there are, how long they will take, and where the report is.
-    assert smoke.log.count(" experiments INFO ") == len(done) + 3
+    summary = in_short(read_results(smoke.directory), smoke.directory / "report.html")
+    assert smoke.errors.endswith(f"\n{summary}\n")
+    first, second, *progress = smoke.errors.removesuffix(f"{summary}\n").splitlines()
+    assert first == f"smoke on digits: {len(done)} tasks, 0 already done"
+    assert re.fullmatch(r"it will take about \d+ (s|min) on .+", second)
+    for line in progress:
+        assert re.fullmatch(r"\w+: \d+ of \d+ tasks, \d+ (s|min) spent, about \d+ (s|min) left", line)
+    assert "it/s" not in smoke.log
+    assert smoke.log.count(" experiments.tasks INFO ") == len(done)
+    assert smoke.log.count(" experiments INFO ") == 3, "what there is to do, how long it will take, what was found"
+    assert "WARNING" not in smoke.log
 
 
 def test_every_figure_is_there_as_png_and_as_pdf(smoke):
@@ -149,11 +157,12 @@ def test_the_same_command_again_runs_nothing_and_finds_the_same(copied):
     """As a user starts it: from the shell, without a terminal."""
     before, results = stamps(copied), (copied / "results.json").read_bytes()
     pictures = {path: path.read_bytes() for path in (copied / "figures").iterdir()}
-    command = [sys.executable, "-m", "experiments.reproduce", "--preset", "smoke", "--out", str(copied)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
+    words = [sys.executable, "-m", "experiments.reproduce", "--preset", "smoke", "--out", str(copied)]
+    ended = subprocess.run(words, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
     count = len(list((copied / "stages").iterdir()))
-    assert ended.stdout == ended.stderr == ""
-    assert f"smoke on digits: {count} tasks, {count} already done" in (copied / "log.txt").read_text()
+    found = in_short(read_results(copied), copied / "report.html")
+    assert ended.stdout == ""
+    assert ended.stderr == f"smoke on digits: {count} tasks, {count} already done\n{found}\n"
     assert stamps(copied) == before
     assert (copied / "results.json").read_bytes() == results
     assert {path: path.read_bytes() for path in (copied / "figures").iterdir()} == pictures
@@ -228,8 +237,8 @@ sys.exit(reproduce.main(arguments))
 
 def killed(directory, victim, limit):
     """Run the smoke preset with a checkpoint every two epochs, until a bar has advanced so far, and kill it there."""
-    command = [sys.executable, "-c", DRIVER, victim, str(limit), "--preset", "smoke", "--out", str(directory)]
-    ended = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    words = [sys.executable, "-c", DRIVER, victim, str(limit), "--preset", "smoke", "--out", str(directory)]
+    ended = subprocess.run(words, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     return ended.stdout.splitlines()
 
@@ -297,30 +306,6 @@ def test_one_diverged_member_of_two_seeds_is_null_and_leaves_the_others(copied, 
     assert {path.stem for path in (copied / "figures").iterdir()} == FIGURES
 
 
-def test_a_task_that_fails_is_named_stops_no_other_and_is_tried_again(copied, run_smoke, monkeypatch, no_figures):
-    before = read_results(copied)
-    (copied / "stages" / "l2-0.json").unlink()
-
-    def out_of_memory(trainable, works, *arguments):
-        raise MemoryError(f"no room for {works[0].name}")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer, "_train", out_of_memory)
-        run = run_smoke(copied)
-    needs_it = sum("l2" in path.stem or "transfer" in path.stem for path in (copied / "stages").iterdir())
-    assert run.code == 1
-    assert "l2-0 failed (MemoryError: no room for l2-0)" in run.errors
-    assert len(run.errors.splitlines()) == 2, "while it runs, and at the end"
-    assert 'raise MemoryError(f"no room for {works[0].name}")' in run.log
-    results = read_results(copied)
-    assert any(note.startswith("l2-0 failed (MemoryError") for note in results["notes"])
-    assert results["models"]["l2"]["test_accuracy"] == [None]
-    assert results["models"]["bp"] == before["models"]["bp"]
-    assert needs_it > 0
-    assert run_smoke(copied).code == 0
-    assert without_seconds(read_results(copied)) == without_seconds(before)
-
-
 def test_what_few_classes_cannot_have_is_left_out_and_told_before_the_training(
     tmp_path, run_smoke, digits, monkeypatch, no_figures
 ):
@@ -340,7 +325,7 @@ def test_what_few_classes_cannot_have_is_left_out_and_told_before_the_training(
         test_labels=test_labels,
         class_names=digits.class_names[:classes],
     )
-    monkeypatch.setattr(reproduce, "load_images", lambda *arguments: dataset)
+    monkeypatch.setattr(command, "load_images", lambda work: dataset)
     run = run_smoke(tmp_path, "--models", "kh,bp", "--backprop.epochs", "2", "--decoder.epochs", "2")
     assert run.code == 0, run.errors
     results = read_results(tmp_path)

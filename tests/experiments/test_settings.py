@@ -282,6 +282,6 @@ def test_stopping_by_hand_says_that_the_same_command_goes_on(tmp_path, capsys, m
     def stop(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reproduce, "_run_stages", stop)
+    monkeypatch.setattr(reproduce, "complete_all", stop)
     assert reproduce.main(["--preset", "smoke", "--out", str(tmp_path)]) == 130
     assert "the same command goes on from here" in capsys.readouterr().err

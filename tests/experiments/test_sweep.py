@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 from sweep_cases import Found, furthest_apart, run_sweep, stamps
 
-from experiments import sweep
 from experiments.engine import sweeping
+from experiments.report import closing
 from experiments.training import trainer
 from jax_bioadv import population
 
@@ -20,7 +20,7 @@ ROUNDING = 1e-5
 
 @pytest.fixture
 def no_figure(monkeypatch):
-    monkeypatch.setattr(sweep, "draw_sweep", lambda directory: [])
+    monkeypatch.setattr(closing, "draw_sweep", lambda directory: [])
 
 
 # Every member is the run alone.
@@ -287,7 +287,8 @@ def test_a_budget_that_no_member_fits_is_refused_before_any_training(model, tmp_
 def test_a_member_that_diverges_is_marked_with_all_that_builds_on_it_and_harms_no_other(tmp_path):
     options = ["--models", "kh", "--measure", "spectra,gaussian"]
     grid = ["--grid", "layer.learning-rate=0.02,1e30,0.03", "layer.radius=1.0,1.3", "layer.delta=0.4"]
-    assert run_sweep(tmp_path, *options, *grid) == (0, "")
+    code, said = run_sweep(tmp_path, *options, *grid)
+    assert (code, len(said.splitlines()), said.count("DIVERGED: layer-0: training diverged in epoch 0")) == (0, 2, 2)
     measure = ("spectra", "gaussian")
     found = Found(tmp_path, *options, *grid, measure=measure)
     for row in found.table:
@@ -304,7 +305,8 @@ def test_a_member_that_diverges_is_marked_with_all_that_builds_on_it_and_harms_n
 
 def test_everything_may_diverge(tmp_path):
     arguments = ["--models", "bp", "--backprop.learning-rates", "1e30", "--seeds", "2", "--measure", "fgsm"]
-    assert run_sweep(tmp_path, *arguments) == (0, "")
+    code, said = run_sweep(tmp_path, *arguments)
+    assert (code, len(said.splitlines()), said.count("DIVERGED: bp-")) == (0, 2, 2)
     table = Found(tmp_path, *arguments).table
     assert [row["stage"] for row in table] == ["train", "fgsm"] * 2
     assert all("training diverged" in row["diverged"] for row in table)

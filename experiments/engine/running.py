@@ -1,0 +1,81 @@
+"""Running tasks: what is done already, what runs again and why, how long it takes, how far it is."""
+
+import contextlib
+import logging
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+
+import jax
+
+from experiments.engine.estimate import Estimate, in_words
+from experiments.engine.ledger import Ledger
+from experiments.engine.progress import Progress
+from experiments.engine.sweeping import TRAINED, Sweep
+from experiments.engine.tasks import Task
+from experiments.plan import Plan
+from experiments.settings.grid import points
+from jax_bioadv.processes import is_first
+
+logger = logging.getLogger("experiments")
+
+
+def complete_all(plan: Plan, ledger: Ledger, tasks: Sequence[Task], what: str) -> None:
+    """Do what of the tasks is not done, one after another.
+
+    Args:
+        plan: that they are of.
+        ledger: where the outcomes are, and go.
+        tasks: each after those that it needs.
+        what: the run in a few words.
+    """
+    missing = [task for task in tasks if ledger.find(task) is None]
+    logger.info("%s: %d tasks, %d already done", what, len(tasks), len(tasks) - len(missing))
+    ledger.say_what_runs_again(missing)
+    with telling(plan, ledger, tasks, missing):
+        for task in missing:
+            ledger.complete(task)
+
+
+def complete_sweep(sweep: Sweep) -> None:
+    """Do what of a sweep is not done: stage after stage, side by side where members share a program."""
+    stages = (*TRAINED, *sweep.measurements)
+    by_stage = {stage: sweep.tasks(stage) for stage in stages}
+    logger.info(
+        "%d members (%d points × seeds × models) on %d devices, %.1f GiB each for training; tasks: %s",
+        *(len(sweep.members), len(points(sweep.grid)), sweep.devices.mesh.size, sweep.devices.budget / 2**30),
+        ", ".join(f"{len(tasks)} {stage}" for stage, tasks in by_stage.items()),
+    )
+    tasks = [task for stage in stages for task in by_stage[stage]]
+    missing = [task for task in tasks if sweep.ledger.find(task) is None]
+    sweep.plan()
+    with telling(sweep.members[0].plan, sweep.ledger, tasks, missing):
+        for stage in stages:
+            sweep.complete(stage)
+    sweep.write()
+    if is_first() and not sweep.ledger.failures:
+        shutil.rmtree(sweep.directory / "checkpoints", ignore_errors=True)
+
+
+@contextlib.contextmanager
+def telling(plan: Plan, ledger: Ledger, tasks: Sequence[Task], missing: Sequence[Task]) -> Iterator[None]:
+    """While the missing among the tasks run: say how long they will take, and how far they are.
+
+    Args:
+        plan: whose sizes the estimate counts.
+        ledger: that the outcomes go to.
+        tasks: all, in the order in which they run.
+        missing: those that are not done yet.
+    """
+    if not missing or not is_first():
+        yield
+        return
+    estimate, unknown = Estimate(plan), {task.fingerprint for task in missing}
+    for task in tasks:
+        if task.fingerprint not in unknown:
+            estimate.learn(task, ledger.seconds(task))
+    logger.info("it will take about %s on %s", in_words(estimate.seconds(missing)), jax.devices()[0].device_kind)
+    progress = Progress(tasks, missing, estimate)
+    ledger.listener = progress.done
+    with progress.bar() if sys.stderr.isatty() else progress.lines():
+        yield

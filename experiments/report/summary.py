@@ -1,0 +1,61 @@
+"""What a run found, on one screen of a terminal: a row for each model, and how the claims came out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.attacks import ATTACKS
+from experiments.models import MODELS
+from experiments.report.claims import Verdict, all_claims
+from experiments.report.numbers import centre, dig
+from jax_bioadv.figures import attack_name
+
+COLUMNS = {
+    "accuracy": ("test_accuracy",),
+    "α images": ("spectrum", "images", "alpha"),
+    "α noise": ("spectrum", "noise", "alpha"),
+    **{attack_name(attack).split()[0]: ("critical_l2", attack, "median") for attack in ATTACKS},
+}
+
+
+def in_short(results: dict[str, Any], report: Path) -> str:
+    """The whole of it.
+
+    Args:
+        results: what results.json holds.
+        report: the page that has the rest.
+
+    Returns:
+        Lines, those of the table within 80 columns.
+    """
+    seeds = len(dig(results, "seeds") or [])
+    of = "one seed" if seeds == 1 else f"means over {seeds} seeds"
+    about = f"α: exponents of spectra; attacks: median critical L₂; {of}"
+    rows = [("", *COLUMNS)]
+    for name, model in results["models"].items():
+        label = MODELS[name].label if name in MODELS else name
+        rows.append((label, *(_cell(model, path) for path in COLUMNS.values())))
+    return "\n".join([*_aligned(rows), about, "", *_verdicts(results), "", f"report: {report}"])
+
+
+def _cell(model: Any, path: Sequence[str]) -> str:
+    middle = centre(dig(model, *path))
+    return "–" if middle is None else f"{middle:#.3g}".replace("inf", "∞")
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    names, *columns = zip(*rows, strict=True)
+    name_width, widths = max(map(len, names)), [max(map(len, column)) for column in columns]
+    return [
+        " ".join([name.ljust(name_width + 1), *(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))])
+        for name, *cells in rows
+    ]
+
+
+def _verdicts(results: dict[str, Any]) -> list[str]:
+    """A line for each claim of which something can be told, and how many the others are."""
+    claims = all_claims(results)
+    told = [claim for claim in claims if claim.verdict is not Verdict.UNDECIDED]
+    return [f"{len(told)} of {len(claims)} claims can be told:"] + [
+        f"  {claim.verdict.value}: {claim.title}" for claim in told
+    ]

@@ -1,0 +1,148 @@
+"""Every sentence with a number under the README's "What we find" says it of the right model, attack and run."""
+
+import json
+import math
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from experiments.report.claims.comparing import MARGIN
+from experiments.report.claims.evidence import bounds_are_consistent
+from experiments.report.numbers import told
+from experiments.results.schema import read_results
+
+ROOT = Path(__file__).parents[1]
+
+
+def plain(text):
+    """On one line, so that it does not matter where lines break."""
+    return re.sub(r"\s+", " ", text).replace("**", "")
+
+
+def findings(text):
+    """The bullets below the tables and pictures."""
+    section = text.split("## What we find")[1].split("\n## ")[0]
+    return plain("\n- " + section.split("\n- ", 1)[1])
+
+
+class Run:
+    """A published run, and how the README writes its numbers."""
+
+    def __init__(self, name):
+        self.results = read_results(ROOT / "results" / name)
+
+    def median(self, model, attack):
+        return told(self.results["models"][model], "critical_l2", attack, "median")
+
+    def percent(self, model, threat):
+        entry = self.results["models"][model]["robust_accuracy"][threat]
+        percent = {key: (100 * np.array(entry[key])).tolist() for key in ("worst_case", "worst_case_interval")}
+        return told(percent, "worst_case")
+
+    def alpha(self, model):
+        return told(self.results["models"][model], "spectrum", "images", "alpha")
+
+    def ratios(self, rivals, attacks):
+        """How many times farther Krotov–Hopfield's critical distances are."""
+        pairs = {(one["attack"], one["first"], one["second"]): one["log_ratio"] for one in self.results["comparisons"]}
+        return [math.exp(pairs[attack, "kh", rival]) for attack in attacks for rival in rivals]
+
+    def correlation(self, measure):
+        """Of a measure of smoothness with the minimum-norm distance."""
+        pairs = {(one["measure"], one["attack"]): one for one in self.results["correlations"]}
+        found = pairs[measure, "minimum_norm"]
+        at_most = "≤ " if found["p_at_floor"] else ""
+        return f"{found['spearman']:.2f} (corrected p {at_most}{found['p_corrected']:.2g})".replace("-", "−", 1)
+
+
+GRADIENTS = ("fgsm", "pgd", "minimum_norm")
+
+
+@cache
+def sentences():
+    """What the published runs let the README say: everything with a number in it."""
+    quick, lighter = Run("quick"), Run("jacobian-published-weight")
+    once, unanchored, noise = (
+        Run(f"{name}") for name in ("spectral-refresh-once", "spectral-unanchored", "noise-start")
+    )
+    settings = quick.results["settings"]
+    versus_bp, versus_spectral = (quick.ratios([rival], GRADIENTS) for rival in ("bp", "spectral"))
+    ahead = [100 * (ratio - 1) for ratio in quick.ratios(["l2", "jacobian"], GRADIENTS)]
+    assert all(round(ratio) in (6, 7) for ratio in versus_spectral)
+    assert settings["adversarial"]["epochs"] == 4
+    assert len(quick.results["models"]["kh"]["masking"]) == 8 + 1, "eight checks and the verdict"
+    reach = re.search(r"attacks reach ([\d.]+ to [\d.]+) times", bounds_are_consistent(quick.results).sentence)
+    untrained = unanchored.results["baselines"]["untrained"]
+    rows = re.search(r"of (\d+) rows (\d+) are further .* norm, (\d+) sit", " ".join(noise.results["notes"]))
+    count, off, wrong = map(int, rows.groups())
+    weights = settings["jacobian"]["weight"], settings["l2"]["weight"]
+    return [
+        "critical distances of Krotov–Hopfield under FGSM, PGD and a minimum-norm attack are "
+        f"{min(versus_bp):.2f} to {max(versus_bp):.2f} times those of backprop (minimum-norm median "
+        f"{quick.median('kh', 'minimum_norm')} against {quick.median('bp', 'minimum_norm')}) and some six times those "
+        "of spectral",
+        f"It is {min(ahead):.0f} to {max(ahead):.0f} % ahead of L2 and Jacobian, a lead that chance among "
+        f"{settings['attacks']['images']} images and our margin of {100 * MARGIN:.0f} % can explain together",
+        f"(raw pixels, L∞ 8/255: {quick.percent('kh', 'raw_linf')} %)",
+        f"attacks reach {reach[1]} times as far as certified distances",
+        f"Neither centroids of k-means (minimum-norm {quick.median('kmeans', 'minimum_norm')}) nor training images as "
+        f"synapses, never trained ({quick.median('kh_start', 'minimum_norm')}), are",
+        "Backprop stopped at the hybrid's accuracy gets a part of the way "
+        f"({quick.median('bp_matched', 'minimum_norm')})",
+        "four epochs of adversarial training surpass it under gradient attacks "
+        f"(PGD {quick.median('adversarial', 'pgd')} against {quick.median('kh', 'pgd')})",
+        f"The hybrid's power under backprop does not help ({quick.median('bp_power', 'minimum_norm')})",
+        f"Spectral regularization reaches its target of {settings['spectral']['exponent']:.0f} on images",
+        "the rank correlation of the mean ‖∂a/∂x‖ with the minimum-norm distance is "
+        f"{quick.correlation('jacobian_frobenius')}; of the same norm relative to image and activation it is "
+        f"{quick.correlation('relative_jacobian')}, of the curvature of the loss "
+        f"{quick.correlation('loss_curvature')}, of the length of decision boundaries at radius 4 "
+        f"{quick.correlation('boundary_length_radius_4')}",
+        f"at the stated {weights[0]:.0e} twice that of L2".replace("e-03", "e-3"),
+        f"Jacobian falls behind L2 (PGD {lighter.median('jacobian', 'pgd')}, L2 {quick.median('l2', 'pgd')}; "
+        "`results/jacobian-published-weight`)",
+        f"instead of every {settings['spectral']['refresh_every']} batches the exponent stays at "
+        f"{once.alpha('spectral')}",
+        f"it moves away, from {told(untrained, 'spectrum', 'images', 'alpha')} to {unanchored.alpha('spectral')}",
+        f"At {count} units it does not get there: after {noise.results['settings']['noise_start']['epochs']} epochs "
+        f"{count - off} of {count} rows have the right norm, but {wrong} sit at the wrong attractor",
+    ]
+
+
+NAMES = ("L2", "L₂", "`[^`]*`", "Whether 2 000 units", "none of ours leaves more than .*? accuracy above theirs, .*?,")
+"""What holds a digit and is no finding; the check of the attacks has a test of its own."""
+
+
+@pytest.fixture(scope="module")
+def text():
+    return findings((ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("sentence", sentences(), ids=lambda sentence: sentence[:40])
+def test_it_says_what_the_published_runs_found(sentence, text):
+    assert sentence in text
+
+
+def test_it_says_no_number_besides(text):
+    for sentence in sentences():
+        text = text.replace(sentence, "")
+    for name in NAMES:
+        text = re.sub(name, "", text)
+    assert not re.findall(r"[^.]*\d[^.]*", text)
+
+
+def test_a_number_of_another_model_would_be_found_out(text):
+    """As when a table is made again and a sentence is forgotten, or takes the neighbour's number."""
+    quick = Run("quick")
+    wrong = text.replace(quick.median("bp_matched", "minimum_norm"), quick.median("bp", "minimum_norm"))
+    assert wrong != text
+    assert not all(sentence in wrong for sentence in sentences())
+
+
+def test_the_weights_that_it_compares_are_those_of_the_runs():
+    settings = json.loads((ROOT / "results" / "quick" / "results.json").read_text())["settings"]
+    # The L2 penalty is w|θ|², whose like on the pre-activation is twice the Jacobian's w.
+    assert settings["jacobian"]["weight"] == 2 * settings["l2"]["weight"]
