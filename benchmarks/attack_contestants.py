@@ -25,10 +25,10 @@ import numpy as np
 import torch
 from art.attacks.evasion import AutoProjectedGradientDescent, SquareAttack
 from art.estimators.classification import PyTorchClassifier
+from experiments.study import weight_name
 from flax import nnx
 
 from benchmarks.eager_network import EagerNetwork, choose_device, tensor
-from experiments.study import weight_name
 from jax_bioadv.attacks import Attack
 from jax_bioadv.attacks.auto_projected_gradient_descent import apgd
 from jax_bioadv.attacks.square import square

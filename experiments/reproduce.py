@@ -24,6 +24,7 @@ from experiments.measuring.threats import left_out
 from experiments.plan import STAGES, Plan
 from experiments.report import figures as drawing
 from experiments.report import write_report
+from experiments.results import figure_arrays
 from experiments.results.collect import collect
 from experiments.settings.presets import PRESETS, Preset
 from experiments.settings.reproduction import Settings
@@ -122,7 +123,8 @@ def _run_stages(plan: Plan, directory: Path, preset: Preset, stages: list[str]) 
     ledger.set_aside_all_but(plan.all_tasks())
     results = collect(plan, ledger, preset)
     write_json(directory / "results.json", results)  # whatever becomes of the figures
-    undrawn = drawing.draw_all(plan, ledger, results, directory / "figures")
+    figure_arrays.write(figure_arrays.pack(plan, ledger), directory)
+    undrawn = drawing.draw_all(directory)
     results["notes"] += undrawn.notes
     write_json(directory / "results.json", results)
     logger.info("done: %s", write_report(directory))

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from experiments.models import PAPER_MODELS, label
 from experiments.report.claims import Results
 from experiments.report.numbers import (
     NOT_AVAILABLE,
@@ -19,15 +20,7 @@ from experiments.report.numbers import (
 )
 from experiments.report.page import Html, paragraph, table
 from experiments.report.tables import models_of, titled
-from jax_bioadv.figures import (
-    MODEL_NAMES,
-    THREAT_NAMES,
-    attack_name,
-    display_name,
-    measure_name,
-    ordered_attacks,
-    threat_name,
-)
+from jax_bioadv.figures import THREAT_NAMES, attack_name, measure_name, ordered_attacks, threat_name
 
 BUDGET = (
     "Shares of all these images, misclassified ones among them. Budgets for each image: {steps} steps of APGD with "
@@ -68,7 +61,7 @@ def comparisons_table(results: Results, title: str, pairs: Iterable[tuple[str, s
     attacks = ordered_attacks(str(attack) for attack, _, _ in found)
     rows = []
     for first, second in pairs:
-        row = [f"{display_name(first)} / {display_name(second)}"]
+        row = [f"{label(first)} / {label(second)}"]
         for attack in attacks:
             forth, back = found.get((attack, first, second)), found.get((attack, second, first))
             row += _compared(back, -1.0) if forth is None else _compared(forth, 1.0)
@@ -82,14 +75,14 @@ def comparisons_table(results: Results, title: str, pairs: Iterable[tuple[str, s
 
 def comparison_tables(results: Results) -> list[Html]:
     """The five models with each other, and the Krotov–Hopfield network with the controls."""
-    controls = [model for model in models_of(results) if model not in MODEL_NAMES]
+    controls = [model for model in models_of(results) if model not in PAPER_MODELS]
     words = (
         "Ratio of critical distances, paired over images, averaged over seeds, with its 95 % interval over seeds and "
         "images; the share of images on which the first is farther than the second (50 %: no difference); p, by which "
         "that interval stops to hold 1, after Holm's correction for all pairs of the attack."
     )
     return [
-        comparisons_table(results, "The five models compared", itertools.combinations(MODEL_NAMES, 2)),
+        comparisons_table(results, "The five models compared", itertools.combinations(PAPER_MODELS, 2)),
         comparisons_table(results, "Krotov–Hopfield compared with the controls", [("kh", model) for model in controls]),
         paragraph(words),
     ]
@@ -103,7 +96,7 @@ def threat_table(results: Results, threat: str) -> Html:
     attacks = ordered_attacks(_seen(entries, "attacks"))
     rows = [
         [
-            display_name(model),
+            label(model),
             told(entry, "worst_case"),
             told(entry, "clean"),
             *(told(entry, "attacks", attack) for attack in attacks),
@@ -143,7 +136,7 @@ def masking_table(results: Results) -> Html:
         return _absent(title)
     rows = [
         [
-            display_name(name),
+            label(name),
             "; ".join(sorted({v.replace("_", " ") for v in dig(model, "masking", "verdict") or [] if v is not None}))
             or NOT_AVAILABLE,
             *(_flagged(dig(model, "masking", check)) for check in checks),
@@ -165,7 +158,7 @@ def bounds_table(results: Results) -> Html:
     for name, model in models.items():
         entry = dig(model, "certified_l2")
         medians = [told(entry, bound, "median") for bound in bounds]
-        rows.append([display_name(name), *medians, told(entry, "gap"), summary_text(dig(entry, "violations"))])
+        rows.append([label(name), *medians, told(entry, "gap"), summary_text(dig(entry, "violations"))])
     head = ["", *(BOUNDS[bound] for bound in bounds), "attack / certificate", "images that violate it"]
     return titled(title, table(head, rows))
 
@@ -178,7 +171,7 @@ def smoothness_table(results: Results) -> Html:
         return _absent(title)
     rows = [
         [
-            display_name(name),
+            label(name),
             *(told(model, "smoothness", measure) for measure in measures),
         ]
         for name, model in models.items()
@@ -218,7 +211,7 @@ def boundaries_table(results: Results) -> Html:
         return _absent(title)
     columns = ("length", "curvature", "regions", "flips")
     rows = [
-        [display_name(name), *(told(model, "boundaries", r, column) for r in radii for column in columns)]
+        [label(name), *(told(model, "boundaries", r, column) for r in radii for column in columns)]
         for name, model in models.items()
     ]
     groups = [("", 1), *((radius.replace("_", " "), len(columns)) for radius in radii)]

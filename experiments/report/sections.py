@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.attacks import PUBLISHED_NOISE
+from experiments.models import label
 from experiments.report import evidence_tables, words
 from experiments.report.claims import Claim, Results, Verdict, claims_by_group
 from experiments.report.claims.comparing import MARGIN
@@ -24,7 +25,7 @@ from experiments.report.numbers import (
 from experiments.report.page import Html, bullets, paragraph, picture, safe, section, table
 from experiments.report.tables import NORMS, accuracy_table, critical_table, models_of, spectra_table
 from experiments.results.published import DATASET, EPOCHS, HIDDEN_UNITS, PUBLISHED, SOURCE
-from jax_bioadv.figures import attack_name, display_name
+from jax_bioadv.figures import attack_name
 
 _BADGES = {
     Verdict.AGREES: "good",
@@ -118,7 +119,7 @@ def paper_beside_ours(results: Results) -> Html:
         ]
         if row.test_accuracy is None:  # no network
             columns[0] = columns[2] = ["", "", ""]
-        rows.append([display_name(name), *(cell for column in columns for cell in column)])
+        rows.append([label(name), *(cell for column in columns for cell in column)])
     groups = [("", 1), ("test accuracy", 3), ("α on images", 3), ("median critical L₂, published noise", 3)]
     preset, dataset = dig(results, "preset"), dig(results, "dataset", "name")
     text = (
@@ -204,7 +205,7 @@ def what_holds(results: Results) -> Html:
         text += " There is one seed: every verdict is about these networks, not about how they were trained."
     late = not_converged(results, models_of(results))
     if late:
-        listed = ", ".join(map(display_name, late))
+        listed = ", ".join(map(label, late))
         text += f" Not converged in some or all seeds, so that longer training may change verdicts: {listed}."
     parts = [Html(f"<h3>{safe(name)}</h3>{''.join(map(_claim, group))}") for name, group in groups.items()]
     return section("claims", "What holds", paragraph(text), *parts)
@@ -219,7 +220,7 @@ def unconverged(results: Results) -> list[str]:
             flags = dig(model, key) or []
             late = [str(seeds[i] if i < len(seeds) else i) for i, flag in enumerate(flags) if flag is False]
             if late:
-                sentences.append(f"{display_name(name)}: {whose}seed {', '.join(late)} did not converge.")
+                sentences.append(f"{label(name)}: {whose}seed {', '.join(late)} did not converge.")
         columns = {
             "test accuracy": dig(model, "test_accuracy"),
             **{f"α on {kind}": dig(model, "spectrum", kind, "alpha") for kind in dig(model, "spectrum") or {}},
@@ -231,7 +232,7 @@ def unconverged(results: Results) -> list[str]:
         for what, values in columns.items():
             gone = [str(seeds[i] if i < len(seeds) else i) for i, value in enumerate(per_seed(values)) if value is None]
             if gone:
-                sentences.append(f"{display_name(name)}: {what} is {NOT_AVAILABLE} for seed {', '.join(gone)}.")
+                sentences.append(f"{label(name)}: {what} is {NOT_AVAILABLE} for seed {', '.join(gone)}.")
     return sentences
 
 

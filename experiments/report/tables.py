@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from experiments.models import in_order, label
 from experiments.report.claims import Results
 from experiments.report.numbers import NOT_AVAILABLE, centre, dig, percent_text, summary_text, told
 from experiments.report.page import Html, paragraph, safe, table
-from jax_bioadv.figures import attack_name, display_name, ordered_attacks, ordered_models
+from jax_bioadv.figures import attack_name, ordered_attacks
 
 NORMS = {"critical_l2": "L₂", "critical_linf": "L∞"}
 
@@ -13,7 +14,7 @@ NORMS = {"critical_l2": "L₂", "critical_linf": "L∞"}
 def models_of(results: Results) -> dict[str, Any]:
     """The models of a run, in the paper's order."""
     models = dig(results, "models") or {}
-    return {model: models[model] for model in ordered_models(models)}
+    return {model: models[model] for model in in_order(models)}
 
 
 def titled(title: str, body: Html) -> Html:
@@ -36,7 +37,7 @@ def accuracy_table(results: Results) -> Html:
     ]  # fmt: skip
     rows = [
         [
-            display_name(name),
+            label(name),
             told(model, "test_accuracy"),
             summary_text(dig(model, "n_attacked"), 4),
             _converged(dig(model, "converged")),
@@ -60,7 +61,7 @@ def spectra_table(results: Results) -> Html:
     """Exponents, straightness and windows, on images and on noise, of models and baselines."""
     kinds, rows = ("images", "noise"), []
     for name, entry in {**(dig(results, "baselines") or {}), **models_of(results)}.items():
-        row = [display_name(name)]
+        row = [label(name)]
         for kind in kinds:
             spectrum = dig(entry, "spectrum", kind)
             row += [
@@ -82,7 +83,7 @@ def critical_table(results: Results, norm: str) -> Html:
         return titled(title, paragraph("Not available in this run."))
     rows = []
     for name, model in models.items():
-        row = [display_name(name)]
+        row = [label(name)]
         for attack in attacks:
             entry = dig(model, norm, attack)
             row += [told(entry, "median"), percent_text(centre(dig(entry, "censored")))]

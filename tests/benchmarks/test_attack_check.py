@@ -11,13 +11,13 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("art")
 
+from experiments.study import weights
 from sklearn.linear_model import LogisticRegression
 from torch_threads import one_torch_thread
 
 from benchmarks import attack_check
 from benchmarks.attack_check import THREATS, Budget, Threat, build, compare, judge, verified
 from benchmarks.attack_contestants import our_network
-from experiments.study import weights
 from jax_bioadv.data import load, unit_norm
 from jax_bioadv.raw_pixels import raw_pixels
 from jax_bioadv.storage import read_json, write_arrays, write_json

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.models import PAPER_MODELS, label
 from experiments.report.claims.comparing import (
     LESS,
     MORE,
@@ -23,7 +24,6 @@ from experiments.report.numbers import centre, dig, number_text, per_seed, perce
 from experiments.results.published import SPECTRAL_TARGET_ALPHA, STRAIGHT_ON
 from jax_bioadv.analysis.crossed import Overall, overall
 from jax_bioadv.analysis.power_law import EVIDENCE, EXPONENT_TOLERANCE
-from jax_bioadv.figures import MODEL_NAMES, display_name
 
 INPUTS = {"images": "test images", "noise": "white noise"}
 STRAIGHT = 0.99
@@ -93,8 +93,7 @@ def spectrum_text(entry: Any) -> str:
 
 def _lines(results: Results, models: Iterable[str], kind: str, what: str = "") -> list[str]:
     return [
-        f"{what}{display_name(model)}: {spectrum_text(dig(results, 'models', model, 'spectrum', kind))}"
-        for model in models
+        f"{what}{label(model)}: {spectrum_text(dig(results, 'models', model, 'spectrum', kind))}" for model in models
     ]
 
 
@@ -104,13 +103,13 @@ def power_laws(results: Results, kind: str) -> Claim:
     title = (
         f"On {INPUTS.get(kind, kind)} the spectrum is a power law for {names(said_of)}, and for no other of the five"
     )
-    known = [m for m in MODEL_NAMES if _judged(dig(results, "models", m, "spectrum", kind))]
+    known = [m for m in PAPER_MODELS if _judged(dig(results, "models", m, "spectrum", kind))]
     if "kh" not in known or len(known) < 2:
         return undecided(title, "The spectra of the Krotov–Hopfield layer and of another model are needed.")
     laws = {model: is_power_law(results, model, kind) for model in known}
     against = [model for model in known if laws[model] is not None and laws[model] != (model in said_of)]
     mixed = [model for model in known if laws[model] is None]
-    missing = [model for model in MODEL_NAMES if model not in known]
+    missing = [model for model in PAPER_MODELS if model not in known]
     controls = [m for m in controls_of(results) if m not in YARDSTICKS]
     equals = [model for model in controls if is_power_law(results, model, kind)]
     without = [model for model in controls if is_power_law(results, model, kind) is False]
@@ -132,7 +131,7 @@ def power_laws(results: Results, kind: str) -> Claim:
     examined = all(dig(results, "models", model, "spectrum", kind, "verdict") for model in known)
     by = "" if examined else f", judged by r² ≥ {STRAIGHT} alone"
     if against:
-        said = "; ".join(f"{display_name(model)} has {'one' if laws[model] else 'none'}" for model in against)
+        said = "; ".join(f"{label(model)} has {'one' if laws[model] else 'none'}" for model in against)
         text = "; ".join(_lines(results, against, kind))
         said = f"Against the paper, {said} ({text}){by}."
         numbers_against = frozenset(("law", model, kind) for model in against)
@@ -181,7 +180,7 @@ def exponents_above_the_data(results: Results) -> Claim:
         found = above("kh", kind)
         if found is not None:
             (supporting if found.outcome > 0 else opposing).append(f"{words}: α {found.text} of the data")
-    others = [m for m in MODEL_NAMES if m != "kh" and (found := above(m)) is not None and found.outcome > 0]
+    others = [m for m in PAPER_MODELS if m != "kh" and (found := above(m)) is not None and found.outcome > 0]
     opposing += [f"so does that of {names(others)}"] if others else []
     opposing += [f"so does that of the controls {names(controls.ahead)}"] if controls.ahead else []
     evidence = (tuple(supporting), tuple(opposing))
