@@ -199,20 +199,19 @@ SWEPT = tuple(name for name, model in MODELS.items() if model.swept)
 
 @dataclass(frozen=True)
 class Baseline:
-    """What models are compared with, but is none: its label and style."""
+    """What models are compared with, but is none: its name, label and style."""
 
+    name: str
     label: str
     style: ModelStyle
 
 
-BASELINES: Mapping[str, Baseline] = {
-    "data": Baseline("data", ModelStyle("#222222", "*", SOLID)),
-    "untrained": Baseline("untrained", ModelStyle("#7A7A7A", "X", SOLID)),
-    "noise_start": Baseline("KH from noise", ModelStyle("#882255", "d", SOLID)),
-}
-STYLES: Mapping[str, ModelStyle] = {
-    name: one.style._replace(label=one.label) for name, one in {**BASELINES, **MODELS}.items()
-}
+BASELINES = (
+    Baseline("data", "data", ModelStyle("#222222", "*", SOLID)),
+    Baseline("untrained", "untrained", ModelStyle("#7A7A7A", "X", SOLID)),
+    Baseline("noise_start", "KH from noise", ModelStyle("#882255", "d", SOLID)),
+)
+STYLES: Mapping[str, ModelStyle] = {one.name: one.style._replace(label=one.label) for one in (*BASELINES, *_RECORDS)}
 """How figures draw and call each model and baseline, in their order."""
 
 
