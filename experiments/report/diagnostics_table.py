@@ -74,7 +74,7 @@ def diagnostics_table(results: Results, kind: str) -> Html:
                 _alpha(weighted),
             ]
         )
-    return titled(title, table(HEAD, rows) if rows else paragraph("Not available in this run."))
+    return titled(title, table(HEAD, rows) if rows else paragraph("Not available in this run."), f"law-{kind}")
 
 
 def diagnostics_tables(results: Results) -> list[Html]:

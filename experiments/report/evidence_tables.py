@@ -31,8 +31,8 @@ BUDGET = (
 BOUNDS = {"lipschitz": "certified: Lipschitz", "relaxation": "certified: relaxation", "upper": "found by an attack"}
 
 
-def _absent(title: str) -> Html:
-    return titled(title, paragraph("Not available in this run."))
+def _absent(title: str, anchor: str) -> Html:
+    return titled(title, paragraph("Not available in this run."), anchor)
 
 
 def _seen(models: Mapping[str, Any], *path: str) -> list[str]:
@@ -52,7 +52,7 @@ def _compared(pair: Mapping[str, Any] | None, sign: float) -> list[str]:
     return [ratio, farther, p_text(dig(pair, "p_corrected")).removeprefix("= ")]
 
 
-def comparisons_table(results: Results, title: str, pairs: Iterable[tuple[str, str]]) -> Html:
+def comparisons_table(results: Results, anchor: str, title: str, pairs: Iterable[tuple[str, str]]) -> Html:
     """Ratio of critical distances, share of images on which the first is farther, corrected p, for each attack."""
     found = {
         (dig(pair, "attack"), dig(pair, "first"), dig(pair, "second")): pair
@@ -68,9 +68,11 @@ def comparisons_table(results: Results, title: str, pairs: Iterable[tuple[str, s
         if any(cell not in (NOT_AVAILABLE, "") for cell in row[1:]):
             rows.append(row)
     if not rows:
-        return _absent(title)
+        return _absent(title, anchor)
     groups = [("", 1), *((attack_name(attack), 3) for attack in attacks)]
-    return titled(title, table(["critical distances"] + ["ratio", "farther on", "p"] * len(attacks), rows, groups))
+    return titled(
+        title, table(["critical distances"] + ["ratio", "farther on", "p"] * len(attacks), rows, groups), anchor
+    )
 
 
 def comparison_tables(results: Results) -> list[Html]:
@@ -82,13 +84,15 @@ def comparison_tables(results: Results) -> list[Html]:
         "that interval stops to hold 1, after Holm's correction for all pairs of the attack."
     )
     return [
-        comparisons_table(results, "The five models compared", itertools.combinations(PAPER_MODELS, 2)),
-        comparisons_table(results, "Krotov–Hopfield compared with the controls", [("kh", model) for model in controls]),
+        comparisons_table(results, "compared", "The five models compared", itertools.combinations(PAPER_MODELS, 2)),
+        comparisons_table(
+            results, "controls", "Krotov–Hopfield compared with the controls", [("kh", model) for model in controls]
+        ),
         paragraph(words),
     ]
 
 
-def threat_table(results: Results, threat: str) -> Html:
+def threat_table(results: Results, threat: str, anchor: str) -> Html:
     """Robust accuracy of each model under one threat model, attack by attack and in the worst case."""
     entries = {
         model: entry for model, row in models_of(results).items() if (entry := dig(row, "robust_accuracy", threat))
@@ -109,7 +113,7 @@ def threat_table(results: Results, threat: str) -> Html:
     epsilon = dig(first, "epsilon")
     strength = f"ε = {NOT_AVAILABLE if epsilon is None else f'{epsilon:.3g}'}, {images} images"
     head = ["", "worst case", "no attack", *(attack_name(attack) for attack in attacks)]
-    return titled(f"Robust accuracy: {threat_name(threat)}, {strength}", table(head, rows))
+    return titled(f"Robust accuracy: {threat_name(threat)}, {strength}", table(head, rows), anchor)
 
 
 def threat_tables(results: Results) -> list[Html]:
@@ -117,8 +121,8 @@ def threat_tables(results: Results) -> list[Html]:
     present = _seen(models_of(results), "robust_accuracy")
     threats = [name for name in THREAT_NAMES if name in present] + sorted(set(present) - set(THREAT_NAMES))
     if not threats:
-        return [_absent("Robust accuracy")]
-    tables = [threat_table(results, threat) for threat in threats]
+        return [_absent("Robust accuracy", "threats")]
+    tables = [threat_table(results, threat, "threats" if threat == threats[0] else threat) for threat in threats]
     budget = dig(results, "settings", "threats")
     return [*tables, paragraph(BUDGET.format(**budget))] if budget is not None else tables
 
@@ -133,7 +137,7 @@ def masking_table(results: Results) -> Html:
     title, models = "Signs of masked gradients", models_of(results)
     checks = [check for check in _seen(models, "masking") if check != "verdict"]
     if not checks:
-        return _absent(title)
+        return _absent(title, "masked")
     rows = [
         [
             label(name),
@@ -145,7 +149,7 @@ def masking_table(results: Results) -> Html:
     ]
     words = "Shares of the images examined, and differences of such shares; ± is over seeds alone."
     body = table(["", "verdict", *(check.replace("_", " ") for check in checks)], rows)
-    return titled(title, Html(body + paragraph(words)))
+    return titled(title, Html(body + paragraph(words)), "masked")
 
 
 def bounds_table(results: Results) -> Html:
@@ -153,14 +157,14 @@ def bounds_table(results: Results) -> Html:
     title, models = "Bounds on the L₂ distance to the nearest adversarial image (medians)", models_of(results)
     bounds = [bound for bound in BOUNDS if bound in _seen(models, "certified_l2")]
     if not bounds:
-        return _absent(title)
+        return _absent(title, "certified")
     rows = []
     for name, model in models.items():
         entry = dig(model, "certified_l2")
         medians = [told(entry, bound, "median") for bound in bounds]
         rows.append([label(name), *medians, told(entry, "gap"), summary_text(dig(entry, "violations"))])
     head = ["", *(BOUNDS[bound] for bound in bounds), "attack / certificate", "images that violate it"]
-    return titled(title, table(head, rows))
+    return titled(title, table(head, rows), "certified")
 
 
 def smoothness_table(results: Results) -> Html:
@@ -168,7 +172,7 @@ def smoothness_table(results: Results) -> Html:
     title, models = "Measures of smoothness", models_of(results)
     measures = _seen(models, "smoothness")
     if not measures:
-        return _absent(title)
+        return _absent(title, "smoothness")
     rows = [
         [
             label(name),
@@ -176,7 +180,7 @@ def smoothness_table(results: Results) -> Html:
         ]
         for name, model in models.items()
     ]
-    return titled(title, table(["", *(measure_name(measure) for measure in measures)], rows))
+    return titled(title, table(["", *(measure_name(measure) for measure in measures)], rows), "smoothness")
 
 
 def correlations_table(results: Results) -> Html:
@@ -185,7 +189,7 @@ def correlations_table(results: Results) -> Html:
     entries: Sequence[Mapping[str, Any]] = dig(results, "correlations") or []
     found = {(str(dig(one, "measure")), str(dig(one, "attack"))): one for one in entries}
     if not found:
-        return _absent(title)
+        return _absent(title, "correlated")
     attacks = ordered_attacks(attack for _, attack in found)
     rows = []
     for measure in dict.fromkeys(measure for measure, _ in found):
@@ -200,7 +204,7 @@ def correlations_table(results: Results) -> Html:
             row += [text, p.removeprefix("= ")]
         rows.append(row)
     groups = [("", 1), *((attack_name(attack), 2) for attack in attacks)]
-    return titled(title, table([""] + ["ρ", "p"] * len(attacks), rows, groups))
+    return titled(title, table([""] + ["ρ", "p"] * len(attacks), rows, groups), "correlated")
 
 
 def boundaries_table(results: Results) -> Html:
@@ -208,7 +212,7 @@ def boundaries_table(results: Results) -> Html:
     title, models = "Decision boundaries on random planes through test images", models_of(results)
     radii = sorted(_seen(models, "boundaries"), key=lambda name: (len(name), name))
     if not radii:
-        return _absent(title)
+        return _absent(title, "planes")
     columns = ("length", "curvature", "regions", "flips")
     rows = [
         [label(name), *(told(model, "boundaries", r, column) for r in radii for column in columns)]
@@ -216,4 +220,4 @@ def boundaries_table(results: Results) -> Html:
     ]
     groups = [("", 1), *((radius.replace("_", " "), len(columns)) for radius in radii)]
     head = [""] + ["length", "curvature", "regions", "planes with a boundary"] * len(radii)
-    return titled(title, table(head, rows, groups))
+    return titled(title, table(head, rows, groups), "planes")

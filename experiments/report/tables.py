@@ -8,6 +8,8 @@ from experiments.report.numbers import NOT_AVAILABLE, centre, dig, percent_text,
 from experiments.report.page import Html, paragraph, safe, table
 from jax_bioadv.figures import attack_name, ordered_attacks
 
+LONG = 9
+"""Tables of more rows, the head among them, are folded: the paper's five models fit, with the baselines."""
 NORMS = {"critical_l2": "L₂", "critical_linf": "L∞"}
 
 
@@ -17,9 +19,12 @@ def models_of(results: Results) -> dict[str, Any]:
     return {model: models[model] for model in in_order(models)}
 
 
-def titled(title: str, body: Html) -> Html:
-    """A table under its heading."""
-    return Html(f"<h3>{safe(title)}</h3>{body}")
+def titled(title: str, body: Html, anchor: str = "") -> Html:
+    """A table under its heading, to which ``anchor`` leads; a long one is folded."""
+    named = f' id="{safe(anchor)}"' if anchor else ""
+    if body.count("<tr") <= LONG:
+        return Html(f"<h3{named}>{safe(title)}</h3>{body}")
+    return Html(f'<details class="fold"{named}><summary>{safe(title)}</summary>{body}</details>')
 
 
 def _converged(flags: Any, absent: str = NOT_AVAILABLE) -> str:
@@ -48,7 +53,7 @@ def accuracy_table(results: Results) -> Html:
         ]
         for name, model in models_of(results).items()
     ]
-    return titled("Accuracy and smoothness", table(head, rows))
+    return titled("Accuracy and smoothness", table(head, rows), "accuracy")
 
 
 def windows_text(windows: Any) -> str:
@@ -71,7 +76,7 @@ def spectra_table(results: Results) -> Html:
             ]
         rows.append(row)
     groups = [("", 1), ("on test images", 3), ("on white noise", 3)]
-    return titled("Covariance spectra", table([""] + ["α", "r²", "window of n"] * 2, rows, groups))
+    return titled("Covariance spectra", table([""] + ["α", "r²", "window of n"] * 2, rows, groups), "spectra")
 
 
 def critical_table(results: Results, norm: str) -> Html:
@@ -80,7 +85,7 @@ def critical_table(results: Results, norm: str) -> Html:
     attacks = ordered_attacks(attack for model in models.values() for attack in dig(model, norm) or {})
     title = f"Median critical distance, {NORMS.get(norm, norm)}"
     if not attacks:
-        return titled(title, paragraph("Not available in this run."))
+        return titled(title, paragraph("Not available in this run."), norm)
     rows = []
     for name, model in models.items():
         row = [label(name)]
@@ -90,4 +95,4 @@ def critical_table(results: Results, norm: str) -> Html:
         rows.append(row)
     groups = [("", 1), *((attack_name(attack), 2) for attack in attacks)]
     head = [""] + ["median", "never flipped"] * len(attacks)
-    return titled(title, table(head, rows, groups))
+    return titled(title, table(head, rows, groups), norm)

@@ -15,6 +15,7 @@ from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
 from jax_bioadv.analysis.boundaries import Landscape
 from jax_bioadv.figures.seeds import require
@@ -150,6 +151,7 @@ def landscape_figure(
     grid[0, 0].set_ylabel("Jacobian norm\nL₂ distance")
     grid[1, 0].set_ylabel("decision\nL₂ distance")
     settle(grid.ravel(), grid=False)
+    grid[0, 0].xaxis.set_major_locator(MaxNLocator(4, prune="both"))
     letter(list(grid.ravel()))
     how = "logarithmic" if isinstance(scale, LogNorm) else "linear"
     bar = figure.colorbar(ScalarMappable(scale, "viridis"), ax=list(grid[0]), pad=0.01, aspect=18, shrink=0.85)

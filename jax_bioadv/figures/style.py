@@ -223,7 +223,7 @@ def letter(axes: Sequence[Axes]) -> None:
         panel.set_title(name, loc="left", fontsize=15, fontweight="bold")
 
 
-def save_figure(figure: Figure, directory: Path, name: str, dpi: int = 110) -> list[Path]:
+def save_figure(figure: Figure, directory: Path, name: str, dpi: int = 120) -> list[Path]:
     """Write ``name.png`` and ``name.pdf`` into ``directory``, each of them whole or not at all, and return the paths.
 
     Neither file holds a date, so that the same data give the same bytes. The PNG has a palette of 256 colours, which
