@@ -61,7 +61,7 @@ def copied(smoke, tmp_path) -> Path:
 @pytest.fixture
 def no_figures(monkeypatch):
     """Skips the drawing, which takes longer than the few tasks that a test lets run."""
-    monkeypatch.setattr(reproduce.drawing, "draw_all", lambda *arguments: reproduce.drawing.Undrawn([], []))
+    monkeypatch.setattr(reproduce.drawing, "draw_all", lambda directory: reproduce.drawing.Undrawn([], []))
 
 
 @pytest.fixture(scope="session", autouse=True)
