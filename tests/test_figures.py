@@ -330,7 +330,8 @@ def test_a_single_mode_is_said_to_prune_nothing():
 
 def test_training_curves_skip_what_is_missing_and_may_differ_in_length():
     short = figures.TrainingHistory([[2.0, 1.0], None], [None, None])
-    figure = drawn(figures.training_curves_figure({"kh": short, **histories(["bp"], 2, 7)}))
+    histories_of = {"kh": short, **histories(["bp"], 2, 7)}
+    figure = drawn(figures.training_curves_figure(histories_of, styles=STYLES))
     assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [2, 7]
 
 
