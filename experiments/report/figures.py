@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from experiments.attacks import ATTACKS
 from experiments.models import CONTROLS, MODELS, PAPER_MODELS, STYLES, in_order
-from experiments.report.numbers import dig
+from experiments.report.numbers import dig, present
 from experiments.results import figure_arrays
 from experiments.results.figure_arrays import INPUTS
 from experiments.results.schema import read_results
@@ -69,7 +69,7 @@ class Drawing:
         critical = {attack: self._present(models, f"critical/{attack}/{{}}") for attack in ATTACKS}
         curves = {}
         for attack in ATTACKS:
-            entries = {model: dig(self.results, "models", model, "relative_accuracy", attack) for model in models}
+            entries = {m: dig(self.results, "models", m, "relative_accuracy", attack) for m in critical[attack]}
             curves[attack] = {m: (one["epsilons"], one["accuracy"]) for m, one in entries.items() if one}
         return figures.robustness_figure(curves, critical, STYLES)
 
@@ -122,18 +122,20 @@ class Drawing:
 
     def figure_a2(self, models: list[str]) -> Figure:
         entries = {model: dig(self.results, "models", model) for model in models}
-        entries = {model: one for model, one in entries.items() if dig(one, "critical_l2")}
+        found = {
+            attack: {
+                m: of for m, one in entries.items() if present(dig(of := dig(one, "critical_l2", attack), "median"))
+            }
+            for attack in ATTACKS
+        }
 
         def medians(key: str) -> dict[str, dict[str, Any]]:
-            return {
-                attack: {m: of[key] for m, one in entries.items() if (of := dig(one, "critical_l2", attack))}
-                for attack in ATTACKS
-            }
+            return {attack: {model: of.get(key) for model, of in each.items()} for attack, each in found.items()}
 
         return figures.accuracy_robustness_figure(
             {model: one["test_accuracy"] for model, one in entries.items()},
             medians("median"),
-            {model: one["test_accuracy_interval"] for model, one in entries.items()},
+            {model: one.get("test_accuracy_interval") for model, one in entries.items()},
             medians("median_interval"),
             STYLES,
         )
@@ -215,7 +217,12 @@ def draw_all(directory: Path) -> Undrawn:
     A figure that is there stays as it is where the folder lacks the arrays to draw it again.
     """
     undrawn, folder = Undrawn([], []), directory / "figures"
-    for name, make in makers(Drawing(directory)).items():
+    made = makers(Drawing(directory))
+    for family in FAMILIES:
+        for old in folder.glob(f"*_{family}.*"):
+            if old.stem not in made:
+                old.unlink()  # of controls that these results do not have
+    for name, make in made.items():
         figure = None
         try:
             figure = make()

@@ -1,8 +1,11 @@
 """Which figures a run has: the paper's models apart from the controls, and no crowd in any."""
 
+import json
+
 import pytest
 
 from experiments.models import CONTROLS, MODELS, PAPER_MODELS
+from experiments.report import figures
 from experiments.report.figures import FAMILIES, ORIENTATION, Drawing, family_of, makers
 
 FEW = 7
@@ -33,3 +36,27 @@ def test_without_controls_there_are_no_figures_of_them():
 @pytest.mark.parametrize(("model", "family"), [("kh", None), ("kmeans", "layers"), ("my_own", "networks")])
 def test_a_control_belongs_to_the_family_of_its_first_layer(model, family):
     assert family_of(model) == family
+
+
+def test_figures_of_controls_go_with_the_controls(tmp_path, monkeypatch):
+    """Else the page would show those of an earlier run of the folder."""
+    (tmp_path / "results.json").write_text(json.dumps({"schema": 1, "seeds": [0], "models": {"kh": {}}}))
+    (tmp_path / "figures").mkdir()
+    for name in ("figure1_layers.png", "figure1_layers.pdf", "figure1.png"):
+        (tmp_path / "figures" / name).touch()
+    monkeypatch.setattr(figures, "makers", lambda drawing: {})
+    figures.draw_all(tmp_path)
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["figure1.png"]
+
+
+@pytest.mark.parametrize("name", ["figure1", "figureA2"])
+def test_models_that_all_diverged_leave_nothing_to_draw(name):
+    drawing = Drawing.__new__(Drawing)
+    entry = {
+        "test_accuracy": [None],
+        "critical_l2": {"pgd": {"median": [None]}},
+        "relative_accuracy": {"pgd": {"epsilons": [1.0], "accuracy": [None]}},
+    }
+    drawing.results, drawing.arrays, drawing.seeds = {"models": {"kh": entry}}, {"class_names": None}, 1
+    with pytest.raises(ValueError, match="no "):
+        makers(drawing)[name]()
