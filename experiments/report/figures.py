@@ -130,12 +130,14 @@ class Drawing:
         }
 
         def medians(key: str) -> dict[str, dict[str, Any]]:
-            return {attack: {model: of.get(key) for model, of in each.items()} for attack, each in found.items()}
+            return {
+                attack: {model: of[key] for model, of in each.items() if key in of} for attack, each in found.items()
+            }
 
         return figures.accuracy_robustness_figure(
             {model: one["test_accuracy"] for model, one in entries.items()},
             medians("median"),
-            {model: one.get("test_accuracy_interval") for model, one in entries.items()},
+            {m: one["test_accuracy_interval"] for m, one in entries.items() if "test_accuracy_interval" in one},
             medians("median_interval"),
             STYLES,
         )
