@@ -4,7 +4,7 @@ The five of the paper come first. The others are controls: every claim about the
 one is a record here, and everything has it: the command line, the plan, every table, figure and claim.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,7 +13,10 @@ from experiments.settings.groups import JacobianSettings
 from experiments.training import layers
 from experiments.training.adversarial import ADVERSARIAL
 from experiments.training.networks import NETWORK, matched_network
-from jax_bioadv.figures.style import SOLID, THIN, ModelStyle
+from jax_bioadv.figures.style import SOLID, ModelStyle
+
+THIN = 1.3
+"""Controls are drawn thinner, and greyer."""
 
 # What of the settings a task is given, by the names of its run's arguments.
 Given = Callable[[Any], Mapping[str, Any]]
@@ -192,3 +195,32 @@ MODELS: Mapping[str, Model] = {model.name: model for model in _RECORDS}
 PAPER_MODELS = tuple(name for name, model in MODELS.items() if not model.control)
 CONTROLS = tuple(name for name, model in MODELS.items() if model.control)
 SWEPT = tuple(name for name, model in MODELS.items() if model.swept)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What models are compared with, but is none: its name, label and style."""
+
+    name: str
+    label: str
+    style: ModelStyle
+
+
+BASELINES = (
+    Baseline("data", "data", ModelStyle("#222222", "*", SOLID)),
+    Baseline("untrained", "untrained", ModelStyle("#7A7A7A", "X", SOLID)),
+    Baseline("noise_start", "KH from noise", ModelStyle("#882255", "d", SOLID)),
+)
+STYLES: Mapping[str, ModelStyle] = {one.name: one.style._replace(label=one.label) for one in (*BASELINES, *_RECORDS)}
+"""How figures draw and call each model and baseline, in their order."""
+
+
+def label(name: str) -> str:
+    """A model or a baseline as figures and tables show it; one that is not known by its own name."""
+    return STYLES[name].label if name in STYLES else name.replace("_", " ")
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Models as the registry has them, then all others by name."""
+    given = set(names)
+    return [name for name in MODELS if name in given] + sorted(given - set(MODELS))

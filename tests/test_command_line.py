@@ -18,7 +18,6 @@ COMMANDS = (
     "experiments.sweep",
     "experiments.report",
     "experiments.report.markdown",
-    "experiments.report.sweep_figure",
     "jax_bioadv.data",
 )
 

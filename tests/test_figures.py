@@ -22,6 +22,11 @@ from jax_bioadv.learning.pruning import Cut, Mixture
 
 MODELS = ("kh", "bp", "l2", "jacobian", "spectral")
 ATTACKS = ("gaussian", "fgsm", "pgd")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+STYLES = {
+    model: figures.ModelStyle(color, marker, "-", label=f"the {model}")
+    for model, color, marker in zip(MODELS, COLORS, "os^Dv", strict=True)
+}
 
 
 def drawn(figure):
@@ -74,7 +79,7 @@ def histories(models=MODELS, seeds=1, epochs=4):
     return {model: figures.TrainingHistory(loss, 1 - loss / 3) for model in models}
 
 
-def every_figure(models=MODELS, seeds=1):
+def every_figure(models=MODELS, seeds=1, styles=None):
     """Each of the figures, by name, for given models and number of seeds."""
     curves, critical = robustness_inputs(models, seeds)
     spectra = {kind: {model: [power_law()] * seeds for model in models} for kind in ("images", "noise")}
@@ -83,13 +88,15 @@ def every_figure(models=MODELS, seeds=1):
     medians = {a: {m: [1.0 + s for s in range(seeds)] for m in models} for a in ATTACKS}
     convergence = {"kh": figures.ConvergenceHistory(np.full((seeds, 4), 0.9), np.full((seeds, 4), 1.1))}
     return {
-        "robustness": lambda: figures.robustness_figure(curves, critical),
-        "accuracy": lambda: figures.accuracy_robustness_figure({m: [0.5] * seeds for m in models}, medians),
+        "robustness": lambda: figures.robustness_figure(curves, critical, styles),
+        "accuracy": lambda: figures.accuracy_robustness_figure(
+            {m: [0.5] * seeds for m in models}, medians, styles=styles
+        ),
         "layers": lambda: figures.layer_spectra_figure(layers),
-        "models": lambda: figures.model_spectra_figure(spectra),
-        "landscapes": lambda: figures.landscape_figure({model: plane() for model in models}),
+        "models": lambda: figures.model_spectra_figure(spectra, styles),
+        "landscapes": lambda: figures.landscape_figure({model: plane() for model in models}, styles=styles),
         "pruning": lambda: figures.pruning_figure(rows, (8, 8, 1), cut, {"images": (power_law(), power_law())}),
-        "training": lambda: figures.training_curves_figure(histories(models, seeds), convergence),
+        "training": lambda: figures.training_curves_figure(histories(models, seeds), convergence, styles),
     }
 
 
@@ -125,25 +132,31 @@ def test_inputs_that_cannot_be_drawn_are_refused(build):
 
 
 def test_a_model_looks_the_same_in_every_company():
-    everything = figures.model_styles([*MODELS, "data", "untrained", "control"])
+    everything = figures.model_styles([*MODELS, "control"], STYLES)
     for subset in itertools.combinations([*MODELS, "control"], 2):
-        assert all(style == everything[model] for model, style in figures.model_styles(subset).items())
+        assert all(style == everything[model] for model, style in figures.model_styles(subset, STYLES).items())
 
 
 @given(st.sets(st.text("abcdefgh", min_size=1, max_size=6), max_size=5))
 def test_styles_tell_models_apart(unknown):
-    styles = figures.model_styles([*MODELS, *unknown])
+    styles = figures.model_styles([*MODELS, *unknown], STYLES)
     assert len({style.color for style in styles.values()}) == len(styles)
 
 
-def test_models_come_in_the_papers_order():
-    assert figures.ordered_models(["zeta", "spectral", "alpha", "bp", "kh"]) == [
-        "kh",
-        "bp",
-        "spectral",
-        "alpha",
-        "zeta",
-    ]
+def test_models_come_in_the_order_of_their_styles_then_by_name():
+    models = ["zeta", "spectral", "my_own", "bp", "kh"]
+    assert list(figures.model_styles(models, STYLES)) == ["kh", "bp", "spectral", "my_own", "zeta"]
+    assert list(figures.model_styles(models)) == sorted(models)
+
+
+@pytest.mark.parametrize("name", ["robustness", "accuracy", "models", "landscapes", "training"])
+def test_a_figure_calls_models_as_their_styles_say(name):
+    """In every figure of models, and in that order; without a style by the model's own name."""
+    told = texts(drawn(every_figure(("bp", "kh", "my_own"), 1, STYLES)[name]()))
+    places = [min(i for i, text in enumerate(told) if text.startswith(label)) for label in ("the bp", "my own")]
+    assert places == sorted(places)
+    assert any(text.startswith("the kh") for text in told)
+    assert not any(text.startswith("kh") for text in told)
 
 
 distances = st.lists(st.one_of(st.floats(1e-3, 1e3), st.just(np.inf)), min_size=1, max_size=30).map(np.array)
@@ -243,7 +256,7 @@ def test_a_pruned_spectrum_with_zeros_and_one_without_fit_can_be_drawn():
     curve = figures.SpectrumCurve(np.array([2.0, 1.0, 0.5, 0.0, 0.0]))
     figure = drawn(figures.model_spectra_figure({"images": {"kh": curve, "bp": [None]}}))
     assert len(figure.axes[0].lines[0].get_xdata()) == 3
-    assert "Krotov–Hopfield: no fit" in texts(figure)
+    assert "kh: no fit" in texts(figure)
 
 
 def test_the_error_of_an_exponent_is_the_regressions_or_that_over_seeds():
@@ -293,6 +306,20 @@ def test_pruning_is_told_with_its_cut(side, channels):
     assert {"kept (15)", "pruned (5)", "cut at 0.1", "not available"} - set(told) == {"not available"}
 
 
+def test_the_rows_that_are_shown_are_enough_with_the_variances_of_all():
+    rows, cut = synapses()
+    few = np.zeros_like(rows)
+    shown = chosen_rows(cut.keep, 9)
+    few[shown] = rows[shown]
+    pictures = []
+    for weights, variances in ((rows, None), (few, rows.var(axis=1))):
+        figure = figures.pruning_figure(weights, (8, 8, 1), cut, {}, variances, tiles_per_row=3)
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png", dpi=30)
+        pictures.append(stream.getvalue())
+    assert pictures[0] == pictures[1]
+
+
 def test_a_single_mode_is_said_to_prune_nothing():
     rows, cut = synapses()
     whole = cut._replace(variance=None, keep=np.full(20, True), reason="nothing pruned: a single mode")
@@ -303,8 +330,15 @@ def test_a_single_mode_is_said_to_prune_nothing():
 
 def test_training_curves_skip_what_is_missing_and_may_differ_in_length():
     short = figures.TrainingHistory([[2.0, 1.0], None], [None, None])
-    figure = drawn(figures.training_curves_figure({"kh": short, **histories(["bp"], 2, 7)}))
+    histories_of = {"kh": short, **histories(["bp"], 2, 7)}
+    figure = drawn(figures.training_curves_figure(histories_of, styles=STYLES))
     assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [2, 7]
+
+
+def test_pictures_have_a_palette(tmp_path):
+    """A third of the room of true colour: the report embeds them."""
+    [png, _] = figures.save_figure(figures.training_curves_figure(histories()), tmp_path, "curves", dpi=30)
+    assert png.read_bytes()[25] == 3, "the colour type of the header: indexed"
 
 
 def test_saved_files_are_whole_and_the_same_each_time(tmp_path):

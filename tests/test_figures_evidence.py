@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from evidence_cases import CONTROLS, PAPER, evidence
 
+from experiments.models import STYLES, in_order, label
 from jax_bioadv import figures
-from jax_bioadv.analysis.boundaries import Landscape
 from jax_bioadv.figures.comparisons import ratios_to
 from jax_bioadv.figures.seeds import overall_at
 from jax_bioadv.figures.smoothness import members, predictors
@@ -27,10 +27,10 @@ def texts(figure):
 
 
 FIGURES = {
-    "comparisons": lambda results: figures.comparison_figure(results["comparisons"]),
-    "threats": lambda results: figures.threat_figure(results["models"]),
-    "bounds": lambda results: figures.bounds_figure(results["models"]),
-    "smoothness": lambda results: figures.smoothness_figure(results["models"], results["correlations"]),
+    "comparisons": lambda results: figures.comparison_figure(results["comparisons"], "kh", STYLES, CONTROLS),
+    "threats": lambda results: figures.threat_figure(results["models"], STYLES),
+    "bounds": lambda results: figures.bounds_figure(results["models"], STYLES),
+    "smoothness": lambda results: figures.smoothness_figure(results["models"], results["correlations"], styles=STYLES),
 }
 
 
@@ -67,7 +67,7 @@ def test_each_figure_names_every_model_and_leaves_no_trace(name, seeds, models):
     figure = drawn(FIGURES[name](evidence(seeds, models)))
     assert dict(matplotlib.rcParams) == before
     assert matplotlib.pyplot.get_fignums() == []
-    assert {figures.display_name(model) for model in models if model != "kh"} <= set(texts(figure))
+    assert {label(model) for model in models if model != "kh"} <= set(texts(figure))
 
 
 def emptied(entry):
@@ -155,10 +155,10 @@ def censored_results():
 
 
 def test_seeds_that_no_attack_turned_are_not_dropped_from_the_bounds():
-    panel = drawn(figures.bounds_figure(censored_results()["models"])).axes[0]
+    panel = drawn(figures.bounds_figure(censored_results()["models"], STYLES)).axes[0]
     edge = panel.get_xlim()[1]
     arrows = [line for line in panel.lines if line.get_marker() == "$\u2192$"]
-    places = ordered = [figures.ordered_models(PAPER).index(model) for model in ("kh", "bp")]
+    places = ordered = [in_order(PAPER).index(model) for model in ("kh", "bp")]
     assert [line.get_ydata()[0] for line in arrows] == places == ordered
     assert all(line.get_xdata()[0] == pytest.approx(edge) for line in arrows)
     dotted = [line.get_xdata()[0] for line in panel.lines if line.get_linestyle() == ":"]
@@ -202,24 +202,16 @@ def test_what_is_missing_has_no_interval(entry):
 
 
 def test_controls_are_thinner_than_the_papers_models_and_told_apart_by_marker():
-    styles = figures.model_styles(PAPER + CONTROLS)
+    styles = figures.model_styles(PAPER + CONTROLS, STYLES)
     assert min(styles[model].width for model in PAPER) > max(styles[model].width for model in CONTROLS)
     assert len({style.marker for style in styles.values()}) == len(styles)
     assert len({style.dashes for model, style in styles.items() if model in CONTROLS}) >= 7
 
 
-def test_fourteen_landscapes_stand_in_bands_and_keep_their_models():
-    coordinates = np.linspace(-4, 4, 5)
-    flat = Landscape(coordinates, np.ones((5, 5)), np.zeros((5, 5), int), np.full((5, 5), 0.5))
-    figure = drawn(figures.landscape_figure(dict.fromkeys(PAPER + CONTROLS, flat)))
-    names = {figures.display_name(model) for model in PAPER + CONTROLS}
-    assert names <= {text.replace("\n", " ") for text in texts(figure)}, "long ones on two lines"
-    assert figure.get_size_inches()[0] < 26
-
-
 def test_every_name_of_a_control_is_spoken():
-    assert all("_" not in figures.display_name(model) for model in CONTROLS)
-    assert figures.display_name("bp_power") == "backprop, KH's power"
+    assert all("_" not in label(model) for model in CONTROLS)
+    assert label("bp_power") == "backprop, KH's power"
+    assert label("my_own_model") == "my own model"
     assert figures.attack_name("apgd_dlr") == "APGD-DLR"
     assert figures.attack_name("new_attack") == "new attack"
     assert figures.ordered_attacks(["zeta", "pgd", "square", "gaussian"]) == ["gaussian", "pgd", "square", "zeta"]

@@ -18,6 +18,7 @@ def render(results: dict[str, Any], figures: Path) -> str:
     body = [
         sections.header(results),
         sections.contents(),
+        sections.opening(results, figures),
         sections.paper_beside_ours(results),
         sections.what_holds(results),
         sections.figures(figures),

@@ -1,28 +1,40 @@
-"""Render the report of a finished run again: ``python -m experiments.report DIRECTORY``."""
+"""Draw the figures and the page of a finished run, or the figure of a sweep, again from its folder alone."""
 
 import sys
 from pathlib import Path
 
 import tyro
 
-from experiments.report import write_report
+from experiments.report import figures, write_report
+from experiments.report.sweep_figure import draw_sweep
 from experiments.results.schema import whole_results
-from jax_bioadv.command_line import exit_code, start
+from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.user_folders import user_path
 
 
 def render(directory: tyro.conf.Positional[Path]) -> None:
-    """Render report.html from results.json and figures/.
+    """Draw again what the folder of a run or of a sweep holds; it needs results.json and figures.npz, or sweep.csv.
 
     Args:
-        directory: the run's directory.
+        directory: of the run: figures/ and report.html are made; or of the sweep: sweep.png and sweep.pdf.
 
     Raises:
-        ValueError: it is no directory of a run, or its results are not whole.
+        ValueError: it is no directory of a run or of a sweep that has come to its end, or its results are not whole.
+        IncompleteError: figures that could not be drawn; the others and the page are there.
     """
     directory = user_path(directory)
+    if (directory / "sweep.json").is_file():
+        try:
+            print(*draw_sweep(directory), sep="\n")
+        except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+            reason = error if isinstance(error, ValueError | OSError) else f"it holds something else: {error!r}"
+            raise ValueError(f"name the folder of a sweep that has come to its end ({reason})") from error
+        return
     with whole_results(directory):
+        undrawn = figures.draw_all(directory)
         print(write_report(directory))
+    if undrawn.failed:
+        raise IncompleteError("; ".join(undrawn.notes))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from experiments.report import figures as drawing
 from experiments.report import write_report
 from experiments.report.summary import in_short
 from experiments.report.sweep_figure import draw_sweep
+from experiments.results import figure_arrays
 from experiments.results.collect import collect
 from experiments.settings.presets import Preset
 from jax_bioadv.command_line import stop_if_told
@@ -30,7 +31,8 @@ def close_run(plan: Plan, ledger: Ledger, preset: Preset) -> list[str]:
     """
     directory, results = ledger.directory, collect(plan, ledger, preset)
     write_json(directory / "results.json", results)  # whatever becomes of the figures
-    undrawn = drawing.draw_all(plan, ledger, results, directory / "figures")
+    figure_arrays.write(figure_arrays.pack(plan, ledger), directory)
+    undrawn = drawing.draw_all(directory)
     results["notes"] += undrawn.notes
     write_json(directory / "results.json", results)
     logger.info("%s", in_short(results, write_report(directory)))

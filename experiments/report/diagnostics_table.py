@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from experiments.models import label
 from experiments.report.claims import Results
 from experiments.report.claims.spectra import INPUTS
 from experiments.report.numbers import (
@@ -16,7 +17,6 @@ from experiments.report.numbers import (
 from experiments.report.page import Html, paragraph, table
 from experiments.report.tables import models_of, titled
 from jax_bioadv.analysis.power_law import EXPONENT_TOLERANCE
-from jax_bioadv.figures import display_name
 
 WORDS = (
     "Verdict of the diagnostics of log λ against log n in the fit's window; curvature is the second derivative, 0 for "
@@ -57,7 +57,7 @@ def diagnostics_table(results: Results, kind: str) -> Html:
         held_out, weighted = (dig(entry, "spectrum", f"{kind}_{what}") for what in ("held_out", "weighted"))
         rows.append(
             [
-                display_name(name),
+                label(name),
                 _verdicts(spectrum),
                 _alpha(spectrum),
                 summary_text(dig(spectrum, "r2"), 4),
@@ -74,7 +74,7 @@ def diagnostics_table(results: Results, kind: str) -> Html:
                 _alpha(weighted),
             ]
         )
-    return titled(title, table(HEAD, rows) if rows else paragraph("Not available in this run."))
+    return titled(title, table(HEAD, rows) if rows else paragraph("Not available in this run."), f"law-{kind}")
 
 
 def diagnostics_tables(results: Results) -> list[Html]:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from experiments.models import PAPER_MODELS, label
 from experiments.report.claims import Results
 from experiments.report.numbers import (
     NOT_AVAILABLE,
@@ -19,15 +20,7 @@ from experiments.report.numbers import (
 )
 from experiments.report.page import Html, paragraph, table
 from experiments.report.tables import models_of, titled
-from jax_bioadv.figures import (
-    MODEL_NAMES,
-    THREAT_NAMES,
-    attack_name,
-    display_name,
-    measure_name,
-    ordered_attacks,
-    threat_name,
-)
+from jax_bioadv.figures import THREAT_NAMES, attack_name, measure_name, ordered_attacks, threat_name
 
 BUDGET = (
     "Shares of all these images, misclassified ones among them. Budgets for each image: {steps} steps of APGD with "
@@ -38,8 +31,8 @@ BUDGET = (
 BOUNDS = {"lipschitz": "certified: Lipschitz", "relaxation": "certified: relaxation", "upper": "found by an attack"}
 
 
-def _absent(title: str) -> Html:
-    return titled(title, paragraph("Not available in this run."))
+def _absent(title: str, anchor: str) -> Html:
+    return titled(title, paragraph("Not available in this run."), anchor)
 
 
 def _seen(models: Mapping[str, Any], *path: str) -> list[str]:
@@ -59,7 +52,7 @@ def _compared(pair: Mapping[str, Any] | None, sign: float) -> list[str]:
     return [ratio, farther, p_text(dig(pair, "p_corrected")).removeprefix("= ")]
 
 
-def comparisons_table(results: Results, title: str, pairs: Iterable[tuple[str, str]]) -> Html:
+def comparisons_table(results: Results, anchor: str, title: str, pairs: Iterable[tuple[str, str]]) -> Html:
     """Ratio of critical distances, share of images on which the first is farther, corrected p, for each attack."""
     found = {
         (dig(pair, "attack"), dig(pair, "first"), dig(pair, "second")): pair
@@ -68,34 +61,38 @@ def comparisons_table(results: Results, title: str, pairs: Iterable[tuple[str, s
     attacks = ordered_attacks(str(attack) for attack, _, _ in found)
     rows = []
     for first, second in pairs:
-        row = [f"{display_name(first)} / {display_name(second)}"]
+        row = [f"{label(first)} / {label(second)}"]
         for attack in attacks:
             forth, back = found.get((attack, first, second)), found.get((attack, second, first))
             row += _compared(back, -1.0) if forth is None else _compared(forth, 1.0)
         if any(cell not in (NOT_AVAILABLE, "") for cell in row[1:]):
             rows.append(row)
     if not rows:
-        return _absent(title)
+        return _absent(title, anchor)
     groups = [("", 1), *((attack_name(attack), 3) for attack in attacks)]
-    return titled(title, table(["critical distances"] + ["ratio", "farther on", "p"] * len(attacks), rows, groups))
+    return titled(
+        title, table(["critical distances"] + ["ratio", "farther on", "p"] * len(attacks), rows, groups), anchor
+    )
 
 
 def comparison_tables(results: Results) -> list[Html]:
     """The five models with each other, and the Krotov–Hopfield network with the controls."""
-    controls = [model for model in models_of(results) if model not in MODEL_NAMES]
+    controls = [model for model in models_of(results) if model not in PAPER_MODELS]
     words = (
         "Ratio of critical distances, paired over images, averaged over seeds, with its 95 % interval over seeds and "
         "images; the share of images on which the first is farther than the second (50 %: no difference); p, by which "
         "that interval stops to hold 1, after Holm's correction for all pairs of the attack."
     )
     return [
-        comparisons_table(results, "The five models compared", itertools.combinations(MODEL_NAMES, 2)),
-        comparisons_table(results, "Krotov–Hopfield compared with the controls", [("kh", model) for model in controls]),
+        comparisons_table(results, "compared", "The five models compared", itertools.combinations(PAPER_MODELS, 2)),
+        comparisons_table(
+            results, "controls", "Krotov–Hopfield compared with the controls", [("kh", model) for model in controls]
+        ),
         paragraph(words),
     ]
 
 
-def threat_table(results: Results, threat: str) -> Html:
+def threat_table(results: Results, threat: str, anchor: str) -> Html:
     """Robust accuracy of each model under one threat model, attack by attack and in the worst case."""
     entries = {
         model: entry for model, row in models_of(results).items() if (entry := dig(row, "robust_accuracy", threat))
@@ -103,7 +100,7 @@ def threat_table(results: Results, threat: str) -> Html:
     attacks = ordered_attacks(_seen(entries, "attacks"))
     rows = [
         [
-            display_name(model),
+            label(model),
             told(entry, "worst_case"),
             told(entry, "clean"),
             *(told(entry, "attacks", attack) for attack in attacks),
@@ -116,7 +113,7 @@ def threat_table(results: Results, threat: str) -> Html:
     epsilon = dig(first, "epsilon")
     strength = f"ε = {NOT_AVAILABLE if epsilon is None else f'{epsilon:.3g}'}, {images} images"
     head = ["", "worst case", "no attack", *(attack_name(attack) for attack in attacks)]
-    return titled(f"Robust accuracy: {threat_name(threat)}, {strength}", table(head, rows))
+    return titled(f"Robust accuracy: {threat_name(threat)}, {strength}", table(head, rows), anchor)
 
 
 def threat_tables(results: Results) -> list[Html]:
@@ -124,8 +121,8 @@ def threat_tables(results: Results) -> list[Html]:
     present = _seen(models_of(results), "robust_accuracy")
     threats = [name for name in THREAT_NAMES if name in present] + sorted(set(present) - set(THREAT_NAMES))
     if not threats:
-        return [_absent("Robust accuracy")]
-    tables = [threat_table(results, threat) for threat in threats]
+        return [_absent("Robust accuracy", "threats")]
+    tables = [threat_table(results, threat, "threats" if threat == threats[0] else threat) for threat in threats]
     budget = dig(results, "settings", "threats")
     return [*tables, paragraph(BUDGET.format(**budget))] if budget is not None else tables
 
@@ -140,10 +137,10 @@ def masking_table(results: Results) -> Html:
     title, models = "Signs of masked gradients", models_of(results)
     checks = [check for check in _seen(models, "masking") if check != "verdict"]
     if not checks:
-        return _absent(title)
+        return _absent(title, "masked")
     rows = [
         [
-            display_name(name),
+            label(name),
             "; ".join(sorted({v.replace("_", " ") for v in dig(model, "masking", "verdict") or [] if v is not None}))
             or NOT_AVAILABLE,
             *(_flagged(dig(model, "masking", check)) for check in checks),
@@ -152,7 +149,7 @@ def masking_table(results: Results) -> Html:
     ]
     words = "Shares of the images examined, and differences of such shares; ± is over seeds alone."
     body = table(["", "verdict", *(check.replace("_", " ") for check in checks)], rows)
-    return titled(title, Html(body + paragraph(words)))
+    return titled(title, Html(body + paragraph(words)), "masked")
 
 
 def bounds_table(results: Results) -> Html:
@@ -160,14 +157,14 @@ def bounds_table(results: Results) -> Html:
     title, models = "Bounds on the L₂ distance to the nearest adversarial image (medians)", models_of(results)
     bounds = [bound for bound in BOUNDS if bound in _seen(models, "certified_l2")]
     if not bounds:
-        return _absent(title)
+        return _absent(title, "certified")
     rows = []
     for name, model in models.items():
         entry = dig(model, "certified_l2")
         medians = [told(entry, bound, "median") for bound in bounds]
-        rows.append([display_name(name), *medians, told(entry, "gap"), summary_text(dig(entry, "violations"))])
+        rows.append([label(name), *medians, told(entry, "gap"), summary_text(dig(entry, "violations"))])
     head = ["", *(BOUNDS[bound] for bound in bounds), "attack / certificate", "images that violate it"]
-    return titled(title, table(head, rows))
+    return titled(title, table(head, rows), "certified")
 
 
 def smoothness_table(results: Results) -> Html:
@@ -175,15 +172,15 @@ def smoothness_table(results: Results) -> Html:
     title, models = "Measures of smoothness", models_of(results)
     measures = _seen(models, "smoothness")
     if not measures:
-        return _absent(title)
+        return _absent(title, "smoothness")
     rows = [
         [
-            display_name(name),
+            label(name),
             *(told(model, "smoothness", measure) for measure in measures),
         ]
         for name, model in models.items()
     ]
-    return titled(title, table(["", *(measure_name(measure) for measure in measures)], rows))
+    return titled(title, table(["", *(measure_name(measure) for measure in measures)], rows), "smoothness")
 
 
 def correlations_table(results: Results) -> Html:
@@ -192,7 +189,7 @@ def correlations_table(results: Results) -> Html:
     entries: Sequence[Mapping[str, Any]] = dig(results, "correlations") or []
     found = {(str(dig(one, "measure")), str(dig(one, "attack"))): one for one in entries}
     if not found:
-        return _absent(title)
+        return _absent(title, "correlated")
     attacks = ordered_attacks(attack for _, attack in found)
     rows = []
     for measure in dict.fromkeys(measure for measure, _ in found):
@@ -207,7 +204,7 @@ def correlations_table(results: Results) -> Html:
             row += [text, p.removeprefix("= ")]
         rows.append(row)
     groups = [("", 1), *((attack_name(attack), 2) for attack in attacks)]
-    return titled(title, table([""] + ["ρ", "p"] * len(attacks), rows, groups))
+    return titled(title, table([""] + ["ρ", "p"] * len(attacks), rows, groups), "correlated")
 
 
 def boundaries_table(results: Results) -> Html:
@@ -215,12 +212,12 @@ def boundaries_table(results: Results) -> Html:
     title, models = "Decision boundaries on random planes through test images", models_of(results)
     radii = sorted(_seen(models, "boundaries"), key=lambda name: (len(name), name))
     if not radii:
-        return _absent(title)
+        return _absent(title, "planes")
     columns = ("length", "curvature", "regions", "flips")
     rows = [
-        [display_name(name), *(told(model, "boundaries", r, column) for r in radii for column in columns)]
+        [label(name), *(told(model, "boundaries", r, column) for r in radii for column in columns)]
         for name, model in models.items()
     ]
     groups = [("", 1), *((radius.replace("_", " "), len(columns)) for radius in radii)]
     head = [""] + ["length", "curvature", "regions", "planes with a boundary"] * len(radii)
-    return titled(title, table(head, rows, groups))
+    return titled(title, table(head, rows, groups), "planes")

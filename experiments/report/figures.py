@@ -1,7 +1,13 @@
-"""The figures from the outcomes of a run's tasks; one whose tasks are missing is left out and named."""
+"""The figures of a published folder, from its results.json and figures.npz alone; what cannot be drawn is named.
+
+The paper's figures show the paper's models. Controls have figures of their own, in two families, each with the
+Krotov–Hopfield network and plain backpropagation for orientation.
+"""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,156 +15,164 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.attacks import ATTACKS
-from experiments.engine.ledger import Ledger
-from experiments.engine.tasks import Outcome, Task
-from experiments.plan import Plan
+from experiments.models import CONTROLS, MODELS, PAPER_MODELS, STYLES, in_order
+from experiments.report.numbers import dig, present
+from experiments.results import figure_arrays
+from experiments.results.figure_arrays import INPUTS
+from experiments.results.schema import read_results
 from jax_bioadv import figures
 from jax_bioadv.analysis.boundaries import Landscape
-from jax_bioadv.analysis.crossed import share_interval
-from jax_bioadv.analysis.robustness import median_interval, median_with_censoring
 from jax_bioadv.analysis.spectra import PowerLawFit
 from jax_bioadv.command_line import stop_if_told
 from jax_bioadv.figures import ConvergenceHistory, SpectrumCurve, TrainingHistory
+from jax_bioadv.figures.pruning import TILES_PER_ROW, chosen_rows
 from jax_bioadv.learning.pruning import Cut, Mixture
 
 logger = logging.getLogger("experiments")
 
-KINDS = ("images", "noise")
+ORIENTATION = ("kh", "bp")
+FAMILIES = {"layers": "controls with a frozen first layer", "networks": "controls trained as a whole"}
+"""Whose figures NAME_layers and NAME_networks are."""
+
+
+def family_of(model: str) -> str | None:
+    """The family of a control; None for a model of the paper."""
+    if model in PAPER_MODELS:
+        return None
+    return "layers" if model in MODELS and MODELS[model].first_layer is not None else "networks"
+
+
+class Missing(ValueError):
+    """There is no figures.npz, which the figure needs."""
 
 
 class Drawing:
-    """Reads finished tasks and hands their arrays to the figures."""
+    """Hands the numbers of a published folder to the figures; each of ``models`` where it is there."""
 
-    def __init__(self, plan: Plan, ledger: Ledger):
-        self.plan, self.ledger = plan, ledger
-        self.models, self.seeds = plan.settings.model_names, range(plan.settings.seeds)
+    def __init__(self, directory: Path):
+        self.results, self.arrays = read_results(directory), figure_arrays.read(directory)
+        self.seeds = len(self.results["seeds"])
 
-    def _outcomes(self, task: Callable[[int], Task]) -> list[Outcome | None]:
-        found = [self.ledger.find(task(seed)) for seed in self.seeds]
-        return [outcome if outcome is not None and outcome.arrays else None for outcome in found]
+    def _rows(self, path: str) -> list[np.ndarray | None]:
+        """One row a seed, as far as it goes; None where it is missing."""
+        if not self.arrays:
+            raise Missing(f"there is no {figure_arrays.FILE} beside results.json")
+        if path not in self.arrays:
+            return [None] * self.seeds
+        return [None if np.isnan(row).all() else row[~np.isnan(row)] for row in self.arrays[path]]
 
-    def _models(self, task: Callable[[str, int], Task]) -> dict[str, list[Outcome | None]]:
-        """Outcomes over seeds of the models that have any."""
-        found = {model: self._outcomes(lambda seed, model=model: task(model, seed)) for model in self.models}  # type: ignore[misc]
-        return {model: outcomes for model, outcomes in found.items() if any(outcomes)}
+    def _present(self, models: list[str], path: str) -> dict[str, list[np.ndarray | None]]:
+        found = {model: self._rows(path.format(model)) for model in models}
+        return {model: rows for model, rows in found.items() if any(row is not None for row in rows)}
 
-    def figure1(self) -> Figure:
-        curves: dict[str, Any] = {}
-        critical: dict[str, Any] = {}
+    def figure1(self, models: list[str]) -> Figure:
+        critical = {attack: self._present(models, f"critical/{attack}/{{}}") for attack in ATTACKS}
+        curves = {}
         for attack in ATTACKS:
-            found = self._models(lambda model, seed, attack=attack: self.plan.attack(attack, model, seed))  # type: ignore[misc]
-            curves[attack] = {
-                model: (_first(outcomes).arrays["epsilons"], _column(outcomes, "relative_accuracy"))
-                for model, outcomes in found.items()
-            }
-            critical[attack] = {model: _column(outcomes, "critical_l2") for model, outcomes in found.items()}
-        return figures.robustness_figure(curves, critical)
+            entries = {m: dig(self.results, "models", m, "relative_accuracy", attack) for m in critical[attack]}
+            curves[attack] = {m: (one["epsilons"], one["accuracy"]) for m, one in entries.items() if one}
+        return figures.robustness_figure(curves, critical, STYLES)
 
     def figure2(self) -> Figure:
-        layers = {
-            "data": [self.ledger.find(self.plan.data_spectra())],
-            "untrained": self._outcomes(self.plan.untrained_spectra),
+        layers = ("data", "untrained", *(["kh"] if "kh" in self.results["models"] else []))
+        spectra = {kind: {name: self._curves(name, kind) for name in layers} for kind in INPUTS}
+        return figures.layer_spectra_figure(spectra, STYLES)
+
+    def figure3(self, models: list[str]) -> Figure:
+        spectra = {kind: {model: self._curves(model, kind) for model in models} for kind in INPUTS}
+        present = {
+            kind: {model: found for model, found in each.items() if any(found)} for kind, each in spectra.items()
         }
-        if "kh" in self.models:
-            layers["kh"] = self._outcomes(lambda seed: self.plan.spectra("kh", seed))
-        return figures.layer_spectra_figure(
-            {kind: {name: _curves(outcomes, kind) for name, outcomes in layers.items()} for kind in KINDS}
-        )
+        return figures.model_spectra_figure(present, STYLES)
 
-    def figure3(self) -> Figure:
-        found = self._models(self.plan.spectra)
-        return figures.model_spectra_figure(
-            {kind: {model: _curves(outcomes, kind) for model, outcomes in found.items()} for kind in KINDS}
-        )
-
-    def figure4(self) -> Figure:
-        found = {model: self.ledger.find(self.plan.landscape(model)) for model in self.models}
-        landscapes = {model: Landscape(**one.arrays) if one and one.arrays else None for model, one in found.items()}
-        return figures.landscape_figure(landscapes, self.plan.images.dataset.class_names)
+    def figure4(self, models: list[str]) -> Figure:
+        self._rows("landscape")
+        planes = {
+            model: Landscape(*(self.arrays[f"landscape/{model}/{field}"] for field in Landscape._fields))
+            for model in models
+            if f"landscape/{model}/coordinates" in self.arrays
+        }
+        return figures.landscape_figure(planes, [str(name) for name in self.arrays["class_names"]], STYLES)
 
     def figure_a1(self) -> Figure:
         """The layer of the first seed that started from noise."""
-        layer = self.ledger.find(self.plan.noise_start_layer(0))
-        measured = self.ledger.find(self.plan.noise_start_spectra(0))
-        if layer is None or measured is None or not layer.arrays or not measured.arrays:
+        self._rows("pruning")
+        parts = {name.removeprefix("pruning/"): a for name, a in self.arrays.items() if name.startswith("pruning/")}
+        if not parts:
             raise ValueError("the layer started from noise is missing")
-        values, arrays = measured.values, measured.arrays
-        parts = [arrays.get(f"mixture/{name}") for name in Mixture._fields]
-        mixture = None if parts[0] is None else Mixture(*parts)  # type: ignore[arg-type]
-        cut = Cut(values["cut_variance"], arrays["keep"], mixture, {}, values["cut_reason"])
-        spectra = {kind: (_curve(measured, f"{kind}_raw"), _curve(measured, kind)) for kind in KINDS}
-        return figures.pruning_figure(layer.arrays["synapses"], self.plan.images.dataset.image_shape, cut, spectra)
-
-    def figure_a2(self) -> Figure:
-        trained = self._models(self.plan.model)
-        accuracy = {
-            model: [None if one is None else one.values["test_accuracy"] for one in outcomes]
-            for model, outcomes in trained.items()
+        keep, height_width_channels = parts["keep"], self.arrays["image_shape"]
+        shown = np.zeros((keep.size, parts["rows"].shape[1]))
+        shown[chosen_rows(keep, TILES_PER_ROW**2)] = parts["rows"]
+        mixture = [parts.get(f"mixture/{name}") for name in Mixture._fields]
+        at = float(parts["cut_variance"])
+        entry = self.results["baselines"]["noise_start"]
+        cut = Cut(
+            None if math.isnan(at) else at,
+            keep,
+            None if mixture[0] is None else Mixture(*mixture),  # type: ignore[arg-type]
+            {},
+            entry["cut_reason"][0],
+        )
+        spectra = {
+            kind: tuple(SpectrumCurve(parts[one], _fit(entry, one, 0)) for one in (f"{kind}_raw", kind))
+            for kind in INPUTS
         }
-        images = len(self.plan.images.dataset.test_images)
-        accuracy_interval = {
-            model: [None if share is None else share_interval(share, images) for share in shares]
-            for model, shares in accuracy.items()
+        height, width, channels = map(int, height_width_channels)
+        return figures.pruning_figure(shown, (height, width, channels), cut, spectra, parts["variances"])  # type: ignore[arg-type]
+
+    def figure_a2(self, models: list[str]) -> Figure:
+        entries = {model: dig(self.results, "models", model) for model in models}
+        found = {
+            attack: {
+                m: of for m, one in entries.items() if present(dig(of := dig(one, "critical_l2", attack), "median"))
+            }
+            for attack in ATTACKS
         }
-        medians: dict[str, Any] = {}
-        median_intervals: dict[str, Any] = {}
-        for attack in ATTACKS:
-            found = self._models(lambda model, seed, attack=attack: self.plan.attack(attack, model, seed))  # type: ignore[misc]
-            lengths = {model: _column(outcomes, "critical_l2") for model, outcomes in found.items()}
-            medians[attack], median_intervals[attack] = (
-                {model: [None if one is None else of(one) for one in each] for model, each in lengths.items()}
-                for of in (median_with_censoring, median_interval)
-            )
-        return figures.accuracy_robustness_figure(accuracy, medians, accuracy_interval, median_intervals)
 
-    def training_curves(self) -> Figure:
-        histories = {
-            model: TrainingHistory(_padded(outcomes, "history/loss"), _padded(outcomes, "history/accuracy"))
-            for model, outcomes in self._models(self.plan.model).items()
-        }
-        layers = {"noise_start": self._outcomes(self.plan.noise_start_layer)}
-        if "kh" in self.models:
-            layers["kh"] = self._outcomes(self.plan.layer)
-        convergence = {
-            name: ConvergenceHistory(
-                _column(outcomes, "history/converged_share"), _column(outcomes, "history/median_norm")
-            )
-            for name, outcomes in layers.items()
-            if any(outcomes)
-        }
-        return figures.training_curves_figure(histories, convergence)
+        def medians(key: str) -> dict[str, dict[str, Any]]:
+            return {
+                attack: {model: of[key] for model, of in each.items() if key in of} for attack, each in found.items()
+            }
 
+        return figures.accuracy_robustness_figure(
+            {model: one["test_accuracy"] for model, one in entries.items()},
+            medians("median"),
+            {m: one["test_accuracy_interval"] for m, one in entries.items() if "test_accuracy_interval" in one},
+            medians("median_interval"),
+            STYLES,
+        )
 
-def _first(outcomes: Iterable[Outcome | None]) -> Outcome:
-    return next(outcome for outcome in outcomes if outcome is not None)
+    def training_curves(self, models: list[str], layers: tuple[str, ...] = ()) -> Figure:
+        losses, accuracies = (self._present(models, f"history/{{}}/{what}") for what in ("loss", "accuracy"))
+        histories = {m: TrainingHistory(_padded(losses[m]), _padded(accuracies[m])) for m in losses}
+        shares, norms = (self._present(list(layers), f"layer/{{}}/{w}") for w in ("converged_share", "median_norm"))
+        convergence = {name: ConvergenceHistory(shares[name], norms[name]) for name in shares}
+        return figures.training_curves_figure(histories, convergence, STYLES)
 
-
-def _column(outcomes: Iterable[Outcome | None], name: str) -> list[np.ndarray | None]:
-    return [None if outcome is None else outcome.arrays[name] for outcome in outcomes]
+    def _curves(self, name: str, kind: str) -> list[SpectrumCurve | None]:
+        of_first = f"spectrum/{name}/{kind}_first_"
+        sizes = [int(path.removeprefix(of_first)) for path in self.arrays if path.startswith(of_first)]
+        populations = {size: self._rows(f"{of_first}{size}") for size in sizes}
+        entry = self.results["baselines" if name in self.results["baselines"] else "models"].get(name)
+        curves: list[SpectrumCurve | None] = []
+        for seed, row in enumerate(self._rows(f"spectrum/{name}/{kind}")):
+            parts = {size: part for size, rows in populations.items() if (part := rows[seed]) is not None}
+            curves.append(None if row is None else SpectrumCurve(row, _fit(entry, kind, seed), parts))
+        return curves
 
 
-def _padded(outcomes: Iterable[Outcome | None], name: str) -> list[np.ndarray | None]:
+def _fit(entry: Any, kind: str, seed: int) -> PowerLawFit | None:
+    fits = [dig(entry, "spectrum", kind, name) for name in PowerLawFit._fields]
+    if None in fits or fits[0][seed] is None:
+        return None
+    alpha, stderr, r2, window = (values[seed] for values in fits)
+    return PowerLawFit(alpha, stderr, r2, tuple(window))
+
+
+def _padded(rows: list[np.ndarray | None]) -> list[np.ndarray | None]:
     """Histories over seeds; one that stopped earlier goes on without numbers."""
-    columns = _column(outcomes, name)
-    longest = max(len(column) for column in columns if column is not None)
-    return [
-        None if column is None else np.pad(column, (0, longest - len(column)), constant_values=np.nan)
-        for column in columns
-    ]
-
-
-def _curve(outcome: Outcome, kind: str) -> SpectrumCurve:
-    fit = outcome.values["fits"][kind]
-    fitted = None if "impossible" in fit else PowerLawFit(fit["alpha"], fit["stderr"], fit["r2"], tuple(fit["window"]))
-    prefix = f"{kind}_first_"
-    populations = {
-        int(name.removeprefix(prefix)): array for name, array in outcome.arrays.items() if name.startswith(prefix)
-    }
-    return SpectrumCurve(outcome.arrays[kind], fitted, populations)
-
-
-def _curves(outcomes: Iterable[Outcome | None], kind: str) -> list[SpectrumCurve | None]:
-    return [_curve(outcome, kind) if outcome is not None and outcome.arrays else None for outcome in outcomes]
+    whole = figure_arrays.stacked(rows)
+    return [None if row is None else padded for row, padded in zip(rows, whole, strict=True)]
 
 
 class Undrawn(NamedTuple):
@@ -168,29 +182,57 @@ class Undrawn(NamedTuple):
     failed: list[str]
 
 
-def draw_all(plan: Plan, ledger: Ledger, results: Mapping[str, Any], directory: Path) -> Undrawn:
-    """Write every figure whose data are there as PNG and PDF; one that fails takes no other with it."""
-    drawing, models = Drawing(plan, ledger), plan.settings.model_names
+def makers(drawing: Drawing) -> dict[str, Callable[[], Figure]]:
+    """Every figure that the folder of a run should have, by the name of its file."""
+    results = drawing.results
+    models = in_order(results["models"])
     reference = "kh" if "kh" in models else models[0]
-    makers = {
+    paper = [model for model in models if model in PAPER_MODELS]
+    of_models: dict[str, Callable[[list[str]], Figure]] = {
         "figure1": drawing.figure1,
-        "figure2": drawing.figure2,
         "figure3": drawing.figure3,
         "figure4": drawing.figure4,
-        "figure5": lambda: figures.comparison_figure(results["comparisons"], reference),
-        "figure6": lambda: figures.threat_figure(results["models"]),
-        "figure7": lambda: figures.bounds_figure(results["models"]),
-        "figure8": lambda: figures.smoothness_figure(results["models"], results["correlations"]),
-        "figureA1": drawing.figure_a1,
         "figureA2": drawing.figure_a2,
         "training_curves": drawing.training_curves,
     }
-    undrawn = Undrawn([], [])
-    for name, make in makers.items():
+    made: dict[str, Callable[[], Figure]] = {name: partial(draw, paper) for name, draw in of_models.items()}
+    made["training_curves"] = partial(drawing.training_curves, paper, ("noise_start", "kh"))
+    made |= {
+        "figure2": drawing.figure2,
+        "figure5": lambda: figures.comparison_figure(results["comparisons"], reference, STYLES, CONTROLS),
+        "figure6": lambda: figures.threat_figure(results["models"], STYLES),
+        "figure7": lambda: figures.bounds_figure(results["models"], STYLES),
+        "figure8": lambda: figures.smoothness_figure(results["models"], results["correlations"], styles=STYLES),
+        "figureA1": drawing.figure_a1,
+    }
+    for family in FAMILIES:
+        controls = [model for model in models if family_of(model) == family]
+        shown = [model for model in ORIENTATION if model in models] + controls
+        if controls:
+            made |= {f"{name}_{family}": partial(draw, shown) for name, draw in of_models.items()}
+    return made
+
+
+def draw_all(directory: Path) -> Undrawn:
+    """Draw the published folder's figures as PNG and PDF; one that fails takes no other with it.
+
+    A figure that is there stays as it is where the folder lacks the arrays to draw it again.
+    """
+    undrawn, folder = Undrawn([], []), directory / "figures"
+    made = makers(Drawing(directory))
+    for family in FAMILIES:
+        for old in folder.glob(f"*_{family}.*"):
+            if old.stem not in made:
+                old.unlink()  # of controls that these results do not have
+    for name, make in made.items():
         figure = None
         try:
             figure = make()
-            figures.save_figure(figure, directory, name)
+            figures.save_figure(figure, folder, name)
+            continue
+        except Missing as error:
+            undrawn.notes.append(f"{name} was not drawn again: {error}")
+            logger.warning(undrawn.notes[-1])
             continue
         except Exception as error:
             stop_if_told()
@@ -201,6 +243,6 @@ def draw_all(plan: Plan, ledger: Ledger, results: Mapping[str, Any], directory: 
                 undrawn.failed.append(name)
                 undrawn.notes.append(f"{name} could not be drawn: {type(error).__name__}: {error}")
                 logger.warning(undrawn.notes[-1], exc_info=error)
-        for stale in directory.glob(f"{name}.*"):
+        for stale in folder.glob(f"{name}.*"):
             stale.unlink(missing_ok=True)
     return undrawn

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from experiments.attacks import ATTACKS
+from experiments.models import in_order, label
 from experiments.report.numbers import centre, dig, present, told, verdicts_text
 from experiments.results.schema import read_results, whole_results
 from jax_bioadv.command_line import exit_code, start
-from jax_bioadv.figures import THREAT_NAMES, display_name, ordered_models, threat_name
+from jax_bioadv.figures import THREAT_NAMES, threat_name
 from jax_bioadv.user_folders import user_path
 
 HEADER = ("", "test accuracy", "α on images", "α on noise", "r² on noise", "Gaussian", "FGSM", "PGD", "mean ‖∂a/∂x‖")
@@ -33,9 +34,9 @@ def _table(
 ) -> str:
     """A row per model; a column is how its values are written and where they stand."""
     rows = [tuple(header), ("---",) * len(header)]
-    for name in ordered_models(results["models"]):
+    for name in in_order(results["models"]):
         model = results["models"][name]
-        rows.append((display_name(name), *(written(model, *path) for written, path in columns)))
+        rows.append((label(name), *(written(model, *path) for written, path in columns)))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 

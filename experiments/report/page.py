@@ -13,17 +13,18 @@ STYLE = """
   --line: #363c47; --accent: #6cb8ec; --good: #8fe0c0; --good-back: #12382c; --bad: #ffb489; --bad-back: #45240f;
   --part: #f0d080; --part-back: #403310; --open: #c3c9d3; --open-back: #2c323b; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2.5rem clamp(1rem, 4vw, 3rem) 5rem; max-width: 74rem; background: var(--paper);
+body { margin: 0 auto; padding: 1.2rem clamp(1rem, 4vw, 3rem) 5rem; max-width: 74rem; background: var(--paper);
   color: var(--ink); font: 17px/1.6 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
 h1 { font-size: clamp(1.6rem, 4vw, 2.3rem); line-height: 1.2; margin: 0 0 .4rem; text-wrap: balance; }
 h2 { font-size: 1.5rem; margin: 3.2rem 0 .8rem; padding-top: 1rem; border-top: 1px solid var(--line); }
 h3 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
 p, li { max-width: 46rem; }
 .soft, figcaption { color: var(--soft); }
-nav { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; margin: 1.2rem 0; font-size: .95rem; }
+nav { display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; margin: .4rem 0; font-size: .95rem; }
 a { color: var(--accent); }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: .7rem; margin: 1.4rem 0; }
-.facts div { background: var(--card); border-radius: .5rem; padding: .6rem .9rem; min-width: 0; }
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(13rem, 1fr)); gap: .4rem; margin: .6rem 0; }
+.facts div { background: var(--card); border-radius: .5rem; padding: .3rem .7rem; min-width: 0;
+  font-size: .88rem; line-height: 1.3; }
 .facts dt { font-size: .8rem; color: var(--soft); }
 .facts dd { margin: 0; font-weight: 600; overflow-wrap: anywhere; }
 dl { margin: 0; }
@@ -60,8 +61,22 @@ figcaption b { color: var(--ink); }
 .part { color: var(--part); background: var(--part-back); }
 .open { color: var(--open); background: var(--open-back); }
 .told { background: var(--card); border-left: 4px solid var(--line); padding: .6rem 1rem; max-width: 52rem; }
+.opening { display: grid; grid-template-columns: 11fr 10fr; gap: 0 1.6rem; align-items: start; }
+.opening figure { margin: .3rem 0; }
+.opening p { margin: .3rem 0; font-size: .9rem; }
+.verdicts { width: 100%; font-size: .8rem; line-height: 1.25; }
+.verdicts th, .verdicts td { padding: .14rem .4rem; white-space: normal; text-align: left; }
+.verdicts td:first-child { font-weight: 400; }
+.verdicts tr.heading th { padding-top: .45rem; color: var(--ink); }
+.verdicts .badge { font-size: .74rem; padding: 0 .5rem; }
+.fold { margin: 1rem 0; }
+.fold > summary { cursor: pointer; font-weight: 600; font-size: 1.05rem; }
+.claim:target, details:target > summary { background: var(--card); }
+@media (max-width: 60rem) { .opening { grid-template-columns: minmax(0, 1fr); } }
 @media (max-width: 44rem) { .claim, .sides { grid-template-columns: 1fr; } body { font-size: 16px; } }
-@media print { body { max-width: none; } figure, .claim, tr { break-inside: avoid; } }
+@media print { body { max-width: none; }
+  details::details-content { content-visibility: visible; block-size: auto; }
+  figure, .claim, tr { break-inside: avoid; } }
 """
 
 
@@ -128,13 +143,23 @@ def bullets(items: Sequence[object]) -> Html:
 
 
 def picture(path: Path, title: str, caption: str) -> Html:
-    """A PNG inside the page, with its caption; a missing file is told in its place."""
+    """A PNG inside the page, with its caption; a missing file is told in its place. Its name is its anchor."""
     heading = f"<b>{safe(title)}.</b> {safe(caption)}"
     if not path.is_file():
-        return Html(f'<p class="told">{safe(title)}: the file figures/{safe(path.name)} is missing in this run.</p>')
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    image = f'<img alt="{safe(title)}" src="data:image/png;base64,{data}">'
-    return Html(f"<figure>{image}<figcaption>{heading}</figcaption></figure>")
+        told = f"{safe(title)}: the file figures/{safe(path.name)} is missing in this run."
+        return Html(f'<p class="told" id="{safe(path.stem)}">{told}</p>')
+    image = f'<img alt="{safe(title)}" src="{_embedded(path)}">'
+    return Html(f'<figure id="{safe(path.stem)}">{image}<figcaption>{heading}</figcaption></figure>')
+
+
+def _embedded(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+def folded(summary: str, *parts: object) -> Html:
+    """What is shown on demand."""
+    body = "".join(safe(part) for part in parts)
+    return Html(f'<details class="fold"><summary>{safe(summary)}</summary>{body}</details>')
 
 
 def document(title: str, body: Sequence[object]) -> str:

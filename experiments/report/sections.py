@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from experiments.attacks import PUBLISHED_NOISE
+from experiments.models import label
 from experiments.report import evidence_tables, words
-from experiments.report.claims import Claim, Results, Verdict, claims_by_group
+from experiments.report.claims import Claim, Results, Stated, Verdict, claims_by_group
 from experiments.report.claims.comparing import MARGIN
 from experiments.report.claims.settling import not_converged
 from experiments.report.diagnostics_table import diagnostics_tables
+from experiments.report.figures import FAMILIES
 from experiments.report.numbers import (
     NOT_AVAILABLE,
     centre,
@@ -21,10 +23,10 @@ from experiments.report.numbers import (
     summary_text,
     told,
 )
-from experiments.report.page import Html, bullets, paragraph, picture, safe, section, table
+from experiments.report.page import Html, bullets, folded, paragraph, picture, safe, section, table
 from experiments.report.tables import NORMS, accuracy_table, critical_table, models_of, spectra_table
 from experiments.results.published import DATASET, EPOCHS, HIDDEN_UNITS, PUBLISHED, SOURCE
-from jax_bioadv.figures import attack_name, display_name
+from jax_bioadv.figures import attack_name
 
 _BADGES = {
     Verdict.AGREES: "good",
@@ -34,6 +36,7 @@ _BADGES = {
     Verdict.CONTRADICTS: "bad",
     Verdict.FAILS: "bad",
 }
+OPENING = "figure1"
 _FEW = 4
 """Longer lists of evidence are folded."""
 
@@ -59,7 +62,7 @@ def _seconds(results: Results) -> dict[str, float]:
 
 
 def header(results: Results) -> Html:
-    """What was run: preset, data, device, versions, seeds."""
+    """What was run: preset, data, seeds, time, device."""
     dataset, environment = dig(results, "dataset") or {}, dig(results, "environment") or {}
     seeds = dig(results, "seeds") or []
     changed = dig(results, "changed_settings") or []
@@ -69,10 +72,7 @@ def header(results: Results) -> Html:
         f"{_count(dataset.get('n_test'))} test images",
         "seeds": f"{len(seeds)} ({', '.join(str(seed) for seed in seeds)})" if seeds else NOT_AVAILABLE,
         "time": _duration(sum(_seconds(results).values())),
-        "device": " · ".join(str(environment[k]) for k in ("device", "platform") if k in environment) or NOT_AVAILABLE,
-        "matmul precision": environment.get("precision", NOT_AVAILABLE),
-        "versions": ", ".join(f"{k} {environment[k]}" for k in ("python", "jax", "flax", "optax") if k in environment),
-        "fingerprint of the training images": str(dataset.get("sha256", NOT_AVAILABLE))[:16],
+        "on": environment.get("device", NOT_AVAILABLE),
     }
     title = "<h1>Why are some neural representations robust?</h1>"
     lead = "Krotov–Hopfield learning against backpropagation, plain and regularized, after "
@@ -87,12 +87,19 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def stages(results: Results) -> Html:
-    """Seconds for each stage, and the settings."""
+    """Device and versions, seconds for each stage, and the settings."""
     rows = [[name.replace("_", " "), _duration(seconds)] for name, seconds in _seconds(results).items()]
+    environment = dig(results, "environment") or {}
+    facts: dict[str, object] = {
+        "device": " · ".join(str(environment[k]) for k in ("device", "platform") if k in environment) or NOT_AVAILABLE,
+        "matmul precision": environment.get("precision", NOT_AVAILABLE),
+        "versions": ", ".join(f"{k} {environment[k]}" for k in ("python", "jax", "flax", "optax") if k in environment),
+        "fingerprint of the training images": str(dig(results, "dataset", "sha256") or NOT_AVAILABLE)[:16],
+    }
     settings = _flat(dig(results, "settings") or {})
     listed = table(["setting", "value"], [[name, str(value)] for name, value in settings.items()])
-    folded = Html(f"<details><summary>All settings</summary>{listed}</details>") if settings else ""
-    return section("stages", "What was run", table(["stage", "time"], rows), folded)
+    every = folded("All settings", listed) if settings else ""
+    return section("stages", "What was run", _facts(facts), table(["stage", "time"], rows), every)
 
 
 def _beside(published: float | None, values: Any, text: str) -> list[str]:
@@ -118,7 +125,7 @@ def paper_beside_ours(results: Results) -> Html:
         ]
         if row.test_accuracy is None:  # no network
             columns[0] = columns[2] = ["", "", ""]
-        rows.append([display_name(name), *(cell for column in columns for cell in column)])
+        rows.append([label(name), *(cell for column in columns for cell in column)])
     groups = [("", 1), ("test accuracy", 3), ("α on images", 3), ("median critical L₂, published noise", 3)]
     preset, dataset = dig(results, "preset"), dig(results, "dataset", "name")
     text = (
@@ -166,14 +173,37 @@ def evidence(results: Results) -> Html:
 
 
 def figures(directory: Path) -> Html:
-    """All figures with captions that say what to look for."""
-    pictures = [picture(directory / f"{name}.png", *caption) for name, caption in words.CAPTIONS.items()]
+    """All figures with captions that say what to look for; the one of the opening is not repeated."""
+    pictures: list[Html] = []
+    for name, (title, caption) in words.CAPTIONS.items():
+        if name != OPENING:
+            pictures.append(picture(directory / f"{name}.png", title, caption))
+        for family, whose in FAMILIES.items():
+            controls = directory / f"{name}_{family}.png"
+            if controls.is_file():
+                pictures.append(folded(f"{title}: {whose}", picture(controls, f"{title}: {whose}", words.CONTROLS)))
     return section("figures", "Figures", *pictures)
 
 
-def _claim(claim: Claim) -> str:
-    """One claim: its verdict, the sentence, and what speaks for and against it."""
-    badge = f'<span class="badge {_BADGES.get(claim.verdict, "open")}">{safe(claim.verdict.value)}</span>'
+def _badge(claim: Claim) -> str:
+    return f'<span class="badge {_BADGES.get(claim.verdict, "open")}">{safe(claim.verdict.value)}</span>'
+
+
+def opening(results: Results, directory: Path) -> Html:
+    """The screen to take away: the five models under attack, and every verdict with the way to its evidence."""
+    rows = ""
+    for heading, group in claims_by_group(results).items():
+        rows += f'<tr class="heading"><th colspan="2">{safe(heading)}</th></tr>'
+        for stated, claim in group:
+            link = f'<a href="#claim-{stated.name}" title="{safe(claim.title)}">{safe(stated.words)}</a>'
+            rows += f"<tr><td>{link}</td><td>{_badge(claim)}</td></tr>"
+    verdicts = f'<table class="verdicts"><tbody>{rows}</tbody></table>'
+    shown = picture(directory / f"{OPENING}.png", *words.CAPTIONS[OPENING])
+    return Html(f'<div class="opening" id="opening"><div>{shown}</div><div>{verdicts}</div></div>')
+
+
+def _claim(stated: Stated, claim: Claim) -> str:
+    """One claim: its verdict, the sentence, what speaks for and against it, and where that was measured."""
     sides = ""
     for name, lines in (("For", claim.supporting), ("Against", claim.opposing)):
         if lines:
@@ -182,13 +212,15 @@ def _claim(claim: Claim) -> str:
         else:
             sides += f'<p class="soft">{name}: nothing</p>'
     told = f'<p class="verdict">{safe(claim.sentence)}</p><div class="sides">{sides}</div>'
-    return f'<div class="claim">{badge}<div><h4>{safe(claim.title)}</h4>{told}</div></div>'
+    places = " · ".join(f'<a href="#{anchor}">{safe(words.PLACES[anchor])}</a>' for anchor in stated.evidence)
+    body = f'<h4>{safe(claim.title)}</h4>{told}<p class="soft">Evidence: {places}</p>'
+    return f'<div class="claim" id="claim-{stated.name}">{_badge(claim)}<div>{body}</div></div>'
 
 
 def what_holds(results: Results) -> Html:
     """The claims with their verdicts, group by group."""
     groups = claims_by_group(results)
-    claims = [claim for group in groups.values() for claim in group]
+    claims = [claim for group in groups.values() for _, claim in group]
     count = {verdict: sum(claim.verdict is verdict for claim in claims) for verdict in Verdict}
     counted = " · ".join(f"{verdict.value}: {number}" for verdict, number in count.items() if number)
     text = (
@@ -204,9 +236,9 @@ def what_holds(results: Results) -> Html:
         text += " There is one seed: every verdict is about these networks, not about how they were trained."
     late = not_converged(results, models_of(results))
     if late:
-        listed = ", ".join(map(display_name, late))
+        listed = ", ".join(map(label, late))
         text += f" Not converged in some or all seeds, so that longer training may change verdicts: {listed}."
-    parts = [Html(f"<h3>{safe(name)}</h3>{''.join(map(_claim, group))}") for name, group in groups.items()]
+    parts = [Html(f"<h3>{safe(name)}</h3>{''.join(_claim(*one) for one in group)}") for name, group in groups.items()]
     return section("claims", "What holds", paragraph(text), *parts)
 
 
@@ -219,7 +251,7 @@ def unconverged(results: Results) -> list[str]:
             flags = dig(model, key) or []
             late = [str(seeds[i] if i < len(seeds) else i) for i, flag in enumerate(flags) if flag is False]
             if late:
-                sentences.append(f"{display_name(name)}: {whose}seed {', '.join(late)} did not converge.")
+                sentences.append(f"{label(name)}: {whose}seed {', '.join(late)} did not converge.")
         columns = {
             "test accuracy": dig(model, "test_accuracy"),
             **{f"α on {kind}": dig(model, "spectrum", kind, "alpha") for kind in dig(model, "spectrum") or {}},
@@ -231,7 +263,7 @@ def unconverged(results: Results) -> list[str]:
         for what, values in columns.items():
             gone = [str(seeds[i] if i < len(seeds) else i) for i, value in enumerate(per_seed(values)) if value is None]
             if gone:
-                sentences.append(f"{display_name(name)}: {what} is {NOT_AVAILABLE} for seed {', '.join(gone)}.")
+                sentences.append(f"{label(name)}: {what} is {NOT_AVAILABLE} for seed {', '.join(gone)}.")
     return sentences
 
 

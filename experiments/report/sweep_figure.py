@@ -1,7 +1,6 @@
-"""The figure of a sweep, from the table alone: ``python -m experiments.report.sweep_figure runs/sweep``."""
+"""The figure of a sweep, from the table alone."""
 
 import csv
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments.engine.members import show
-from jax_bioadv.command_line import exit_code, start
-from jax_bioadv.figures.style import display_name, save_figure
+from experiments.models import label as name_of
+from jax_bioadv.figures.style import save_figure
 from jax_bioadv.figures.sweep import SweepLine, sweep_figure
 from jax_bioadv.storage import read_json
-from jax_bioadv.user_folders import user_path
 
 # Quantities that are drawn where they were measured: stage, column, label.
 QUANTITIES = (
@@ -56,7 +54,7 @@ def figure_of(table: Sequence[Mapping[str, str]], grid: Mapping[str, Sequence[An
         measured = [row for row in table if row["stage"] == stage and (row[column] or row["diverged"])]
         lines: dict[str, dict[int, list[float | None]]] = {}
         for row in measured:
-            parts = [display_name(row["model"])] if len(models) > 1 else []
+            parts = [name_of(row["model"])] if len(models) > 1 else []
             parts += [
                 row[path] if len(others) == 1 and not parts else f"{_label(path)} = {row[path]}" for path in others
             ]
@@ -78,25 +76,3 @@ def draw_sweep(directory: Path) -> list[Path]:
         return []
     values = {path: [tuple(value) if isinstance(value, list) else value for value in grid[path]] for path in grid}
     return save_figure(figure_of(table, values), directory, "sweep")
-
-
-def run(arguments: Sequence[str]) -> None:
-    """Draw what the command line says.
-
-    Raises:
-        ValueError: it does not name the folder of a sweep that has come to its end.
-    """
-    try:
-        (folder,) = arguments
-        print(*draw_sweep(user_path(folder)), sep="\n")
-    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
-        reason = error if isinstance(error, ValueError | OSError) else f"it holds something else: {error!r}"
-        raise ValueError(f"name the folder of a sweep that has come to its end ({reason})") from error
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    return exit_code(lambda: run(sys.argv[1:] if arguments is None else arguments))
-
-
-if __name__ == "__main__":
-    start(main)

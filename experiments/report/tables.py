@@ -2,23 +2,29 @@
 
 from typing import Any
 
+from experiments.models import in_order, label
 from experiments.report.claims import Results
 from experiments.report.numbers import NOT_AVAILABLE, centre, dig, percent_text, summary_text, told
 from experiments.report.page import Html, paragraph, safe, table
-from jax_bioadv.figures import attack_name, display_name, ordered_attacks, ordered_models
+from jax_bioadv.figures import attack_name, ordered_attacks
 
+LONG = 9
+"""Tables of more rows, the head among them, are folded: the paper's five models fit, with the baselines."""
 NORMS = {"critical_l2": "L₂", "critical_linf": "L∞"}
 
 
 def models_of(results: Results) -> dict[str, Any]:
     """The models of a run, in the paper's order."""
     models = dig(results, "models") or {}
-    return {model: models[model] for model in ordered_models(models)}
+    return {model: models[model] for model in in_order(models)}
 
 
-def titled(title: str, body: Html) -> Html:
-    """A table under its heading."""
-    return Html(f"<h3>{safe(title)}</h3>{body}")
+def titled(title: str, body: Html, anchor: str = "") -> Html:
+    """A table under its heading, to which ``anchor`` leads; a long one is folded."""
+    named = f' id="{safe(anchor)}"' if anchor else ""
+    if body.count("<tr") <= LONG:
+        return Html(f"<h3{named}>{safe(title)}</h3>{body}")
+    return Html(f'<details class="fold"{named}><summary>{safe(title)}</summary>{body}</details>')
 
 
 def _converged(flags: Any, absent: str = NOT_AVAILABLE) -> str:
@@ -36,7 +42,7 @@ def accuracy_table(results: Results) -> Html:
     ]  # fmt: skip
     rows = [
         [
-            display_name(name),
+            label(name),
             told(model, "test_accuracy"),
             summary_text(dig(model, "n_attacked"), 4),
             _converged(dig(model, "converged")),
@@ -47,7 +53,7 @@ def accuracy_table(results: Results) -> Html:
         ]
         for name, model in models_of(results).items()
     ]
-    return titled("Accuracy and smoothness", table(head, rows))
+    return titled("Accuracy and smoothness", table(head, rows), "accuracy")
 
 
 def windows_text(windows: Any) -> str:
@@ -60,7 +66,7 @@ def spectra_table(results: Results) -> Html:
     """Exponents, straightness and windows, on images and on noise, of models and baselines."""
     kinds, rows = ("images", "noise"), []
     for name, entry in {**(dig(results, "baselines") or {}), **models_of(results)}.items():
-        row = [display_name(name)]
+        row = [label(name)]
         for kind in kinds:
             spectrum = dig(entry, "spectrum", kind)
             row += [
@@ -70,7 +76,7 @@ def spectra_table(results: Results) -> Html:
             ]
         rows.append(row)
     groups = [("", 1), ("on test images", 3), ("on white noise", 3)]
-    return titled("Covariance spectra", table([""] + ["α", "r²", "window of n"] * 2, rows, groups))
+    return titled("Covariance spectra", table([""] + ["α", "r²", "window of n"] * 2, rows, groups), "spectra")
 
 
 def critical_table(results: Results, norm: str) -> Html:
@@ -79,14 +85,14 @@ def critical_table(results: Results, norm: str) -> Html:
     attacks = ordered_attacks(attack for model in models.values() for attack in dig(model, norm) or {})
     title = f"Median critical distance, {NORMS.get(norm, norm)}"
     if not attacks:
-        return titled(title, paragraph("Not available in this run."))
+        return titled(title, paragraph("Not available in this run."), norm)
     rows = []
     for name, model in models.items():
-        row = [display_name(name)]
+        row = [label(name)]
         for attack in attacks:
             entry = dig(model, norm, attack)
             row += [told(entry, "median"), percent_text(centre(dig(entry, "censored")))]
         rows.append(row)
     groups = [("", 1), *((attack_name(attack), 2) for attack in attacks)]
     head = [""] + ["median", "never flipped"] * len(attacks)
-    return titled(title, table(head, rows, groups))
+    return titled(title, table(head, rows, groups), norm)

@@ -77,6 +77,26 @@ CAPTIONS = {
         "that still moves at its end belongs to a model that has not converged.",
     ),
 }
+CONTROLS = (
+    "Controls in the same quantities, with the Krotov–Hopfield network and plain backpropagation for orientation. A "
+    "control that does as well needs no Krotov–Hopfield learning."
+)
+PLACES = {
+    **{name: title.partition(" — ")[0] for name, (title, _) in CAPTIONS.items()},
+    "accuracy": "accuracy and smoothness",
+    "spectra": "covariance spectra",
+    "critical_l2": "critical distances",
+    "compared": "models compared",
+    "threats": "robust accuracy",
+    "masked": "masked gradients",
+    "certified": "bounds",
+    "law-images": "power law on images",
+    "law-noise": "power law on white noise",
+    "smoothness": "measures of smoothness",
+    "correlated": "correlations",
+    "planes": "decision boundaries",
+}
+"""The tables and figures that verdicts rest on, by their anchors."""
 
 
 def deviations(results: Mapping[str, Any]) -> tuple[str, ...]:

@@ -14,14 +14,13 @@ from jax_bioadv.figures.seeds import Numbers, require, scalars
 from jax_bioadv.figures.style import (
     INK,
     ModelStyle,
+    Styles,
     attack_name,
-    display_name,
     in_shared_style,
     letter,
     model_styles,
     new_figure,
     ordered_attacks,
-    ordered_models,
     plain_logarithmic_ticks,
     settle,
 )
@@ -33,6 +32,7 @@ def accuracy_robustness_figure(
     median_critical: Mapping[str, Mapping[str, Numbers]],
     accuracy_interval: Mapping[str, Sequence[Interval | None]] | None = None,
     median_interval: Mapping[str, Mapping[str, Sequence[Interval | None]]] | None = None,
+    styles: Styles | None = None,
 ) -> Figure:
     """Figure A2: test accuracy against the median critical L2 distance, a panel per attack, a small point per seed.
 
@@ -45,15 +45,16 @@ def accuracy_robustness_figure(
         median_critical: attack -> model -> one median per seed, None where it is missing.
         accuracy_interval: model -> one interval over images per seed; without, bars are over seeds alone.
         median_interval: attack -> model -> the same of the medians.
+        styles: how models are drawn and called, in this order; others get further colours, by name.
 
     Raises:
         ValueError: nothing to draw, or a model with different numbers of seeds in the two mappings.
     """
     require(median_critical, "attack")
     attacks = ordered_attacks(median_critical)
-    models = [model for model in ordered_models(test_accuracy) if any(model in median_critical[a] for a in attacks)]
+    models = [model for model in test_accuracy if any(model in median_critical[attack] for attack in attacks)]
     require(dict.fromkeys(models), "model with both accuracy and distance")
-    styles = model_styles(models)
+    styles = model_styles(models, styles)
     all_medians = np.concatenate([scalars(medians) for each in median_critical.values() for medians in each.values()])
     across = {
         (attack, model): overall(each, (median_interval or {}).get(attack, {}).get(model))
@@ -72,7 +73,7 @@ def accuracy_robustness_figure(
         panel.set_ylim(floor, top)
         if np.isinf(all_medians).any():
             draw_strip(panel, ceiling, top, "median\nnever\nflipped" if panel is grid[0] else None)
-        for model in models:
+        for model in styles:
             if model in median_critical[attack]:
                 pairs = _pairs(model, test_accuracy[model], median_critical[attack][model])
                 strip = float(np.sqrt(ceiling * top))
@@ -88,8 +89,8 @@ def accuracy_robustness_figure(
     settle(grid)
     letter(list(grid))
     markers = [
-        Line2D([], [], linestyle="", marker=style.marker, markersize=10, color=style.color, label=display_name(model))
-        for model, style in styles.items()
+        Line2D([], [], linestyle="", marker=style.marker, markersize=10, color=style.color, label=style.label)
+        for style in styles.values()
     ]
     columns = min(len(markers), 2 * len(attacks) - len(attacks) // 2)
     figure.legend(handles=markers, loc="outside upper center", ncols=columns, fontsize=11.5)

@@ -19,11 +19,10 @@ from jax_bioadv.figures.style import (
     GREY,
     INK,
     ModelStyle,
-    display_name,
+    Styles,
     in_shared_style,
     model_styles,
     new_figure,
-    ordered_models,
     plain_logarithmic_ticks,
     settle,
 )
@@ -71,7 +70,7 @@ def _finite(entry: Mapping[str, Any], bound: str) -> np.ndarray:
 
 
 @in_shared_style
-def bounds_figure(models: Mapping[str, Mapping[str, Any]]) -> Figure:
+def bounds_figure(models: Mapping[str, Mapping[str, Any]], styles: Styles | None = None) -> Figure:
     """Figure 7: per model the median certified L2 distances and the smallest that any attack found.
 
     Means over seeds of the median over images with their 95 % interval over both, for one seed over images; small
@@ -80,25 +79,26 @@ def bounds_figure(models: Mapping[str, Mapping[str, Any]]) -> Figure:
 
     Args:
         models: the map ``models`` of results.json; what is read is ``certified_l2``.
+        styles: how models are drawn and called, in this order; others get further colours, by name.
 
     Raises:
         ValueError: no model has a certified distance.
     """
     found = {model: entry["certified_l2"] for model, entry in models.items() if entry.get("certified_l2")}
-    names = [model for model in ordered_models(found) if any(_middle(found[model], bound) for bound in BOUNDS)]
+    names = [model for model in found if any(_middle(found[model], bound) for bound in BOUNDS)]
     require(dict.fromkeys(names), "certified distance")
-    styles = model_styles(names)
+    styles = model_styles(names, styles)
     figure = new_figure(11.0, 1.9 + 0.46 * len(names))
     panel = figure.subplots()
     shown = [value for model in names for bound in (*BOUNDS, "upper") for value in _finite(found[model], bound)]
     panel.set_xscale("log")
     low, high = min(shown, default=0.5) / 1.6, max(shown, default=2.0) * 1.6
     panel.set_xlim(low, high)
-    for place, model in enumerate(names):
-        _draw(panel, place, found[model], styles[model], high)
+    for place, (model, style) in enumerate(styles.items()):
+        _draw(panel, place, found[model], style, high)
     plain_logarithmic_ticks(panel.xaxis, low, high)
     panel.set_ylim(len(names) - 0.4, -0.6)
-    panel.set_yticks(range(len(names)), [display_name(model) for model in names])
+    panel.set_yticks(range(len(names)), [style.label for style in styles.values()])
     panel.set_xlabel("median L₂ distance to the nearest adversarial image")
     settle([panel])
     handles = [

@@ -5,7 +5,7 @@ model), averaged over seeds. Right of 1 the reference is more robust; an interva
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
@@ -17,16 +17,14 @@ from jax_bioadv.figures.style import (
     FAINT,
     GREY,
     INK,
-    MODEL_NAMES,
     ModelStyle,
+    Styles,
     attack_name,
-    display_name,
     in_shared_style,
     letter,
     model_styles,
     new_figure,
     ordered_attacks,
-    ordered_models,
     plain_logarithmic_ticks,
     settle,
 )
@@ -76,7 +74,12 @@ def _draw(
 
 
 @in_shared_style
-def comparison_figure(comparisons: Sequence[Mapping[str, Any]], reference: str = "kh") -> Figure:
+def comparison_figure(
+    comparisons: Sequence[Mapping[str, Any]],
+    reference: str,
+    styles: Styles | None = None,
+    controls: Collection[str] = (),
+) -> Figure:
     """Figure 5: the reference against every other model, a panel for each attack.
 
     Hollow markers: not told apart after correction for all pairs.
@@ -85,15 +88,19 @@ def comparison_figure(comparisons: Sequence[Mapping[str, Any]], reference: str =
         comparisons: the entries of ``comparisons`` in results.json: attack, first, second, log_ratio,
             log_ratio_interval, better; either model of a pair may be the reference.
         reference: the model that all others are compared with.
+        styles: how models are drawn and called, in this order; others get further colours, by name.
+        controls: models that stand below a dotted line, where the order of drawing has them last.
 
     Raises:
         ValueError: no comparison with the reference.
     """
     found = ratios_to(comparisons, reference)
-    require(found, f"comparison with {display_name(reference)}")
+    require(found, f"comparison with {reference}")
     attacks = ordered_attacks(found)
-    models = ordered_models(model for ratios in found.values() for model in ratios)
-    styles, places = model_styles(models), {model: place for place, model in enumerate(models)}
+    styles = model_styles({reference, *(model for ratios in found.values() for model in ratios)}, styles)
+    name = styles.pop(reference).label
+    models = list(styles)
+    places = {model: place for place, model in enumerate(models)}
     ends = [end for ratios in found.values() for ratio in ratios.values() for end in (ratio.interval or (ratio.value,))]
     low, high = min(0.8, *ends) / 1.15, max(1.25, *ends) * 1.15
     columns = min(len(attacks), 4)
@@ -103,17 +110,17 @@ def comparison_figure(comparisons: Sequence[Mapping[str, Any]], reference: str =
     for panel in grid.ravel()[len(attacks) :]:
         panel.set_axis_off()
     panels = list(grid.ravel()[: len(attacks)])
-    controls = [places[model] for model in models if model not in MODEL_NAMES]
+    first = min((places[model] for model in models if model in controls), default=0)
     for panel, attack in zip(panels, attacks, strict=True):
         panel.set_xscale("log")
         panel.set_xlim(low, high)
         panel.axvspan(1.0, high, color=FAINT, alpha=0.6, linewidth=0, zorder=0)
         panel.axvline(1.0, color=INK, linewidth=1.2)
-        if controls and min(controls) > 0:
-            panel.axhline(min(controls) - 0.5, color=GREY, linewidth=0.9, linestyle=(0, (2, 2)))
+        if first > 0:
+            panel.axhline(first - 0.5, color=GREY, linewidth=0.9, linestyle=(0, (2, 2)))
         _draw(panel, found[attack], places, styles)
         panel.set_ylim(len(models) - 0.4, -0.6)
-        panel.set_yticks(range(len(models)), [display_name(model) for model in models])
+        panel.set_yticks(range(len(models)), [style.label for style in styles.values()])
         if high / low < 12:
             panel.set_xticks([tick for tick in FINE_TICKS if low <= tick <= high])
             panel.xaxis.set_major_formatter(FormatStrFormatter("%g"))
@@ -121,7 +128,7 @@ def comparison_figure(comparisons: Sequence[Mapping[str, Any]], reference: str =
         else:
             plain_logarithmic_ticks(panel.xaxis, low, high)
         panel.set_title(attack_name(attack))
-        panel.set_xlabel(f"ratio of critical distances\n{display_name(reference)} / other")
+        panel.set_xlabel(f"ratio of critical distances\n{name} / other")
     settle(panels)
     letter(panels)
     return figure

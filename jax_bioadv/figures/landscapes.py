@@ -15,17 +15,17 @@ from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 
 from jax_bioadv.analysis.boundaries import Landscape
 from jax_bioadv.figures.seeds import require
 from jax_bioadv.figures.style import (
-    CROWD,
     INK,
-    display_name,
+    Styles,
     in_shared_style,
     letter,
+    model_styles,
     new_figure,
-    ordered_models,
     plain_logarithmic_ticks,
     settle,
 )
@@ -105,36 +105,37 @@ def _check(model: str, plane: Landscape, names: Sequence[str] | None) -> None:
 
 
 @in_shared_style
-def landscape_figure(landscapes: Mapping[str, Landscape | None], class_names: Sequence[str] | None = None) -> Figure:
+def landscape_figure(
+    landscapes: Mapping[str, Landscape | None],
+    class_names: Sequence[str] | None = None,
+    styles: Styles | None = None,
+) -> Figure:
     """Figure 4: per model the Jacobian norm (above) and the decision (below) over the same plane through an image.
 
     The white dot is the image. All models share one logarithmic colour scale of at most four decades; what lies below
     it, as where no unit is active, has the darkest colour. Black contours: the largest softmax output. White: no finite
-    logits. More than eight models stand in several bands.
+    logits.
 
     Args:
         landscapes: model -> its maps over the plane, None if missing.
         class_names: a name for each class; their numbers if not given.
+        styles: what models are called, in the order of drawing; others follow by name.
 
     Raises:
         ValueError: nothing to draw, or shapes, norms or class names that do not fit.
     """
     present = {model: plane for model, plane in landscapes.items() if plane is not None}
     require(present, "landscape")
-    models = ordered_models(present)
-    for model in models:
+    styles = model_styles(present, styles)
+    for model in styles:
         _check(model, present[model], class_names)
     count = 1 + max(int(np.asarray(plane.predicted_class).max()) for plane in present.values())
     names = list(class_names) if class_names is not None else [str(index) for index in range(count)]
     scale = _norm_scale(list(present.values()))
-    bands = -(-len(models) // CROWD)
-    columns = -(-len(models) // bands)
-    figure = new_figure(1.8 + 3.0 * columns, 0.6 + 6.4 * bands)
-    everything = figure.subplots(2 * bands, columns, sharex=True, sharey=True, squeeze=False)
-    for panel in everything.reshape(bands, 2, columns).swapaxes(1, 2).reshape(-1, 2)[len(models) :].ravel():
-        panel.set_axis_off()
-    grid = everything.reshape(bands, 2, columns).swapaxes(0, 1).reshape(2, -1)[:, : len(models)]
-    for column, model in enumerate(models):
+    columns = len(styles)
+    figure = new_figure(1.8 + 3.0 * columns, 7.0)
+    grid = figure.subplots(2, columns, sharex=True, sharey=True, squeeze=False)
+    for column, (model, style) in enumerate(styles.items()):
         plane = present[model]
         low, high = float(np.asarray(plane.coordinates).min()), float(np.asarray(plane.coordinates).max())
         extent = (low, high, low, high)
@@ -145,17 +146,15 @@ def landscape_figure(landscapes: Mapping[str, Landscape | None], class_names: Se
         _draw_decisions(grid[1, column], plane, names, extent)
         for panel in grid[:, column]:
             _mark_centre(panel)
-        name = display_name(model) if bands == 1 else textwrap.fill(display_name(model), 18)
-        grid[0, column].set_title(name, fontsize=14 if bands == 1 else 10.5)
+        grid[0, column].set_title(textwrap.fill(style.label, 18))
         grid[1, column].set_xlabel("L₂ distance")
-    for start in range(0, len(models), columns):
-        grid[0, start].set_ylabel("Jacobian norm\nL₂ distance")
-        grid[1, start].set_ylabel("decision\nL₂ distance")
+    grid[0, 0].set_ylabel("Jacobian norm\nL₂ distance")
+    grid[1, 0].set_ylabel("decision\nL₂ distance")
     settle(grid.ravel(), grid=False)
+    grid[0, 0].xaxis.set_major_locator(MaxNLocator(4, prune="both"))
     letter(list(grid.ravel()))
     how = "logarithmic" if isinstance(scale, LogNorm) else "linear"
-    above = list(everything[0])
-    bar = figure.colorbar(ScalarMappable(scale, "viridis"), ax=above, pad=0.01, aspect=18, shrink=0.85)
+    bar = figure.colorbar(ScalarMappable(scale, "viridis"), ax=list(grid[0]), pad=0.01, aspect=18, shrink=0.85)
     if isinstance(scale, LogNorm):
         plain_logarithmic_ticks(bar.ax.yaxis, float(scale.vmin or 1.0), float(scale.vmax or 1.0))
     bar.set_label(f"‖∂a/∂x‖ (Frobenius)\n{how}, same for all", fontsize=11.5)

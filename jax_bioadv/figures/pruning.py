@@ -32,7 +32,6 @@ from jax_bioadv.figures.style import (
     ModelStyle,
     in_shared_style,
     letter,
-    model_styles,
     new_figure,
     settle,
 )
@@ -41,6 +40,7 @@ from jax_bioadv.learning.pruning import Cut, Mixture
 KEPT = "#0072B2"
 PRUNED = "#D55E00"
 BROKEN = (0.0, (2.0, 1.0))
+TILES_PER_ROW = 7
 
 
 def chosen_rows(kept: Bool[np.ndarray, " units"], count: int) -> np.ndarray:
@@ -131,7 +131,7 @@ def _component_colors(mixture: Mixture, variance: float | None) -> list[str]:
 
 def _draw_spectra(panel: Axes, raw: Members | None, pruned: Members | None, kind: str) -> None:
     shown = []
-    styles = {"raw": ModelStyle(GREY, "o", SOLID), "pruned": model_styles(["kh"])["kh"]}
+    styles = {"raw": ModelStyle(GREY, "o", SOLID), "pruned": ModelStyle(KEPT, "o", SOLID)}
     for name, given in (("raw", raw), ("pruned", pruned)):
         curves = present_curves(given)
         if curves:
@@ -154,7 +154,8 @@ def pruning_figure(
     image_shape: tuple[int, int, int],
     cut: Cut,
     spectra: Mapping[str, tuple[Members | None, Members | None]],
-    tiles_per_row: int = 7,
+    variances: Float[np.ndarray, " hidden"] | None = None,
+    tiles_per_row: int = TILES_PER_ROW,
 ) -> Figure:
     """Figure A1: synapses as images, the histogram of their log-variances with the cut, spectra raw and pruned.
 
@@ -163,6 +164,7 @@ def pruning_figure(
         image_shape: (height, width, channels) of the inputs.
         cut: which rows pruning keeps, and by which mixture of log-variances it decided.
         spectra: "images" | "noise" -> (raw, pruned), each a curve, one per seed, or None.
+        variances: of all rows, if ``synapses`` hold only those that are shown (:func:`chosen_rows`).
         tiles_per_row: the grid shows at most the square of this many rows.
 
     Raises:
@@ -173,7 +175,7 @@ def pruning_figure(
         raise ValueError(f"{weights.shape[1]} inputs are no image of shape {image_shape} with 1 or 3 channels")
     if not np.isfinite(weights).all():
         raise ValueError("the synapses hold NaN or infinite weights: this layer diverged and cannot be drawn")
-    variances = weights.var(axis=1)
+    variances = weights.var(axis=1) if variances is None else variances
     if not (variances > 0).any():
         raise ValueError("no row of the synapses has any variance: give them as they were before pruning")
     kinds = [kind for kind in INPUT_NAMES if kind in spectra] + sorted(set(spectra) - set(INPUT_NAMES))

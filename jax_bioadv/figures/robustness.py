@@ -17,19 +17,17 @@ from matplotlib.patches import Rectangle
 from jax_bioadv.analysis.crossed import overall, share_interval
 from jax_bioadv.figures.seeds import Numbers, members, require
 from jax_bioadv.figures.style import (
-    CROWD,
     FAINT,
     GREY,
     INK,
     ModelStyle,
+    Styles,
     attack_name,
-    display_name,
     in_shared_style,
     letter,
     model_styles,
     new_figure,
     ordered_attacks,
-    ordered_models,
     plain_logarithmic_ticks,
     settle,
     strength_name,
@@ -87,7 +85,7 @@ def _draw_curves(
     styles: Mapping[str, ModelStyle],
 ) -> None:
     leftmost, rightmost = [], []
-    for model in ordered_models(curves):
+    for model in (model for model in styles if model in curves):
         strengths = np.asarray(curves[model][0], dtype=np.float64)
         rows = members(curves[model][1], f"relative accuracy of {model}", strengths.size)
         if not len(rows):
@@ -104,7 +102,7 @@ def _draw_curves(
             linestyle=style.dashes,
             linewidth=style.width,
             zorder=1 + style.width,
-            label=display_name(model),
+            label=style.label,
         )
         if len(rows) > 1 or images:
             panel.fill_between(epsilons, *_band(rows, images), color=style.color, alpha=0.18, linewidth=0)
@@ -166,12 +164,11 @@ def _draw_boxes(
     panels: Sequence[Axes],
     attacks: Sequence[str],
     critical: Distances,
-    models: Sequence[str],
-    styles: Mapping[str, ModelStyle],
+    styles: Styles,
 ) -> None:
     pooled = {
         attack: {
-            model: distances for model in models if (distances := _pooled(critical.get(attack, {}).get(model, ()))).size
+            model: distances for model in styles if (distances := _pooled(critical.get(attack, {}).get(model, ()))).size
         }
         for attack in attacks
     }
@@ -183,19 +180,17 @@ def _draw_boxes(
     floor, ceiling = min(positive) / 1.6, max(positive) * 1.5
     # The strip takes a sixth of the logarithmic axis, whatever range the data have.
     top = ceiling * (ceiling / floor) ** 0.2
-    slope = 25 if len(models) <= CROWD else 50
     for column, (panel, attack) in enumerate(zip(panels, attacks, strict=True)):
         panel.set_yscale("log")
         panel.set_ylim(floor, top)
         draw_strip(panel, ceiling, top, "never\nflipped" if column == 0 else None)
-        for place, model in enumerate(models):
+        for place, model in enumerate(styles):
             if model not in boxes[attack]:
                 continue
             box = boxes[attack][model]
             _draw_box(panel, place, box, floor, ceiling, styles[model])
             height = ceiling * (top / ceiling) ** 0.62
-            size = 11 if len(models) <= CROWD else 8.5
-            panel.text(place, height, _share(box.censored, box.images), ha="center", va="center", fontsize=size)
+            panel.text(place, height, _share(box.censored, box.images), ha="center", va="center", fontsize=11)
             medians = [_pooled([one]) for one in critical[attack][model] if one is not None]
             if len(medians) > 1:
                 dots = np.clip([censored_box(one).quantiles[2] for one in medians], floor, ceiling)
@@ -203,13 +198,14 @@ def _draw_boxes(
                     np.full(dots.size, place), dots, linestyle="", marker=styles[model].marker, markersize=5,
                     markerfacecolor="white", markeredgecolor=INK, zorder=6,
                 )  # fmt: skip
-        panel.set_xlim(-0.6, len(models) - 0.4)
-        panel.set_xticks(range(len(models)), [display_name(model) for model in models], rotation=slope, ha="right")
+        panel.set_xlim(-0.6, len(styles) - 0.4)
+        names = [style.label for style in styles.values()]
+        panel.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
         plain_logarithmic_ticks(panel.yaxis, floor, ceiling)
 
 
 @in_shared_style
-def robustness_figure(curves: Curves, critical: Distances) -> Figure:
+def robustness_figure(curves: Curves, critical: Distances, styles: Styles | None = None) -> Figure:
     """Figure 1: relative accuracy against ε, above box plots of the critical L2 distances, one column per attack.
 
     Lines are means over seeds with their 95 % interval over seeds and the images of ``critical``. Boxes hold the images
@@ -220,6 +216,7 @@ def robustness_figure(curves: Curves, critical: Distances) -> Figure:
     Args:
         curves: attack -> model -> (ε of shape (strengths,), relative accuracy of shape (seeds, strengths)).
         critical: attack -> model -> one array per seed with each image's critical L2 distance, infinite if censored.
+        styles: how models are drawn and called, in this order; others get further colours, by name.
 
     Raises:
         ValueError: nothing to draw, lengths that do not fit, or a NaN among the distances.
@@ -227,25 +224,23 @@ def robustness_figure(curves: Curves, critical: Distances) -> Figure:
     require({**curves, **critical}, "attack")
     present = set(curves) | set(critical)
     attacks = ordered_attacks(present)
-    models = ordered_models(model for each in (*curves.values(), *critical.values()) for model in each)
+    models = {model for each in (*curves.values(), *critical.values()) for model in each}
     require(dict.fromkeys(models), "model")
-    styles = model_styles(models)
-    figure = new_figure(1.6 + max(4.0, 0.4 * len(models)) * len(attacks), 8.4)
+    styles = model_styles(models, styles)
+    figure = new_figure(1.6 + max(4.0, 0.62 * len(styles)) * len(attacks), 8.4)
     grid = figure.subplots(2, len(attacks), sharey="row", squeeze=False)
     for panel, attack in zip(grid[0], attacks, strict=True):
         _draw_curves(panel, curves.get(attack, {}), critical.get(attack, {}), styles)
         panel.set_xlabel(f"perturbation ε ({strength_name(attack)})")
         panel.set_title(attack_name(attack))
-    _draw_boxes(list(grid[1]), attacks, critical, models, styles)
+    _draw_boxes(list(grid[1]), attacks, critical, styles)
     grid[0, 0].set_ylabel("relative accuracy")
     grid[1, 0].set_ylabel("critical L₂ distance")
     settle(grid.ravel())
     letter(list(grid.ravel()))
     lines = [
-        Line2D(
-            [], [], color=style.color, linestyle=style.dashes, linewidth=style.width + 0.4, label=display_name(model)
-        )
-        for model, style in styles.items()
+        Line2D([], [], color=style.color, linestyle=style.dashes, linewidth=style.width + 0.4, label=style.label)
+        for style in styles.values()
     ]
     figure.legend(handles=lines, loc="outside upper center", ncols=min(len(lines), 7), fontsize=12.5, handlelength=3)
     return figure

@@ -13,15 +13,14 @@ from matplotlib.lines import Line2D
 from jax_bioadv.figures.seeds import numbers_at, require
 from jax_bioadv.figures.style import (
     ModelStyle,
+    Styles,
     attack_name,
-    display_name,
     in_shared_style,
     letter,
     measure_name,
     model_styles,
     new_figure,
     ordered_attacks,
-    ordered_models,
     plain_logarithmic_ticks,
     settle,
 )
@@ -56,7 +55,7 @@ def members(
 ) -> dict[str, Float[np.ndarray, "members 2"]]:
     """Model -> (measure, distance) of the seeds that have both; a distance may be infinite, a measure may not."""
     found = {}
-    for model in ordered_models(set(measure) & set(distances)):
+    for model in (model for model in measure if model in distances):
         seeds = min(measure[model].size, distances[model].size)
         pairs = np.stack([measure[model][:seeds], distances[model][:seeds]], axis=1)
         pairs = pairs[np.isfinite(pairs[:, 0]) & ~np.isnan(pairs[:, 1])]
@@ -106,7 +105,10 @@ def _draw(panel: Axes, pairs: Mapping[str, np.ndarray], styles: Mapping[str, Mod
 
 @in_shared_style
 def smoothness_figure(
-    models: Mapping[str, Mapping[str, Any]], correlations: Sequence[Mapping[str, Any]] = (), attack: str = "pgd"
+    models: Mapping[str, Mapping[str, Any]],
+    correlations: Sequence[Mapping[str, Any]] = (),
+    attack: str = "pgd",
+    styles: Styles | None = None,
 ) -> Figure:
     """Figure 8: smoothness, boundaries and exponents against the median critical distance, a panel a measure.
 
@@ -119,6 +121,7 @@ def smoothness_figure(
             ``spectrum`` and ``critical_l2``.
         correlations: the entries of ``correlations`` in results.json, with measures named as by :func:`predictors`.
         attack: whose critical distances stand on the ordinate; another is taken where it is missing.
+        styles: how models are drawn and called, in this order; others get further colours, by name.
 
     Raises:
         ValueError: no member has both a measure and a critical distance.
@@ -130,8 +133,7 @@ def smoothness_figure(
     points = {measure: members(each, distances) for measure, each in predictors(models).items()}
     points = {measure: pairs for measure, pairs in points.items() if pairs}
     require(points, "member with both smoothness and a critical distance")
-    names = ordered_models(model for pairs in points.values() for model in pairs)
-    styles = model_styles(names)
+    styles = model_styles((model for pairs in points.values() for model in pairs), styles)
     columns = min(len(points), 4 if len(points) <= 16 else 5)
     rows = -(-len(points) // columns)
     figure = new_figure(0.6 + 3.9 * columns, 1.2 + 3.4 * rows)
@@ -147,10 +149,8 @@ def smoothness_figure(
     settle(panels)
     letter(panels)
     handles = [
-        Line2D(
-            [], [], linestyle="", marker=styles[m].marker, color=styles[m].color, markersize=9, label=display_name(m)
-        )
-        for m in names
+        Line2D([], [], linestyle="", marker=style.marker, color=style.color, markersize=9, label=style.label)
+        for style in styles.values()
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 5), fontsize=12)
     return figure

@@ -19,17 +19,15 @@ from matplotlib.patheffects import withStroke
 from jax_bioadv.analysis.spectra import PowerLawFit
 from jax_bioadv.figures.seeds import mean_interval, require
 from jax_bioadv.figures.style import (
-    CROWD,
     FAINT,
     INK,
     INPUT_NAMES,
     ModelStyle,
-    display_name,
+    Styles,
     in_shared_style,
     letter,
     model_styles,
     new_figure,
-    ordered_models,
     settle,
 )
 
@@ -173,25 +171,24 @@ def _draw_populations(panel: Axes, curve: SpectrumCurve, style: ModelStyle) -> N
 
 
 @in_shared_style
-def layer_spectra_figure(spectra: Mapping[str, Mapping[str, Members]]) -> Figure:
-    """Figure 2: spectra of the data, the untrained layer and the Krotov–Hopfield layer, on images and on white noise.
+def layer_spectra_figure(spectra: Mapping[str, Mapping[str, Members]], styles: Styles | None = None) -> Figure:
+    """Figure 2: spectra of the data and of layers, on images and on white noise.
 
     One row per kind of input, one column per layer; lighter lines, labelled with their number of units, are the spectra
     of the first units alone. Dashed: the fitted power law over its window.
 
     Args:
-        spectra: "images" | "noise" -> "data" | "untrained" | "kh" -> a curve, or one per seed (None if missing).
+        spectra: "images" | "noise" -> layer (or the data) -> a curve, or one per seed (None if missing).
+        styles: how models are drawn and called, in this order; others get further colours, by name.
 
     Raises:
         ValueError: nothing to draw, or a fit window without eigenvalues.
     """
     require(spectra, "spectrum")
     kinds = _inputs(spectra)
-    names = {name for each in spectra.values() for name in each}
-    layers: list[str] = [name for name in ("data", "untrained") if name in names]
-    layers += [name for name in ordered_models(names) if name not in layers]
-    require(dict.fromkeys(layers), "layer")
-    styles = model_styles(layers)
+    styles = model_styles({name for each in spectra.values() for name in each}, styles)
+    require(styles, "layer")
+    layers = list(styles)
     figure = new_figure(1.4 + 4.1 * len(layers), 0.8 + 3.9 * len(kinds))
     grid = figure.subplots(len(kinds), len(layers), sharex=True, sharey="row", squeeze=False)
     for row, kind in zip(grid, kinds, strict=True):
@@ -210,7 +207,7 @@ def layer_spectra_figure(spectra: Mapping[str, Mapping[str, Members]]) -> Figure
             finish_spectra(list(row), shown)
         row[0].set_ylabel(f"on {INPUT_NAMES.get(kind, kind)}\nλₙ / λ₁")
     for panel, layer in zip(grid[0], layers, strict=True):
-        panel.set_title(display_name(layer))
+        panel.set_title(styles[layer].label)
     for panel in grid[-1]:
         panel.set_xlabel("n")
     letter(list(grid.ravel()))
@@ -218,37 +215,33 @@ def layer_spectra_figure(spectra: Mapping[str, Mapping[str, Members]]) -> Figure
 
 
 @in_shared_style
-def model_spectra_figure(spectra: Mapping[str, Mapping[str, Members]]) -> Figure:
+def model_spectra_figure(spectra: Mapping[str, Mapping[str, Members]], styles: Styles | None = None) -> Figure:
     """Figure 3: spectra of all models, one panel for images and one for white noise, with their exponents.
 
     Args:
         spectra: "images" | "noise" -> model -> a curve, or one per seed (None if missing).
+        styles: how models are drawn and called, in this order; others get further colours, by name.
 
     Raises:
         ValueError: nothing to draw, or a fit window without eigenvalues.
     """
     require(spectra, "spectrum")
     kinds = _inputs(spectra)
-    models = ordered_models(model for each in spectra.values() for model in each)
-    require(dict.fromkeys(models), "model")
-    styles = model_styles(models)
-    crowded = len(models) > CROWD
-    figure = new_figure(1.0 + (7.6 if crowded else 6.2) * len(kinds), 6.2 + (0.14 * len(models) if crowded else 0.0))
+    styles = model_styles({model for each in spectra.values() for model in each}, styles)
+    require(styles, "model")
+    figure = new_figure(1.0 + 6.2 * len(kinds), 6.2)
     grid = figure.subplots(1, len(kinds), squeeze=False)[0]
     for panel, kind in zip(grid, kinds, strict=True):
-        shown = [curve for model in models for curve in present_curves(spectra[kind].get(model))]
+        shown = [curve for model in styles for curve in present_curves(spectra[kind].get(model))]
         if not shown:
             panel.text(0.5, 0.5, "not available", transform=panel.transAxes, ha="center", va="center")
             continue
         shade_windows(panel, shown)
-        for model in models:
+        for model, style in styles.items():
             curves = present_curves(spectra[kind].get(model))
-            draw_spectra(panel, curves, styles[model], f"{display_name(model)}: {exponent_label(curves)}")
+            draw_spectra(panel, curves, style, f"{style.label}: {exponent_label(curves)}")
         finish_spectra([panel], shown)
-        if crowded:
-            panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2, fontsize=10, handlelength=1.2)
-        else:
-            panel.legend(loc="lower left", fontsize=11.5, handlelength=1.2)
+        panel.legend(loc="lower left", fontsize=11.5, handlelength=1.2)
         panel.set_title(f"on {INPUT_NAMES.get(kind, kind)}")
         panel.set_xlabel("n")
         panel.set_ylabel("λₙ / λ₁")

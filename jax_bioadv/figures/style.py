@@ -1,13 +1,13 @@
-"""One look for all figures: a colour, marker and line for each model, legible sizes, colour-blind-safe colours.
+"""One look for all figures: a colour, marker and line for each model, and legible sizes.
 
-The five models of the paper always have the same style, whichever subset a figure shows. The colours are those of Okabe
-and Ito (2008), which stay apart for all common kinds of colour blindness; markers and dashes repeat what colour says.
-Controls are drawn thinner and greyer, each with a marker of its own.
+How models look and what they are called is handed in, as a :class:`ModelStyle` each; colours should stay apart for all
+common kinds of colour blindness, as those of Okabe and Ito (2008) do, and markers and dashes repeat what colour says.
 """
 
 import functools
+import io
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from string import ascii_lowercase
@@ -18,24 +18,10 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
+from PIL import Image
 
 from jax_bioadv.storage import atomic_file
 
-MODEL_NAMES = {"kh": "Krotov–Hopfield", "bp": "backprop", "l2": "L2", "jacobian": "Jacobian", "spectral": "spectral"}
-OTHER_NAMES = {
-    "data": "data",
-    "untrained": "untrained",
-    "noise_start": "KH from noise",
-    "kh_start": "images as rows",
-    "random": "random layer",
-    "kmeans": "k-means",
-    "pca": "PCA",
-    "whitened": "whitened PCA",
-    "bp_power": "backprop, KH's power",
-    "bp_first_decay": "decay on layer 1",
-    "bp_matched": "backprop, accuracy-matched",
-    "adversarial": "adversarially trained",
-}
 ATTACK_NAMES = {
     "gaussian": "Gaussian noise",
     "fgsm": "FGSM",
@@ -89,38 +75,23 @@ GREY = "#7A7A7A"
 
 Dashes = Literal["-"] | tuple[float, tuple[float, ...]]
 SOLID: Dashes = "-"
-THIN = 1.3
 CROWD = 8
 """More models than this need more room: wider panels, legends outside, small print."""
 
 
 class ModelStyle(NamedTuple):
-    """How a model is drawn, everywhere."""
+    """How a model is drawn, everywhere, and what it is called; without a label by its own name."""
 
     color: str
     marker: str
     dashes: Dashes
     width: float = 2.2
+    label: str = ""
 
 
-_KNOWN = {
-    "kh": ModelStyle("#0072B2", "o", SOLID),
-    "bp": ModelStyle("#D55E00", "s", (0.0, (6.0, 1.6))),
-    "l2": ModelStyle("#009E73", "^", (0.0, (3.5, 1.2, 1.0, 1.2))),
-    "jacobian": ModelStyle("#CC79A7", "D", (0.0, (2.4, 1.2))),
-    "spectral": ModelStyle("#E69F00", "v", (0.0, (1.1, 1.1))),
-    "data": ModelStyle("#222222", "*", SOLID),
-    "untrained": ModelStyle("#7A7A7A", "X", SOLID),
-    "kh_start": ModelStyle("#6FA3C4", "P", (0.0, (1.0, 2.0)), THIN),
-    "random": ModelStyle("#A6A6A6", "d", SOLID, THIN),
-    "kmeans": ModelStyle("#7F9F7F", "p", (0.0, (6.0, 1.6)), THIN),
-    "pca": ModelStyle("#A38F6D", "h", (0.0, (3.5, 1.2, 1.0, 1.2)), THIN),
-    "whitened": ModelStyle("#8F83B3", "<", (0.0, (2.4, 1.2)), THIN),
-    "bp_power": ModelStyle("#B98672", ">", (0.0, (1.1, 1.1)), THIN),
-    "bp_first_decay": ModelStyle("#6E9696", "X", (0.0, (8.0, 2.0)), THIN),
-    "bp_matched": ModelStyle("#B07F8E", "*", (0.0, (4.5, 1.2, 1.0, 1.2, 1.0, 1.2)), THIN),
-    "adversarial": ModelStyle("#4D4D4D", "H", SOLID, THIN),
-}
+Styles = Mapping[str, ModelStyle]
+"""How models are drawn; their order is the order of drawing."""
+
 _FURTHER = (
     ModelStyle("#882255", "d", SOLID),
     ModelStyle("#6A3D9A", "h", (0.0, (6.0, 1.6))),
@@ -136,25 +107,25 @@ def _ordered(present: Iterable[str], known: Iterable[str]) -> list[str]:
     return first + sorted(names - set(first))
 
 
-def ordered_models(models: Iterable[str]) -> list[str]:
-    """The paper's models first, in the paper's order, then all others by name."""
-    return _ordered(models, _KNOWN)
+def model_styles(models: Iterable[str], styles: Styles | None = None) -> dict[str, ModelStyle]:
+    """A style with a label for each model, in the order of drawing.
 
-
-def model_styles(models: Iterable[str]) -> dict[str, ModelStyle]:
-    """A style per model; those that the paper does not know get further colours, chosen by their names."""
-    styles: dict[str, ModelStyle] = {}
-    taken: set[int] = set()
-    for model in ordered_models(models):
-        if model in _KNOWN:
-            styles[model] = _KNOWN[model]
-            continue
-        place = zlib.crc32(model.encode()) % len(_FURTHER)
-        while place in taken and len(taken) < len(_FURTHER):
-            place = (place + 1) % len(_FURTHER)
-        taken.add(place)
-        styles[model] = _FURTHER[place]
-    return styles
+    Args:
+        models: the names of those that are there.
+        styles: of known models, which come first and in this order; others follow by name, in further colours that
+            their names choose.
+    """
+    known, found, taken = styles or {}, {}, set[int]()
+    for model in _ordered(models, known):
+        style = known.get(model)
+        if style is None:
+            place = zlib.crc32(model.encode()) % len(_FURTHER)
+            while place in taken and len(taken) < len(_FURTHER):
+                place = (place + 1) % len(_FURTHER)
+            taken.add(place)
+            style = _FURTHER[place]
+        found[model] = style._replace(label=style.label or model.replace("_", " "))
+    return found
 
 
 def ordered_attacks(attacks: Iterable[str]) -> list[str]:
@@ -180,11 +151,6 @@ def threat_name(threat: str) -> str:
 def measure_name(measure: str) -> str:
     """The name of a measure of smoothness as it stands in a figure or a table."""
     return MEASURE_NAMES.get(measure, measure.replace("_", " "))
-
-
-def display_name(model: str) -> str:
-    """The name of a model, or of a baseline, as it stands in a figure or a table."""
-    return (MODEL_NAMES | OTHER_NAMES).get(model, model.replace("_", " "))
 
 
 def shared_style() -> AbstractContextManager[None]:
@@ -257,19 +223,24 @@ def letter(axes: Sequence[Axes]) -> None:
         panel.set_title(name, loc="left", fontsize=15, fontweight="bold")
 
 
-def save_figure(figure: Figure, directory: Path, name: str, dpi: int = 160) -> list[Path]:
+def save_figure(figure: Figure, directory: Path, name: str, dpi: int = 120) -> list[Path]:
     """Write ``name.png`` and ``name.pdf`` into ``directory``, each of them whole or not at all, and return the paths.
 
-    Neither file holds a date, so that the same data give the same bytes.
+    Neither file holds a date, so that the same data give the same bytes. The PNG has a palette of 256 colours, which
+    takes a third of the room; the PDF is for print.
     """
-    paths = []
+    paths = [directory / f"{name}.{kind}" for kind in ("png", "pdf")]
     engine = figure.get_layout_engine()
     with shared_style():
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once for both files
-        for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
-            paths.append(directory / f"{name}.{kind}")
-            with atomic_file(paths[-1]) as stream:
-                figure.savefig(stream, format=kind, dpi=dpi, metadata=metadata)
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=dpi)
+        with atomic_file(paths[0]) as stream:
+            Image.open(picture).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
+                stream, "png", optimize=True
+            )
+        with atomic_file(paths[1]) as stream:
+            figure.savefig(stream, format="pdf", metadata={"CreationDate": None})
     figure.set_layout_engine(engine)
     return paths

@@ -20,14 +20,13 @@ from jax_bioadv.figures.style import (
     INK,
     THREAT_NAMES,
     ModelStyle,
+    Styles,
     attack_name,
-    display_name,
     in_shared_style,
     letter,
     model_styles,
     new_figure,
     ordered_attacks,
-    ordered_models,
     settle,
     threat_name,
 )
@@ -71,13 +70,13 @@ def _draw(
                     markeredgecolor=INK, markeredgewidth=0.9, linestyle="",
                 )  # fmt: skip
     crowded = len(styles) > CROWD
-    names = [display_name(model) for model in styles]
+    names = [style.label for style in styles.values()]
     panel.set_xticks(range(len(names)), names, rotation=45 if crowded else 25, ha="right")
     panel.set_xlim(-0.6, len(names) - 0.4)
 
 
 @in_shared_style
-def threat_figure(models: Mapping[str, Mapping[str, Any]]) -> Figure:
+def threat_figure(models: Mapping[str, Mapping[str, Any]], styles: Styles | None = None) -> Figure:
     """Figure 6: a panel for each threat model; bars are the worst case, points the single attacks.
 
     Bars are means over seeds with their 95 % interval over seeds and images, for one seed over images. A short line
@@ -85,6 +84,7 @@ def threat_figure(models: Mapping[str, Mapping[str, Any]]) -> Figure:
 
     Args:
         models: the map ``models`` of results.json; what is read is ``robust_accuracy``.
+        styles: how models are drawn and called, in this order; others get further colours, by name.
 
     Raises:
         ValueError: no model has a robust accuracy.
@@ -101,17 +101,16 @@ def threat_figure(models: Mapping[str, Mapping[str, Any]]) -> Figure:
         attack for entry in found.values() for threat in entry.values() for attack in threat.get("attacks") or {}
     )
     markers = {attack: ATTACK_MARKERS[place % len(ATTACK_MARKERS)] for place, attack in enumerate(attacks)}
-    names = ordered_models(found)
-    styles = {model: model_styles(names)[model] for model in names}
+    styles = model_styles(found, styles)
     columns = min(len(threats), 2)
     rows = -(-len(threats) // columns)
-    figure = new_figure(1.4 + max(4.4, 0.52 * len(names)) * columns, 0.8 + 4.2 * rows)
+    figure = new_figure(1.4 + max(4.4, 0.52 * len(styles)) * columns, 0.8 + 4.2 * rows)
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True, sharex=len(threats) == rows * columns)
     for panel in grid.ravel()[len(threats) :]:
         panel.set_axis_off()
     panels = list(grid.ravel()[: len(threats)])
     for panel, threat in zip(panels, threats, strict=True):
-        entries = {model: found[model][threat] for model in names if threat in found[model]}
+        entries = {model: found[model][threat] for model in styles if threat in found[model]}
         _draw(panel, entries, styles, attacks, markers)
         panel.set_title(threat_name(threat) + _epsilon_text(next(iter(entries.values()))), fontsize=13)
         panel.set_ylim(0, None)

@@ -10,15 +10,13 @@ from matplotlib.ticker import PercentFormatter
 
 from jax_bioadv.figures.seeds import Numbers, mean_interval, members, require
 from jax_bioadv.figures.style import (
-    CROWD,
     GREY,
     ModelStyle,
-    display_name,
+    Styles,
     in_shared_style,
     letter,
     model_styles,
     new_figure,
-    ordered_models,
     plain_logarithmic_ticks,
     settle,
 )
@@ -38,8 +36,8 @@ class ConvergenceHistory(NamedTuple):
     median_norm: Numbers
 
 
-def _draw_course(panel: Axes, values: Numbers, style: ModelStyle, name: str) -> None:
-    rows = members(values, name)
+def _draw_course(panel: Axes, values: Numbers, style: ModelStyle) -> None:
+    rows = members(values, style.label)
     if not len(rows):
         return
     epochs = np.arange(1, rows.shape[1] + 1)
@@ -52,7 +50,7 @@ def _draw_course(panel: Axes, values: Numbers, style: ModelStyle, name: str) -> 
         linestyle=style.dashes,
         linewidth=style.width,
         zorder=1 + style.width,
-        label=name,
+        label=style.label,
         marker=marker,
     )
     if len(rows) > 1:
@@ -78,7 +76,9 @@ def _logarithmic_epochs_if_wide(panel: Axes) -> None:
 
 @in_shared_style
 def training_curves_figure(
-    histories: Mapping[str, TrainingHistory], convergence: Mapping[str, ConvergenceHistory] | None = None
+    histories: Mapping[str, TrainingHistory],
+    convergence: Mapping[str, ConvergenceHistory] | None = None,
+    styles: Styles | None = None,
 ) -> Figure:
     """Loss and accuracy of each model against epochs and, below, the convergence of the Krotov–Hopfield rows.
 
@@ -87,36 +87,35 @@ def training_curves_figure(
     Args:
         histories: model -> loss and accuracy; models may have been trained for different numbers of epochs.
         convergence: model -> convergence of its rows; the lower panels are left out if there is none.
+        styles: how models are drawn and called, in this order; others get further colours, by name.
 
     Raises:
         ValueError: nothing to draw, or seeds of unequal length.
     """
     rows_of_model = convergence or {}
     require({**histories, **rows_of_model}, "training history")
-    styles = model_styles([*histories, *rows_of_model])
+    styles = model_styles([*histories, *rows_of_model], styles)
     kinds = bool(histories) + bool(rows_of_model)
     figure = new_figure(12.6, 0.7 + 4.3 * kinds)
     grid = figure.subplots(kinds, 2, squeeze=False)
     if histories:
         loss, accuracy = grid[0]
-        for model in ordered_models(histories):
-            _draw_course(loss, histories[model].loss, styles[model], display_name(model))
-            _draw_course(accuracy, histories[model].accuracy, styles[model], display_name(model))
+        for model in (model for model in styles if model in histories):
+            _draw_course(loss, histories[model].loss, styles[model])
+            _draw_course(accuracy, histories[model].accuracy, styles[model])
         loss.set(ylabel="training loss", title="loss")
         accuracy.set(ylabel="accuracy", title="accuracy")
         _logarithmic_if_wide(loss)
         for panel in (loss, accuracy):
             _logarithmic_epochs_if_wide(panel)
         accuracy.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        if loss.lines and len(loss.lines) > CROWD:
-            figure.legend(*loss.get_legend_handles_labels(), loc="outside upper center", ncols=5, handlelength=3)
-        elif loss.lines:
+        if loss.lines:
             loss.legend(loc="best", fontsize=12, handlelength=3)
     if rows_of_model:
         share, norm = grid[-1]
-        for model in ordered_models(rows_of_model):
-            _draw_course(share, rows_of_model[model].converged_share, styles[model], display_name(model))
-            _draw_course(norm, rows_of_model[model].median_norm, styles[model], display_name(model))
+        for model in (model for model in styles if model in rows_of_model):
+            _draw_course(share, rows_of_model[model].converged_share, styles[model])
+            _draw_course(norm, rows_of_model[model].median_norm, styles[model])
         share.axhline(0.9, color=GREY, linewidth=1.2, linestyle=(0, (2, 2)))
         share.text(
             0.99, 0.885, "accepted above", transform=share.get_yaxis_transform(), ha="right", va="top", color=GREY

@@ -62,7 +62,7 @@ def copied(smoke, tmp_path) -> Path:
 @pytest.fixture
 def no_figures(monkeypatch):
     """Skips the drawing, which takes longer than the few tasks that a test lets run."""
-    monkeypatch.setattr(closing.drawing, "draw_all", lambda *arguments: closing.drawing.Undrawn([], []))
+    monkeypatch.setattr(closing.drawing, "draw_all", lambda directory: closing.drawing.Undrawn([], []))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,9 +9,8 @@ from experiments.report.claims.spectra import (
     exponents_above_the_data,
     power_laws,
     pruning_is_harmless,
-    spectral_fails_on_noise,
-    spectral_regularizer_moves,
 )
+from experiments.report.claims.spectral import spectral_fails_on_noise, spectral_regularizer_moves
 
 
 @pytest.mark.parametrize("kind", ["images", "noise"])

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pwd
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +16,8 @@ import pytest
 from experiments import reproduce, sweep
 from experiments.engine import hosts
 from experiments.report import __main__ as report
-from experiments.report import closing, markdown, sweep_figure
+from experiments.report import closing, markdown
+from experiments.report.figures import draw_all
 from jax_bioadv import data
 from jax_bioadv.command_line import STOPPED
 
@@ -255,8 +257,10 @@ def test_a_figure_that_fails_fails_alone_and_is_named(copied, run_smoke, monkeyp
 def test_results_are_written_before_the_figures(copied, run_smoke, monkeypatch):
     """Not even what ends the process while it draws takes them away."""
 
-    def draws(plan, ledger, results, directory):
-        assert json.loads((copied / "results.json").read_text())["models"] == json.loads(json.dumps(results["models"]))
+    written = json.loads((copied / "results.json").read_text())["models"]
+
+    def draws(directory):
+        assert json.loads((directory / "results.json").read_text())["models"] == written
         raise KeyboardInterrupt
 
     (copied / "results.json").unlink()
@@ -288,7 +292,7 @@ def test_a_wrong_folder_is_told_in_one_line(main, content, said, tmp_path, capsy
     assert said in refused(capsys, main([str(tmp_path)]))
 
 
-@pytest.mark.parametrize("main", [report.main, markdown.main, lambda words: sweep_figure.main(words)])
+@pytest.mark.parametrize("main", [report.main, markdown.main], ids=["report", "markdown"])
 @pytest.mark.parametrize("folder", ["nowhere", "file"])
 def test_no_folder_at_all_is_told_in_one_line(main, folder, tmp_path, capsys):
     (tmp_path / "file").write_text("")
@@ -299,12 +303,26 @@ def test_no_folder_at_all_is_told_in_one_line(main, folder, tmp_path, capsys):
 def test_a_sweep_that_is_none_is_told_in_one_line(content, tmp_path, capsys):
     (tmp_path / "sweep.json").write_text(content)
     (tmp_path / "sweep.csv").write_text("stage,model\ntrain,kh\n")
-    assert "name the folder of a sweep" in refused(capsys, sweep_figure.main([str(tmp_path)]))
+    assert "name the folder of a sweep" in refused(capsys, report.main([str(tmp_path)]))
 
 
-def test_the_report_of_a_run_is_rendered_again(copied, capsys):
-    page = (copied / "report.html").read_bytes()
-    (copied / "report.html").unlink()
-    assert report.main([str(copied)]) == 0
-    assert (copied / "report.html").read_bytes() == page
-    assert capsys.readouterr().out == f"{copied / 'report.html'}\n"
+def test_a_published_folder_is_drawn_again_to_the_same_bytes(smoke, tmp_path, capsys):
+    """Two files are enough; without the arrays what is there stays, and is named."""
+    for name in ("results.json", "figures.npz"):
+        shutil.copy(smoke.directory / name, tmp_path)
+    assert report.main([str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
+
+    def made(folder):
+        files = [folder / "report.html", *(folder / "figures").iterdir()]
+        return {path.relative_to(folder): path.read_bytes() for path in files}
+
+    assert made(tmp_path) == made(smoke.directory)
+    (tmp_path / "figures.npz").unlink()
+    undrawn = draw_all(tmp_path)
+    assert undrawn.failed == []
+    assert {note.split()[0] for note in undrawn.notes} == {
+        "figure1", "figure2", "figure3", "figure4", "figureA1", "training_curves",
+    }  # fmt: skip
+    assert all("was not drawn again: there is no figures.npz" in note for note in undrawn.notes)
+    assert made(tmp_path) == made(smoke.directory)

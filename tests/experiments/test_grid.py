@@ -12,7 +12,6 @@ from experiments import sweep
 from experiments.engine.members import members_of, show
 from experiments.engine.tasks import Outcome
 from experiments.images import Images
-from experiments.report import sweep_figure
 from experiments.report.sweep_figure import draw_sweep, figure_of
 from experiments.results.sweep_table import METRICS, rows, write_table
 from experiments.settings.grid import parse_grid, points, read_file
@@ -327,9 +326,3 @@ def test_where_nothing_was_measured_nothing_is_drawn(tmp_path):
     write_table(tmp_path / "sweep.csv", [], {})
     (tmp_path / "sweep.json").write_text(json.dumps({"grid": {}}))
     assert draw_sweep(tmp_path) == []
-
-
-@pytest.mark.parametrize("arguments", [[], ["a", "b"], ["nowhere"]])
-def test_the_figure_of_nothing_is_an_error_of_one_line(arguments, capsys):
-    assert sweep_figure.main(arguments) == 2
-    assert capsys.readouterr().err.startswith("error: name the folder of a sweep")

@@ -6,9 +6,10 @@ import json
 import re
 
 import pytest
-from evidence_cases import PAPER, evidence
+from evidence_cases import CONTROLS, PAPER, evidence
 
 from experiments.report import render, write_report
+from experiments.report.claims import CLAIMS
 from experiments.report.markdown import evidence_table, markdown_table
 from experiments.report.numbers import (
     centre,
@@ -96,7 +97,9 @@ def test_the_page_stands_alone(tmp_path, seeds, models):
     assert links
     assert all(link.startswith(("#", "data:image/png;base64,")) for link in links)
     assert not re.search(r"<script|<link|@import|url\(", page)
-    assert {link[1:] for link in links if link[0] == "#"} <= set(re.findall(r'id="([^"]*)"', page))
+    anchors = re.findall(r' id="([^"]*)"', page)
+    assert {link[1:] for link in links if link[0] == "#"} <= set(anchors)
+    assert len(anchors) == len(set(anchors))
     assert page.count("<img") == 2
     assert "file figures/figure3.png is missing" in page
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
@@ -217,6 +220,31 @@ def test_a_null_median_is_infinite_only_where_censoring_says_so(tmp_path):
     assert models["kh"]["critical_l2"]["pgd"]["median"] == [INFINITY]
     assert models["bp"]["critical_l2"]["pgd"]["median"] == [None]
     assert models["l2"]["certified_l2"]["upper"] == {"median": [INFINITY], "median_interval": [[0.2, INFINITY]]}
+
+
+def test_the_page_opens_with_the_verdicts_each_on_the_way_to_its_evidence(tmp_path):
+    page = written(tmp_path, evidence(2), ["figure1"])
+    opening = page[page.index('id="opening"') : page.index('id="paper"')]
+    assert opening.count("<img") == 1
+    assert re.findall(r'href="#claim-([^"]*)"', opening) == [stated.name for stated in CLAIMS]
+    assert opening.count('class="badge') == len(CLAIMS)
+    assert 'id="figure1"' not in page[page.index('id="paper"') :], "it is not embedded twice"
+    for stated in CLAIMS:
+        told = page[page.index(f'id="claim-{stated.name}"') :].partition('class="claim"')[0]
+        assert all(f'href="#{anchor}"' in told for anchor in stated.evidence)
+
+
+def test_claims_have_names_of_their_own_and_evidence():
+    assert len({stated.name for stated in CLAIMS}) == len(CLAIMS)
+    assert all(stated.evidence and len(stated.words) <= 50 for stated in CLAIMS)
+
+
+def test_long_tables_and_figures_of_controls_are_folded(tmp_path):
+    few, many = (written(tmp_path, evidence(1, models), ["figure3_layers"]) for models in (PAPER, PAPER + CONTROLS))
+    assert '<h3 id="accuracy">' in few
+    assert '<details class="fold" id="accuracy">' in many
+    folded = many[many.index("Figure 3 — spectra of all models: controls with a frozen first layer") - 60 :]
+    assert folded.index("<details") < folded.index("<figure") < folded.index("</details>")
 
 
 def test_every_table_of_evidence_is_in_the_page(tmp_path):

@@ -132,7 +132,17 @@ def test_the_report_needs_nothing_from_outside(smoke):
 
 def test_nothing_unfinished_is_left(smoke):
     names = {path.name for path in smoke.directory.iterdir()}
-    assert names == {".lock", "log.txt", "results.json", "report.html", "figures", "models", "arrays", "stages"}
+    assert names == {
+        ".lock",
+        "log.txt",
+        "results.json",
+        "report.html",
+        "figures",
+        "figures.npz",
+        "models",
+        "arrays",
+        "stages",
+    }
     assert not [path for path in smoke.directory.rglob("*") if path.name.startswith(".") and path.name != ".lock"]
     records = {path.stem: json.loads(path.read_text()) for path in (smoke.directory / "stages").iterdir()}
     with_arrays = {name for name, record in records.items() if record["arrays"]}

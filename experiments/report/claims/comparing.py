@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.models import label
 from experiments.report.numbers import dig, number_text, overall_text, p_text
 from jax_bioadv.analysis.crossed import Overall
-from jax_bioadv.figures import display_name, overall_at
+from jax_bioadv.figures import overall_at
 
 Results = Mapping[str, Any]
 MARGIN = 0.05
@@ -187,9 +188,9 @@ def controls_of(results: Results) -> list[str]:
 
 def listed(differences: Mapping[str, Difference], relation: str) -> list[str]:
     """A line of evidence for each model."""
-    return [f"{relation} {display_name(model)}: {one.text}" for model, one in differences.items()]
+    return [f"{relation} {label(model)}: {one.text}" for model, one in differences.items()]
 
 
 def briefly(differences: Mapping[str, Difference]) -> str:
     """All models with their numbers, in part of a sentence."""
-    return ", ".join(f"{display_name(model)} ({one.short})" for model, one in differences.items())
+    return ", ".join(f"{label(model)} ({one.short})" for model, one in differences.items())

@@ -1,10 +1,11 @@
 """Claims about the evidence itself: masked gradients, certified bounds, and whether learning did any of it."""
 
 from experiments.attacks import ATTACKS
+from experiments.models import label
 from experiments.report.claims.comparing import MARGIN, MORE, Results, compare, measured, robuster
 from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
 from experiments.report.numbers import centre, dig, number_text, percent_text, present
-from jax_bioadv.figures import attack_name, display_name
+from jax_bioadv.figures import attack_name
 
 START = "kh_start"
 SPARED = 0.02
@@ -29,9 +30,9 @@ def no_masking(results: Results) -> Claim:
         struck = [_flagged(check, seeds) for check, seeds in flags.items() if 2 * sum(seeds) > len(seeds)]
         odd = [_flagged(check, seeds) for check, seeds in flags.items() if 0 < 2 * sum(seeds) <= len(seeds)]
         if struck or (verdicts and not any(flags.values()) and "suspect" in verdicts[0]):
-            opposing.append(f"{display_name(model)}: {'suspect: ' + ', '.join(struck) if struck else verdicts[0]}")
+            opposing.append(f"{label(model)}: {'suspect: ' + ', '.join(struck) if struck else verdicts[0]}")
         else:
-            supporting.append(f"{display_name(model)}: {'only ' + ', '.join(odd) if odd else 'no check is suspicious'}")
+            supporting.append(f"{label(model)}: {'only ' + ', '.join(odd) if odd else 'no check is suspicious'}")
     if opposing:
         said_of = f"{len(opposing)} of {len(opposing) + len(supporting)} models are suspect: {'; '.join(opposing)}"
         return Claim(title, Verdict.FAILS, f"{said_of}.", tuple(supporting), tuple(opposing))
@@ -61,7 +62,7 @@ def _largest_share(results: Results) -> str:
     if not shares or images is None:
         return ""
     share, check, model = max(shares)
-    told = f"; the largest mean share is {100 * share:.1f} % ({check.replace('_', ' ')}, {display_name(model)})"
+    told = f"; the largest mean share is {100 * share:.1f} % ({check.replace('_', ' ')}, {label(model)})"
     return f"{told}, of {images} images a seed"
 
 
@@ -78,14 +79,14 @@ def gradient_attacks_beat_noise(results: Results) -> Claim:
         spared, spared_once = centre(dig(entry, "pgd", "censored")), centre(dig(entry, "fgsm", "censored"))
         if spared is not None and spared_once is not None and spared > spared_once + MORE * SPARED:
             shares = f"PGD spares {percent_text(spared)}, FGSM {percent_text(spared_once)}"
-            opposing.append(f"{display_name(model)}: {shares}")
+            opposing.append(f"{label(model)}: {shares}")
         elif (found := compare(noise, pgd)) is None or pgd is None:
             continue
         elif pgd.infinite:
             # PGD's range of ε ends at shorter perturbations than that of the noise: not reached is not masked.
             unreached.append(model)
         elif found.outcome > 0 or found.no_lead:
-            (supporting if found.outcome > 0 else opposing).append(f"{display_name(model)}: noise {found.text} by PGD")
+            (supporting if found.outcome > 0 else opposing).append(f"{label(model)}: noise {found.text} by PGD")
         else:
             unsettled.append(model)
     if opposing:
@@ -117,7 +118,7 @@ def bounds_are_consistent(results: Results) -> Claim:
         violations = present(dig(results, "models", model, "certified_l2", "violations"))
         gap = centre(dig(results, "models", model, "certified_l2", "gap"))
         if violations:
-            told = f"{display_name(model)}: {int(sum(violations))} images violate their bound"
+            told = f"{label(model)}: {int(sum(violations))} images violate their bound"
             told += f", attack / certificate {number_text(gap)}" if gap is not None else ""
             (opposing if sum(violations) else supporting).append(told)
     if opposing:

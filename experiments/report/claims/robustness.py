@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
 from experiments.attacks import ATTACKS
+from experiments.models import label
 from experiments.report.claims.comparing import (
     SIGNIFICANCE,
     Difference,
@@ -19,7 +20,7 @@ from experiments.report.claims.judging import against_controls, control_lines, j
 from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
 from experiments.report.numbers import dig, number_text
 from experiments.results.published import ROBUSTNESS_ORDER
-from jax_bioadv.figures import THREAT_NAMES, attack_name, display_name, threat_name
+from jax_bioadv.figures import THREAT_NAMES, attack_name, threat_name
 
 RIVALS = ("bp", "l2", "jacobian", "spectral")
 NO_ONE_RESISTS = 0.02
@@ -41,7 +42,7 @@ def more_robust(results: Results, attack: str) -> Claim:
 
 def _ranking(centres: Mapping[str, float]) -> str:
     ranked = sorted(centres, key=lambda model: -centres[model])
-    return " > ".join(f"{display_name(model)} {number_text(centres[model])}" for model in ranked)
+    return " > ".join(f"{label(model)} {number_text(centres[model])}" for model in ranked)
 
 
 class Order(NamedTuple):
@@ -62,12 +63,12 @@ def _order(centres: Mapping[str, float], difference: Callable[[str, str], Differ
     found = {pair: 0 if (one := difference(*pair)) is None else one.outcome for pair in pairs}
     against = tuple(pair for pair in pairs if found[pair] < 0)
     if against:
-        said = "; ".join(f"{display_name(one)} is less robust than {display_name(other)}" for one, other in against)
+        said = "; ".join(f"{label(one)} is less robust than {label(other)}" for one, other in against)
         return Order(Verdict.CONTRADICTS, f"{ranking}; {said}", against)
     unsettled = [pair for pair in itertools.pairwise(models) if found[pair] == 0]
     missing = [model for model in ROBUSTNESS_ORDER if model not in models]
     if unsettled or missing:
-        said = "; ".join(f"{display_name(one)} and {display_name(other)}" for one, other in unsettled)
+        said = "; ".join(f"{label(one)} and {label(other)}" for one, other in unsettled)
         text = ranking + (f"; not told apart: {said}" if said else "")
         return Order(Verdict.UNDECIDED, text + (f"; not available: {names(missing)}" if missing else ""))
     return Order(Verdict.AGREES, ranking)
@@ -103,7 +104,7 @@ def _over(title: str, found: Mapping[str, Order], names_of: Mapping[str, str], g
 
 def robustness_order(results: Results) -> Claim:
     """The whole order, under all three attacks."""
-    title = f"The order of robustness is {' > '.join(display_name(model) for model in ROBUSTNESS_ORDER)}"
+    title = f"The order of robustness is {' > '.join(label(model) for model in ROBUSTNESS_ORDER)}"
     found = {attack: order_under(results, attack) for attack in ATTACKS}
     return _over(title, found, {a: attack_name(a) for a in ATTACKS}, Verdict.AGREES, Verdict.CONTRADICTS)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.models import label
 from experiments.report.claims.comparing import (
     SIGNIFICANCE,
     Difference,
@@ -21,7 +22,7 @@ from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
 from experiments.report.numbers import centre, dig, p_text, signed_text
 from jax_bioadv.analysis import statistics
 from jax_bioadv.analysis.crossed import Overall
-from jax_bioadv.figures import attack_name, display_name, measure_name
+from jax_bioadv.figures import attack_name, measure_name
 
 LARGER_IS_SMOOTHER = ("margin_over_gradient",)
 NO_SMOOTHNESS = ("alpha_images", "alpha_noise", "test_accuracy")
@@ -128,7 +129,7 @@ def smoother_boundaries(results: Results) -> Claim:
     for radius, what, rival in others:
         found = compared(rival, radius, what)
         if found is not None and (radius, what) != (radii[0], "length"):
-            where = f"{what} at {radius.replace('_', ' ')}, against {display_name(rival)}"
+            where = f"{what} at {radius.replace('_', ' ')}, against {label(rival)}"
             _book(found, where, supporting, opposing)
     return claim._replace(supporting=tuple(supporting), opposing=tuple(opposing))
 
@@ -242,9 +243,7 @@ def jacobian_regularizer_smooths(results: Results) -> Claim:
     title = "The Jacobian penalty makes the layer smoother than plain backprop"
     found = compare(jacobian_norm(results, "jacobian"), jacobian_norm(results, "bp"), smaller_is_better=True)
     if found is None:
-        return undecided(
-            title, f"The Jacobian norms of {display_name('jacobian')} and {display_name('bp')} are needed."
-        )
+        return undecided(title, f"The Jacobian norms of {label('jacobian')} and {label('bp')} are needed.")
     text = f"mean ‖∂a/∂x‖ over test images {found.text} without the penalty"
     sentence = f"{text[0].upper()}{text[1:]}."
     if found.outcome == 0:

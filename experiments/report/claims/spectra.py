@@ -1,11 +1,11 @@
-"""Claims about spectra: where they are power laws, how steep, and what pruning and regularization do to them."""
+"""Claims about spectra: where they are power laws, how steep, and what pruning does to them."""
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from experiments.models import PAPER_MODELS, label
 from experiments.report.claims.comparing import (
     LESS,
     MORE,
@@ -20,17 +20,15 @@ from experiments.report.claims.comparing import (
 from experiments.report.claims.judging import against_controls
 from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
 from experiments.report.numbers import centre, dig, number_text, per_seed, percent_text, present, verdicts_text
-from experiments.results.published import SPECTRAL_TARGET_ALPHA, STRAIGHT_ON
+from experiments.results.published import STRAIGHT_ON
 from jax_bioadv.analysis.crossed import Overall, overall
 from jax_bioadv.analysis.power_law import EVIDENCE, EXPONENT_TOLERANCE
-from jax_bioadv.figures import MODEL_NAMES, display_name
 
 INPUTS = {"images": "test images", "noise": "white noise"}
 STRAIGHT = 0.99
 """Without further diagnostics a spectrum is a power law if the regression explains this share of the variance."""
 HARMLESS = 0.01
 """Pruning that costs less accuracy than this is harmless (our choice)."""
-SAME_ALPHA = 0.02
 MIXED = f"seeds differ or it hangs on our tolerance of {EXPONENT_TOLERANCE:.0%}"
 HELD_OUT = {
     "images": "directions from training images, variances on test images, ",
@@ -41,7 +39,7 @@ HELD_OUT = {
 ALTERNATIVES = ("curved_delta_bic", "broken_delta_bic", "exponential_delta_bic")
 
 
-def _judged(entry: Any) -> list[bool | None]:
+def judged(entry: Any) -> list[bool | None]:
     """For each seed whether its spectrum is a power law: by the verdict of the diagnostics, or else by r².
 
     None where that is open, or hangs on our tolerance: with half of it, or one and a half, it must come out the same.
@@ -77,7 +75,7 @@ def _same(answers: Iterable[bool | None]) -> bool | None:
 
 def is_power_law(results: Results, model: str, kind: str) -> bool | None:
     """Whether all seeds have a power law (True) or none (False); None if they differ or hang on our tolerance."""
-    return _same(_judged(dig(results, "models", model, "spectrum", kind)))
+    return _same(judged(dig(results, "models", model, "spectrum", kind)))
 
 
 def spectrum_text(entry: Any) -> str:
@@ -93,8 +91,7 @@ def spectrum_text(entry: Any) -> str:
 
 def _lines(results: Results, models: Iterable[str], kind: str, what: str = "") -> list[str]:
     return [
-        f"{what}{display_name(model)}: {spectrum_text(dig(results, 'models', model, 'spectrum', kind))}"
-        for model in models
+        f"{what}{label(model)}: {spectrum_text(dig(results, 'models', model, 'spectrum', kind))}" for model in models
     ]
 
 
@@ -104,20 +101,20 @@ def power_laws(results: Results, kind: str) -> Claim:
     title = (
         f"On {INPUTS.get(kind, kind)} the spectrum is a power law for {names(said_of)}, and for no other of the five"
     )
-    known = [m for m in MODEL_NAMES if _judged(dig(results, "models", m, "spectrum", kind))]
+    known = [m for m in PAPER_MODELS if judged(dig(results, "models", m, "spectrum", kind))]
     if "kh" not in known or len(known) < 2:
         return undecided(title, "The spectra of the Krotov–Hopfield layer and of another model are needed.")
     laws = {model: is_power_law(results, model, kind) for model in known}
     against = [model for model in known if laws[model] is not None and laws[model] != (model in said_of)]
     mixed = [model for model in known if laws[model] is None]
-    missing = [model for model in MODEL_NAMES if model not in known]
+    missing = [model for model in PAPER_MODELS if model not in known]
     controls = [m for m in controls_of(results) if m not in YARDSTICKS]
     equals = [model for model in controls if is_power_law(results, model, kind)]
     without = [model for model in controls if is_power_law(results, model, kind) is False]
     open_controls = [
         model
         for model in controls
-        if model not in equals + without and _judged(dig(results, "models", model, "spectrum", kind))
+        if model not in equals + without and judged(dig(results, "models", model, "spectrum", kind))
     ]
     supporting = _lines(results, [m for m in known if m not in against and m not in mixed], kind)
     supporting += _lines(results, without, kind, "control without one: ")
@@ -132,7 +129,7 @@ def power_laws(results: Results, kind: str) -> Claim:
     examined = all(dig(results, "models", model, "spectrum", kind, "verdict") for model in known)
     by = "" if examined else f", judged by r² ≥ {STRAIGHT} alone"
     if against:
-        said = "; ".join(f"{display_name(model)} has {'one' if laws[model] else 'none'}" for model in against)
+        said = "; ".join(f"{label(model)} has {'one' if laws[model] else 'none'}" for model in against)
         text = "; ".join(_lines(results, against, kind))
         said = f"Against the paper, {said} ({text}){by}."
         numbers_against = frozenset(("law", model, kind) for model in against)
@@ -154,7 +151,7 @@ def power_laws(results: Results, kind: str) -> Claim:
     return Claim(title, Verdict.AGREES, f"{numbers}; {said}.", *evidence, tuple(known))
 
 
-def _alpha(entry: Any) -> Overall | None:
+def exponent(entry: Any) -> Overall | None:
     """The exponent over seeds; of one spectrum, with twice the regression's standard error about it."""
     alphas, errors = present(dig(entry, "alpha")), present(dig(entry, "stderr"))
     if len(set(alphas)) == 1 and errors:
@@ -166,10 +163,10 @@ def exponents_above_the_data(results: Results) -> Claim:
     """Paper: the layer's spectrum falls faster than that of the images themselves."""
     title = "The Krotov–Hopfield exponent on images lies above that of the images themselves"
     spectra = dig(results, "baselines", "data", "spectrum")
-    data = _alpha(dig(spectra, "images_layer_window") or dig(spectra, "images"))
+    data = exponent(dig(spectra, "images_layer_window") or dig(spectra, "images"))
 
     def above(model: str, kind: str = "images") -> Difference | None:
-        return compare(_alpha(dig(results, "models", model, "spectrum", kind)), data)
+        return compare(exponent(dig(results, "models", model, "spectrum", kind)), data)
 
     ours = above("kh")
     if ours is None:
@@ -181,7 +178,7 @@ def exponents_above_the_data(results: Results) -> Claim:
         found = above("kh", kind)
         if found is not None:
             (supporting if found.outcome > 0 else opposing).append(f"{words}: α {found.text} of the data")
-    others = [m for m in MODEL_NAMES if m != "kh" and (found := above(m)) is not None and found.outcome > 0]
+    others = [m for m in PAPER_MODELS if m != "kh" and (found := above(m)) is not None and found.outcome > 0]
     opposing += [f"so does that of {names(others)}"] if others else []
     opposing += [f"so does that of the controls {names(controls.ahead)}"] if controls.ahead else []
     evidence = (tuple(supporting), tuple(opposing))
@@ -247,58 +244,3 @@ def pruning_is_harmless(results: Results) -> Claim:
     if opposing:
         return undecided(title, f"{said}: not told apart over seeds.", supporting, opposing)
     return Claim(title, Verdict.AGREES, f"{said}.", supporting, (), ("noise_start",))
-
-
-def spectral_fails_on_noise(results: Results) -> Claim:
-    """Paper: spectral regularization shapes the spectrum on images and fails on white noise."""
-    title = "Spectral regularization gives a power law on images and fails on white noise"
-    entry = dig(results, "models", "spectral", "spectrum")
-    laws = {kind: is_power_law(results, "spectral", kind) for kind in INPUTS}
-    texts = {kind: f"on {INPUTS[kind]}: {spectrum_text(dig(entry, kind))}" for kind in INPUTS}
-    untrained = dig(results, "baselines", "untrained", "spectrum", "noise")
-    found = compare(_alpha(dig(entry, "noise")), _alpha(untrained))
-    supporting = [texts[kind] for kind, wanted in (("images", True), ("noise", False)) if laws[kind] is wanted]
-    opposing = [texts[kind] for kind, wanted in (("images", True), ("noise", False)) if laws[kind] is (not wanted)]
-    if found is not None:
-        words = f"α on white noise, {found.text} of the untrained network"
-        if found.no_lead and found.turned().no_lead:
-            supporting.append(f"{words}: it changed nothing there")
-        elif found.outcome:
-            opposing.append(f"{words}: it changed something there")
-    said = "; ".join(texts.values()).capitalize()
-    if None in laws.values():
-        return undecided(title, f"{said}: {MIXED}, or numbers are missing.", supporting, opposing)
-    evidence = tuple(supporting), tuple(opposing)
-    wrong = [kind for kind, wanted in (("images", True), ("noise", False)) if laws[kind] is not wanted]
-    if wrong:
-        against = frozenset(("law", "spectral", kind) for kind in wrong)
-        return Claim(title, Verdict.CONTRADICTS, f"{said}.", *evidence, ("spectral",), against)
-    if set(_judged(dig(results, "baselines", "untrained", "spectrum", "images"))) == {True}:
-        had = "; but the untrained network has a power law on images too: the penalty moves its exponent"
-        return Claim(title, Verdict.SHARED, f"{said}{had}.", *evidence)
-    return Claim(title, Verdict.AGREES, f"{said}.", *evidence, ("spectral",))
-
-
-def spectral_regularizer_moves(results: Results) -> Claim:
-    """Check: the spectral regularizer must bring α nearer to its target than the untrained network's α is."""
-    title = "The spectral regularizer brings the exponent nearer to its target"
-    entry = dig(results, "models", "spectral", "spectrum", "images")
-    untrained = dig(results, "baselines", "untrained", "spectrum", "images")
-    found, begun = _alpha(entry), _alpha(untrained)
-    if found is None or begun is None:
-        return undecided(title, "The exponents of both networks are needed.")
-    ours, start = found.centre, begun.centre
-    given = dig(results, "settings", "spectral", "exponent")
-    target = float(given) if given is not None else SPECTRAL_TARGET_ALPHA
-    doubt = max(
-        SAME_ALPHA, math.hypot(*((one.interval[1] - one.centre if one.interval else 0.0) for one in (found, begun)))
-    )
-    numbers = f"α on test images: {ours:.2f} after training, {start:.2f} untrained, target {target:.2f}"
-    if abs(ours - start) <= doubt:
-        return Claim(title, Verdict.FAILS, f"{numbers}; the regularizer moved nothing.", (), (numbers,))
-    gain = abs(start - target) - abs(ours - target)
-    if abs(gain) <= doubt:
-        return undecided(title, f"{numbers}; both are equally far from it.")
-    if gain > 0:
-        return Claim(title, Verdict.HOLDS, f"{numbers}.", (numbers,))
-    return Claim(title, Verdict.FAILS, f"{numbers}.", (), (numbers,))

@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterable
 from enum import Enum
 from typing import NamedTuple
 
-from jax_bioadv.figures import display_name
+from experiments.models import label
 
 
 class Verdict(Enum):
@@ -41,4 +41,4 @@ def undecided(title: str, why: str, supporting: Iterable[str] = (), opposing: It
 
 def names(models: Iterable[str]) -> str:
     """Models by name, separated by commas."""
-    return ", ".join(display_name(model) for model in models)
+    return ", ".join(label(model) for model in models)

@@ -1,0 +1,66 @@
+"""Claims about the spectral regularizer: whether it does to the spectrum what it is there for."""
+
+import math
+
+from experiments.report.claims.comparing import Results, compare
+from experiments.report.claims.spectra import INPUTS, MIXED, exponent, is_power_law, judged, spectrum_text
+from experiments.report.claims.verdicts import Claim, Verdict, undecided
+from experiments.report.numbers import dig
+from experiments.results.published import SPECTRAL_TARGET_ALPHA
+
+SAME_ALPHA = 0.02
+
+
+def spectral_fails_on_noise(results: Results) -> Claim:
+    """Paper: spectral regularization shapes the spectrum on images and fails on white noise."""
+    title = "Spectral regularization gives a power law on images and fails on white noise"
+    entry = dig(results, "models", "spectral", "spectrum")
+    laws = {kind: is_power_law(results, "spectral", kind) for kind in INPUTS}
+    texts = {kind: f"on {INPUTS[kind]}: {spectrum_text(dig(entry, kind))}" for kind in INPUTS}
+    untrained = dig(results, "baselines", "untrained", "spectrum", "noise")
+    found = compare(exponent(dig(entry, "noise")), exponent(untrained))
+    supporting = [texts[kind] for kind, wanted in (("images", True), ("noise", False)) if laws[kind] is wanted]
+    opposing = [texts[kind] for kind, wanted in (("images", True), ("noise", False)) if laws[kind] is (not wanted)]
+    if found is not None:
+        words = f"α on white noise, {found.text} of the untrained network"
+        if found.no_lead and found.turned().no_lead:
+            supporting.append(f"{words}: it changed nothing there")
+        elif found.outcome:
+            opposing.append(f"{words}: it changed something there")
+    said = "; ".join(texts.values()).capitalize()
+    if None in laws.values():
+        return undecided(title, f"{said}: {MIXED}, or numbers are missing.", supporting, opposing)
+    evidence = tuple(supporting), tuple(opposing)
+    wrong = [kind for kind, wanted in (("images", True), ("noise", False)) if laws[kind] is not wanted]
+    if wrong:
+        against = frozenset(("law", "spectral", kind) for kind in wrong)
+        return Claim(title, Verdict.CONTRADICTS, f"{said}.", *evidence, ("spectral",), against)
+    if set(judged(dig(results, "baselines", "untrained", "spectrum", "images"))) == {True}:
+        had = "; but the untrained network has a power law on images too: the penalty moves its exponent"
+        return Claim(title, Verdict.SHARED, f"{said}{had}.", *evidence)
+    return Claim(title, Verdict.AGREES, f"{said}.", *evidence, ("spectral",))
+
+
+def spectral_regularizer_moves(results: Results) -> Claim:
+    """Check: the spectral regularizer must bring α nearer to its target than the untrained network's α is."""
+    title = "The spectral regularizer brings the exponent nearer to its target"
+    entry = dig(results, "models", "spectral", "spectrum", "images")
+    untrained = dig(results, "baselines", "untrained", "spectrum", "images")
+    found, begun = exponent(entry), exponent(untrained)
+    if found is None or begun is None:
+        return undecided(title, "The exponents of both networks are needed.")
+    ours, start = found.centre, begun.centre
+    given = dig(results, "settings", "spectral", "exponent")
+    target = float(given) if given is not None else SPECTRAL_TARGET_ALPHA
+    doubt = max(
+        SAME_ALPHA, math.hypot(*((one.interval[1] - one.centre if one.interval else 0.0) for one in (found, begun)))
+    )
+    numbers = f"α on test images: {ours:.2f} after training, {start:.2f} untrained, target {target:.2f}"
+    if abs(ours - start) <= doubt:
+        return Claim(title, Verdict.FAILS, f"{numbers}; the regularizer moved nothing.", (), (numbers,))
+    gain = abs(start - target) - abs(ours - target)
+    if abs(gain) <= doubt:
+        return undecided(title, f"{numbers}; both are equally far from it.")
+    if gain > 0:
+        return Claim(title, Verdict.HOLDS, f"{numbers}.", (numbers,))
+    return Claim(title, Verdict.FAILS, f"{numbers}.", (), (numbers,))
