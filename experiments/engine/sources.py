@@ -92,7 +92,7 @@ class _Module:
             names = _defined(statement)
             for defined in names:
                 self.definitions.setdefault(defined, []).append(statement)
-            if not names and not isinstance(statement, ast.Import | ast.ImportFrom):
+            if not names and not isinstance(statement, ast.Import | ast.ImportFrom) and not _for_types(statement):
                 self.loose.append(statement)
 
 
@@ -104,6 +104,10 @@ def _defined(statement: ast.stmt) -> list[str]:
         names = [node for target in targets for node in ast.walk(target)]
         return [node.id for node in names if isinstance(node, ast.Name) and _is_bound(node)]
     return []
+
+
+def _for_types(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.unparse(statement.test)
 
 
 class _Silence(ast.NodeTransformer):

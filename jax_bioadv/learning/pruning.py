@@ -31,8 +31,8 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.special
 from jaxtyping import Array, Bool, Float, Float64
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
+
+from jax_bioadv.extras import extra
 
 PUBLISHED_VARIANCE = 0.0015
 # Log-variances closer together than this differ by the rounding of float32 weights.
@@ -227,6 +227,9 @@ def _choose(modes: np.ndarray, noise_variance: float | None) -> tuple[int | None
 
 def _best_mixture(values: np.ndarray, max_components: int, seed: int) -> tuple[Mixture, dict[int, float]]:
     """The mixture with the lowest BIC; ``values`` have mean 0 and variance 1."""
+    with extra("analysis"):
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture
     column = values[:, None]
     fits = {}
     with warnings.catch_warnings():
