@@ -1,18 +1,30 @@
 """Settings that every test runs under; they must stand before JAX starts."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("JAX_BIOADV_COMPILED", "off")
+# Tests compile more than they compute: code that is made quickly makes up for being slow. Every process inherits this, so
+# that the numbers of one are those of another.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 import hypothesis
 import pytest
+from sharing import compiled_programs
 
+from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.storage import Checkpoints
 
 hypothesis.settings.register_profile("jax_bioadv", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.load_profile("jax_bioadv")
+
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    folder = keep_compiled_programs(compiled_programs(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 
 @pytest.fixture
