@@ -6,8 +6,8 @@ from pathlib import Path
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("JAX_BIOADV_COMPILED", "off")
-# Tests compile more than they compute: code that is made quickly makes up for being slow. Every process inherits this, so
-# that the numbers of one are those of another.
+# Tests compile more than they compute: code that is made quickly makes up for being slow. Every process inherits this,
+# so that the numbers of one are those of another.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 import hypothesis
