@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from flax import nnx
 from flax.errors import TraceContextError
 from jax.tree_util import Partial
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 
@@ -47,7 +48,7 @@ def _rectified_power_jvp(power: float, primals: tuple[Array], tangents: tuple[Ar
 
 
 def _symmetric_uniform(bound: float) -> nnx.Initializer:
-    def init(key: Array, shape: tuple[int, ...], dtype: type = jnp.float32) -> Array:
+    def init(key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init

@@ -183,7 +183,7 @@ class _Reached:
         if module.name in HOLD_SETTINGS:
             self._read(module, [one.annotation for one in fields if isinstance(one, ast.AnnAssign)])
             fields = [one for one in fields if not isinstance(one, ast.AnnAssign)]
-        head = ast.ClassDef(definition.name, definition.bases, definition.keywords, fields, definition.decorator_list)
+        head = ast.ClassDef(**{**dict(ast.iter_fields(definition)), "body": fields})
         self._add(module, unit, head)
         for method in methods:
             own = f"{unit}.{method.name}"
