@@ -27,10 +27,11 @@ reproduce: $(VENV)/.installed$(FOR)
 	$(BIN)/python -m experiments.reproduce --preset $(PRESET) --out $(OUT) $(ARGS)
 
 test: check
-	$(BIN)/$(PYTEST) --ignore tests/benchmarks
+	$(BIN)/$(PYTEST)
 
+# Without the files that tests/slow_files.txt names.
 test-fast: check
-	$(BIN)/$(PYTEST) -m fast
+	$(BIN)/$(PYTEST) --fast
 
 check: $(VENV)/.installed-test$(FOR)
 	$(BIN)/ruff check .
@@ -41,8 +42,9 @@ benchmark: OUT = benchmarks/results/mine
 benchmark: $(BENCHMARK)/.installed
 	$(BENCHMARK)/bin/python -m benchmarks --out $(OUT) $(ARGS)
 
+# `make test` runs the others.
 test-benchmark: $(BENCHMARK)/.installed
-	$(BENCHMARK)/bin/$(PYTEST) tests/benchmarks
+	$(BENCHMARK)/bin/$(PYTEST) $(shell grep -l 'importorskip("torch")' tests/benchmarks/test_*.py)
 
 check-python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

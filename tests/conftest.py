@@ -27,6 +27,28 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 
+TESTS = Path(__file__).parent
+SLOW_FILES = {name: float(seconds) for name, seconds in map(str.split, (TESTS / "slow_files.txt").open())}
+"""File below this folder to the seconds that it takes; those that are not named take a few."""
+
+
+def seconds_of(path: Path) -> float:
+    return SLOW_FILES.get(path.relative_to(TESTS).as_posix(), 0.0)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--fast", action="store_true", help="leave out the files that tests/slow_files.txt names")
+
+
+def pytest_ignore_collect(collection_path, config):
+    return True if config.getoption("--fast") and seconds_of(collection_path) else None
+
+
+def pytest_collection_modifyitems(items):
+    """Slow files come first, or the last worker would be alone with one in the end."""
+    items.sort(key=lambda item: -seconds_of(item.path))
+
+
 @pytest.fixture
 def open_checkpoints(tmp_path):
     """Checkpoints in one folder, as every new process opens them."""

@@ -79,9 +79,7 @@ def wheel(tmp_path_factory) -> Path:
         shutil.copytree(ROOT / name, folder / "source" / name, ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source" / name)
-    pip(
-        *("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(folder / "source")),
-    )
+    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(folder / "source"))
     [built] = folder.glob("*.whl")
     return built
 
