@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import io
-import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from experiments.plan import Plan
 from experiments.settings.presets import PRESETS
 from experiments.settings.reproduction import Settings
 from jax_bioadv import data
+from jax_bioadv.storage import read_json, write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,9 +52,10 @@ def smoke(tmp_path_factory) -> Run:
 
     def make(folder: Path) -> None:
         run = run_command(folder / "run")
-        (folder / "run.pickle").write_bytes(pickle.dumps(run))
+        write_json(folder / "ended.json", [run.code, run.output, run.errors])
 
-    return pickle.loads((made_once(tmp_path_factory, "smoke", make) / "run.pickle").read_bytes())
+    folder = made_once(tmp_path_factory, "smoke", make)
+    return Run(folder / "run", *read_json(folder / "ended.json"))
 
 
 @pytest.fixture
