@@ -29,7 +29,7 @@ reproduce: $(VENV)/.installed$(FOR)
 test: check
 	$(BIN)/$(PYTEST)
 
-# Without the files that tests/slow_files.txt names.
+# Without the files that tests/slow_files.py names.
 test-fast: check
 	$(BIN)/$(PYTEST) --fast
 

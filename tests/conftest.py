@@ -13,6 +13,7 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llv
 import hypothesis
 import pytest
 from sharing import compiled_programs
+from slow_files import SLOW_FILES
 
 from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.storage import Checkpoints
@@ -27,26 +28,18 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 
-TESTS = Path(__file__).parent
-SLOW_FILES = {name: float(seconds) for name, seconds in map(str.split, (TESTS / "slow_files.txt").open())}
-"""File below this folder to the seconds that it takes; those that are not named take a few."""
-
-
-def seconds_of(path: Path) -> float:
-    return SLOW_FILES.get(path.relative_to(TESTS).as_posix(), 0.0)
-
-
 def pytest_addoption(parser):
-    parser.addoption("--fast", action="store_true", help="leave out the files that tests/slow_files.txt names")
+    parser.addoption("--fast", action="store_true", help="leave out the files that tests/slow_files.py names")
 
 
 def pytest_ignore_collect(collection_path, config):
-    return True if config.getoption("--fast") and seconds_of(collection_path) else None
+    return True if config.getoption("--fast") and collection_path in SLOW_FILES else None
 
 
 def pytest_collection_modifyitems(items):
     """Slow files come first, or the last worker would be alone with one in the end."""
-    items.sort(key=lambda item: -seconds_of(item.path))
+    places = {path: place for place, path in enumerate(SLOW_FILES)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture
