@@ -21,8 +21,10 @@ from jax_bioadv.storage import Checkpoints
 hypothesis.settings.register_profile("jax_bioadv", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.load_profile("jax_bioadv")
 
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    folder = keep_compiled_programs(compiled_programs(Path(__file__).parents[1] / ".pytest_cache" / "compiled"))
+KEPT = Path(__file__).parents[1] / ".pytest_cache" / "compiled"
+given = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+if not given or KEPT in Path(given).parents:  # the latter by the process that started this worker
+    folder = keep_compiled_programs(compiled_programs(KEPT))
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
