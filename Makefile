@@ -21,7 +21,7 @@ INSTALL := -m pip install --quiet --disable-pip-version-check --constraint const
 FOR := $(if $(EXTRA),-$(EXTRA))
 PYTEST := python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: reproduce test test-fast benchmark test-benchmark check check-python clean
+.PHONY: reproduce test test-fast benchmark test-benchmark check check-python same-python clean
 
 reproduce: $(VENV)/.installed$(FOR)
 	$(BIN)/python -m experiments.reproduce --preset $(PRESET) --out $(OUT) $(ARGS)
@@ -56,12 +56,16 @@ $(BIN)/python: | check-python
 	@echo "building the environment in $(VENV): about a minute"
 	$(PYTHON) -m venv $(VENV)
 
+same-python: | $(BIN)/python
+	@test "$(origin PYTHON)" = file || test "$$($(PYTHON) -V)" = "$$($(BIN)/python -V)" || \
+	  { echo "$(VENV) has $$($(BIN)/python -V), not $$($(PYTHON) -V): add VENV=.venv-other, or make clean first"; exit 1; }
+
 # What an extra has installed stays when another is asked for.
-$(VENV)/.installed$(FOR): pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.installed$(FOR): pyproject.toml constraints.txt | same-python
 	$(BIN)/python $(INSTALL) '.[experiments$(EXTRA:%=,%)]'
 	touch $@
 
-$(VENV)/.installed-test$(FOR): pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.installed-test$(FOR): pyproject.toml constraints.txt | same-python
 	$(BIN)/python $(INSTALL) '.[test$(EXTRA:%=,%)]'
 	touch $@ $(VENV)/.installed$(FOR)
 

@@ -17,11 +17,13 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("jax_bioadv", "experiments")
-# Not followed, because no outcome depends on them: what keeps outcomes and states, and what refuses settings.
+# Not followed, because no outcome depends on them: what keeps outcomes and states, and what refuses settings or names
+# a package that is missing.
 WITHOUT_INFLUENCE = (
     "experiments.engine.sources",
     "experiments.engine.tasks",
     "jax_bioadv.command_line",
+    "jax_bioadv.extras",
     "jax_bioadv.storage",
     "jax_bioadv.processes",
 )
