@@ -1,5 +1,8 @@
 # The two commands: `make reproduce` and `make test`. Both build the environment in .venv if it is missing.
 #   make reproduce PRESET=paper OUT=runs/mine ARGS="--seeds 5"
+#   make reproduce EXTRA=cuda                          on an NVIDIA GPU; EXTRA=tpu in a TPU VM
+#   make test-fast                                     between commits
+#   make test PYTHON=python3.12 VENV=.venv-3.12        with the newest JAX, in an environment of its own
 # Against PyTorch, which comes into an environment of its own, .venv-benchmark:
 #   make benchmark OUT=benchmarks/results/mine
 #   make test-benchmark
@@ -7,29 +10,41 @@ PYTHON ?= python3
 PRESET ?= quick
 OUT ?= runs/$(PRESET)
 ARGS ?=
+# What JAX computes on: nothing for the CPU, cuda or tpu.
+EXTRA ?=
 # Test files run side by side; each process takes some 2.5 GB and a core.
 WORKERS ?= 2
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 BENCHMARK := .venv-benchmark
+INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+FOR := $(if $(EXTRA),-$(EXTRA))
+PYTEST := python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: reproduce test benchmark test-benchmark check-python clean
+.PHONY: reproduce test test-fast benchmark test-benchmark check check-python same-python clean
 
-reproduce: $(VENV)/.installed
+reproduce: $(VENV)/.installed$(FOR)
 	$(BIN)/python -m experiments.reproduce --preset $(PRESET) --out $(OUT) $(ARGS)
 
-test: $(VENV)/.installed-test
+test: check
+	$(BIN)/$(PYTEST)
+
+# Without the files that tests/slow_files.py names.
+test-fast: check
+	$(BIN)/$(PYTEST) --fast
+
+check: $(VENV)/.installed-test$(FOR)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 benchmark: OUT = benchmarks/results/mine
 benchmark: $(BENCHMARK)/.installed
 	$(BENCHMARK)/bin/python -m benchmarks --out $(OUT) $(ARGS)
 
+# `make test` runs the others.
 test-benchmark: $(BENCHMARK)/.installed
-	$(BENCHMARK)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile tests/benchmarks
+	$(BENCHMARK)/bin/$(PYTEST) $(shell grep -l 'importorskip("torch")' tests/benchmarks/test_*.py)
 
 check-python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -41,18 +56,22 @@ $(BIN)/python: | check-python
 	@echo "building the environment in $(VENV): about a minute"
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+same-python: | $(BIN)/python
+	@test "$(origin PYTHON)" = file || test "$$($(PYTHON) -V)" = "$$($(BIN)/python -V)" || \
+	  { echo "$(VENV) has $$($(BIN)/python -V), not $$($(PYTHON) -V): add VENV=.venv-other, or make clean first"; exit 1; }
+
+# What an extra has installed stays when another is asked for.
+$(VENV)/.installed$(FOR): pyproject.toml constraints.txt | same-python
+	$(BIN)/python $(INSTALL) '.[experiments$(EXTRA:%=,%)]'
 	touch $@
 
-$(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
-	touch $@ $(VENV)/.installed
+$(VENV)/.installed-test$(FOR): pyproject.toml constraints.txt | same-python
+	$(BIN)/python $(INSTALL) '.[test$(EXTRA:%=,%)]'
+	touch $@ $(VENV)/.installed$(FOR)
 
 $(BENCHMARK)/.installed: pyproject.toml constraints.txt | check-python
 	$(PYTHON) -m venv $(BENCHMARK)
-	$(BENCHMARK)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --editable '.[test,benchmark]'
+	$(BENCHMARK)/bin/python $(INSTALL) '.[test,benchmark]'
 	touch $@
 
 clean:

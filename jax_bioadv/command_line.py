@@ -1,7 +1,8 @@
 """How every command of this project starts and ends.
 
 A command ends in 0 when all went well; 1 when its work was done but not all of it came out well; 2 and one line when
-its input was wrong or a file fails; 130 after Ctrl-C, 143 after SIGTERM, with one line, whatever it was doing.
+its input was wrong, a file fails or a package is missing; 130 after Ctrl-C, 143 after SIGTERM, with one line, whatever
+it was doing.
 """
 
 import os
@@ -9,6 +10,8 @@ import signal
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
+
+from jax_bioadv.extras import MissingExtraError
 
 STOPPED = "stopped; the same command goes on from here"
 PACKAGES = ("benchmarks", "experiments", "jax_bioadv")
@@ -28,7 +31,7 @@ def exit_code(work: Callable[[], object]) -> int:
         if _stopped_by is None:
             print(STOPPED, file=sys.stderr)
         return 130
-    except (IncompleteError, ValueError, OSError) as error:
+    except (IncompleteError, MissingExtraError, ValueError, OSError) as error:
         if _stopped_by is None:  # else the signal, caught by a library, came out as an error
             print(f"error: {error}", file=sys.stderr)
         return 1 if isinstance(error, IncompleteError) else 2

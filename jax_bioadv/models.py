@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jax_bioadv.classifiers import as_pytree as as_pytree
@@ -64,7 +65,7 @@ def rectified_power_slope(
 
 
 def _symmetric_uniform(bound: float) -> nnx.Initializer:
-    def init(key: Array, shape: tuple[int, ...], dtype: type = jnp.float32) -> Array:
+    def init(key: Array, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init

@@ -1,18 +1,47 @@
 """Settings that every test runs under; they must stand before JAX starts."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("JAX_BIOADV_COMPILED", "off")
+# Tests compile more than they compute: code that is made quickly makes up for being slow. Every process inherits this,
+# so that the numbers of one are those of another.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 import hypothesis
 import pytest
+from sharing import compiled_programs
+from slow_files import SLOW_FILES
 
+from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.storage import Checkpoints
 
 hypothesis.settings.register_profile("jax_bioadv", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.load_profile("jax_bioadv")
+
+KEPT = Path(__file__).parents[1] / ".pytest_cache" / "compiled"
+given = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+if not given or KEPT in Path(given).parents:  # the latter by the process that started this worker
+    folder = keep_compiled_programs(compiled_programs(KEPT))
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--fast", action="store_true", help="leave out the files that tests/slow_files.py names")
+
+
+def pytest_ignore_collect(collection_path, config):
+    return True if config.getoption("--fast") and collection_path in SLOW_FILES else None
+
+
+def pytest_collection_modifyitems(items):
+    """Slow files come first, or the last worker would be alone with one in the end."""
+    places = {path: place for place, path in enumerate(SLOW_FILES)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ def influences() -> dict[str, str]:
     device = jax.devices()[0]
     return {
         **{name: version(name) for name in PACKAGES},
-        "x64": str(jax.config.jax_enable_x64),  # type: ignore[attr-defined]
-        "random_numbers": str(jax.config.jax_default_prng_impl),  # type: ignore[attr-defined]
+        "x64": str(jax.config.values["jax_enable_x64"]),
+        "random_numbers": str(jax.config.values["jax_default_prng_impl"]),
         "backend": " ".join(device.client.platform_version.split()),
         "device": device.device_kind,
         "platform": f"{device.platform}, {platform.system()} {platform.machine()}",

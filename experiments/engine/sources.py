@@ -17,11 +17,13 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("jax_bioadv", "experiments")
-# Not followed, because no outcome depends on them: what keeps outcomes and states, and what refuses settings.
+# Not followed, because no outcome depends on them: what keeps outcomes and states, and what refuses settings or names
+# a package that is missing.
 WITHOUT_INFLUENCE = (
     "experiments.engine.sources",
     "experiments.engine.tasks",
     "jax_bioadv.command_line",
+    "jax_bioadv.extras",
     "jax_bioadv.storage",
     "jax_bioadv.processes",
 )
@@ -92,7 +94,7 @@ class _Module:
             names = _defined(statement)
             for defined in names:
                 self.definitions.setdefault(defined, []).append(statement)
-            if not names and not isinstance(statement, ast.Import | ast.ImportFrom):
+            if not names and not isinstance(statement, ast.Import | ast.ImportFrom) and not _for_types(statement):
                 self.loose.append(statement)
 
 
@@ -104,6 +106,10 @@ def _defined(statement: ast.stmt) -> list[str]:
         names = [node for target in targets for node in ast.walk(target)]
         return [node.id for node in names if isinstance(node, ast.Name) and _is_bound(node)]
     return []
+
+
+def _for_types(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.unparse(statement.test)
 
 
 class _Silence(ast.NodeTransformer):
@@ -179,7 +185,7 @@ class _Reached:
         if module.name in HOLD_SETTINGS:
             self._read(module, [one.annotation for one in fields if isinstance(one, ast.AnnAssign)])
             fields = [one for one in fields if not isinstance(one, ast.AnnAssign)]
-        head = ast.ClassDef(definition.name, definition.bases, definition.keywords, fields, definition.decorator_list)
+        head = ast.ClassDef(**{**dict(ast.iter_fields(definition)), "body": fields})
         self._add(module, unit, head)
         for method in methods:
             own = f"{unit}.{method.name}"

@@ -1,1 +1,45 @@
 """Measurements on a trained network: covariance spectra, Jacobian norms, landscapes on planes, and robustness."""
+
+from typing import TYPE_CHECKING
+
+from jax_bioadv.lazy import lazily
+
+if TYPE_CHECKING:
+    import jax_bioadv.analysis.attack_input as attack_input
+    import jax_bioadv.analysis.boundaries as boundaries
+    import jax_bioadv.analysis.boundary_geometry as boundary_geometry
+    import jax_bioadv.analysis.certified as certified
+    import jax_bioadv.analysis.critical as critical
+    import jax_bioadv.analysis.crossed as crossed
+    import jax_bioadv.analysis.dimension as dimension
+    import jax_bioadv.analysis.frequency as frequency
+    import jax_bioadv.analysis.masking as masking
+    import jax_bioadv.analysis.paired as paired
+    import jax_bioadv.analysis.power_law as power_law
+    import jax_bioadv.analysis.robustness as robustness
+    import jax_bioadv.analysis.similarity as similarity
+    import jax_bioadv.analysis.smoothness as smoothness
+    import jax_bioadv.analysis.spectra as spectra
+    import jax_bioadv.analysis.statistics as statistics
+
+__all__ = [
+    "attack_input",
+    "boundaries",
+    "boundary_geometry",
+    "certified",
+    "critical",
+    "crossed",
+    "dimension",
+    "frequency",
+    "masking",
+    "paired",
+    "power_law",
+    "robustness",
+    "similarity",
+    "smoothness",
+    "spectra",
+    "statistics",
+]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazily(__name__, __all__)

@@ -15,7 +15,6 @@ On a plane the pre-activation of ``models.Network`` is affine, so that no point 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import contourpy
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,6 +27,7 @@ from scipy import ndimage
 
 from jax_bioadv.analysis.boundaries import plane_coordinates, random_plane
 from jax_bioadv.blocks import over_blocks, whole_blocks
+from jax_bioadv.extras import extra
 from jax_bioadv.models import Network, as_pytree, check_one_hidden_layer
 
 POINT_BLOCK = 2048
@@ -140,11 +140,13 @@ def _leads(logits: Float[np.ndarray, "rows columns classes"]) -> tuple[np.ndarra
     return logits - np.where(is_best, second[..., None], first[..., None]), best
 
 
-def _contours(plane: int, leads: np.ndarray, best: np.ndarray, steps: np.ndarray) -> list[_Contour]:
+def _contours(
+    contour_generator: Callable[..., Any], plane: int, leads: np.ndarray, best: np.ndarray, steps: np.ndarray
+) -> list[_Contour]:
     found = []
     for category in np.unique(best):
         lead = leads[..., category]
-        for line in map(np.asarray, contourpy.contour_generator(z=lead).lines(0.0)):
+        for line in map(np.asarray, contour_generator(z=lead).lines(0.0)):
             nearest = np.rint(line).astype(int)
             # A vertex is on a line of the grid by one coordinate, and between two points by the other.
             upward = np.abs(line[:, 0] - nearest[:, 0]) <= np.abs(line[:, 1] - nearest[:, 1])
@@ -205,6 +207,8 @@ def _measured(
 
 
 def _geometry(on_planes: Partial, planes: int, radius: float, resolution: int) -> BoundaryGeometry:
+    with extra("analysis"):
+        from contourpy import contour_generator
     steps = np.asarray(plane_coordinates(radius, resolution))
     points = np.stack([grid.ravel() for grid in np.meshgrid(steps, steps)], axis=1)
     regions, finite = np.zeros(planes, int), np.ones(planes, bool)
@@ -217,7 +221,7 @@ def _geometry(on_planes: Partial, planes: int, radius: float, resolution: int) -
             leads, best = _leads(logits)
             regions[plane] = sum(ndimage.label(best == category)[1] for category in np.unique(best))
             if regions[plane] > 1:
-                contours += _contours(plane, leads, best, steps)
+                contours += _contours(contour_generator, plane, leads, best, steps)
     spacing = 2.0 * radius / (resolution - 1)
     length, curvature = _measured(on_planes, planes, contours, SHORTEST_STEP * spacing)
     length = np.where(finite, length / (2.0 * radius) ** 2, np.nan)

@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 import scipy.linalg
 from jaxtyping import Array, Float, Float64
-from sklearn.neighbors import NearestNeighbors
+
+from jax_bioadv.extras import extra
 
 Features = Float[Array | np.ndarray, "samples units"]
 
@@ -149,6 +150,8 @@ def _centred(features: Features) -> np.ndarray:
 
 def _neighbour_distances(points: Features, neighbours: int) -> np.ndarray:
     """Distances of every distinct point to its nearest others, nearest first."""
+    with extra("analysis"):
+        from sklearn.neighbors import NearestNeighbors
     distinct = np.unique(_finite(points), axis=0)
     if len(distinct) < max(neighbours + 1, 4):
         raise ValueError(f"{neighbours} neighbours need more distinct points than the {len(distinct)} there are")

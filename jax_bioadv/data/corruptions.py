@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, Key, UInt8
-from PIL import Image
 
 from jax_bioadv.blocks import equal_blocks, over_blocks
+from jax_bioadv.extras import extra
 
 SEVERITIES = (1, 2, 3, 4, 5)
 _BLOCK = 1000
@@ -165,6 +165,8 @@ def _block(
 
 
 def _compressed(image: np.ndarray, quality: int) -> np.ndarray:
+    with extra("data"):
+        from PIL import Image
     stream = io.BytesIO()
     Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image).save(stream, "JPEG", quality=quality)
     with Image.open(stream) as opened:

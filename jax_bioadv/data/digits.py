@@ -5,10 +5,9 @@ Handwritten Digits"), grey values 0…16 stretched to 0…255, split 1500 / 297 
 """
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from jax_bioadv.data.dataset import Dataset
+from jax_bioadv.extras import extra
 
 _TEST_COUNT = 297
 _SPLIT_SEED = 0
@@ -16,6 +15,9 @@ _SPLIT_SEED = 0
 
 def load_embedded_digits() -> Dataset:
     """Return the digits, the same bytes on every call and every platform."""
+    with extra("data"):
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
     digits = load_digits()
     images = np.rint(digits.images * (255.0 / 16.0)).astype(np.uint8)[..., None]
     labels = digits.target.astype(np.uint8)

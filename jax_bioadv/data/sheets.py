@@ -9,9 +9,9 @@ import io
 import math
 
 import numpy as np
-from PIL import Image
 
 from jax_bioadv.data.dataset import DataError
+from jax_bioadv.extras import extra
 
 SHEET_BYTES = 16 * 2**20
 """Raw bytes on one sheet. Lossless WebP never grows them by much, so that no file comes near 50 MiB."""
@@ -49,6 +49,8 @@ def _planes(images: np.ndarray) -> np.ndarray:
 
 def encode_sheet(images: np.ndarray) -> bytes:
     """Lay images of shape (count, height, width, channels) out on one sheet and return it as a WebP file."""
+    with extra("data"):
+        from PIL import Image
     planes = _planes(images)
     count, height, width, depth = planes.shape
     columns = _columns(count, height, width)
@@ -66,6 +68,8 @@ def encode_sheet(images: np.ndarray) -> bytes:
 
 def decode_sheet(content: bytes, count: int, image_shape: tuple[int, int, int]) -> np.ndarray:
     """Return the images of a sheet; raises ``OSError`` or ``ValueError`` where the content is no such sheet."""
+    with extra("data"):
+        from PIL import Image
     height, width, channels = image_shape
     depth = 3 if channels == 3 else 1
     plane_width = width if channels == 3 else width * channels

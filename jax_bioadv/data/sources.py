@@ -27,6 +27,7 @@ from jax_bioadv.data.digits import load_embedded_digits
 from jax_bioadv.data.npm import load_from_npm
 from jax_bioadv.data.shards import export, exported_name, is_export, read_export
 from jax_bioadv.data.tensorflow_datasets_source import EXAMPLES, knows, load_from_tensorflow_datasets
+from jax_bioadv.extras import MissingExtraError
 from jax_bioadv.user_folders import cache_folder, user_path
 
 DATA_FOLDER_VARIABLE = "JAX_BIOADV_DATA"
@@ -206,7 +207,7 @@ def _load_remote(name: str, folder: Path, failures: dict[str, str]) -> Dataset |
 def _keep(dataset: Dataset, kept: Path) -> None:
     try:
         export(dataset, kept)
-    except DataError as error:
+    except (DataError, MissingExtraError) as error:
         logger.warning("%s: no copy was kept: %s", dataset.name, error)
     else:
         logger.info("%s: kept a verified copy in %s", dataset.name, kept)

@@ -29,7 +29,6 @@ from unittest import mock
 from urllib.parse import urlsplit
 
 import numpy as np
-from PIL import Image
 
 from jax_bioadv.data.dataset import LARGEST_CLASSES, DataError, Dataset
 from jax_bioadv.data.partial_folders import partial_folder
@@ -84,7 +83,9 @@ def load_from_tensorflow_datasets(name: str, folder: Path) -> Dataset:
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
-        raise DataError(f"tensorflow-datasets cannot be imported: {error}") from error
+        raise DataError(
+            f"tensorflow-datasets cannot be imported ({error}); pip install 'jax-bioadv[data]' brings it"
+        ) from error
     try:
         builder = tfds.builder(name)
         _check_features(name, builder.info.features)
@@ -145,6 +146,7 @@ def without_tensorflow(builder: Any) -> Iterator[None]:
         yield
         return
     import tensorflow_datasets as tfds
+    from PIL import Image
 
     encode = tfds.features.Image.encode_example
 

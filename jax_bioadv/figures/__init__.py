@@ -10,6 +10,11 @@ pyplot or leaves a global setting changed:
     save_figure(figure, directory, "figure1")
 """
 
+from jax_bioadv.extras import extra
+
+with extra("figures"):
+    import matplotlib  # noqa: F401
+
 from jax_bioadv.figures.accuracy import accuracy_robustness_figure
 from jax_bioadv.figures.bounds import bounds_figure
 from jax_bioadv.figures.comparisons import comparison_figure

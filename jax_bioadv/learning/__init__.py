@@ -1,1 +1,25 @@
 """How weights come about: winner-take-all learning, supervised learning, their regularizers, and pruning."""
+
+from typing import TYPE_CHECKING
+
+from jax_bioadv.lazy import lazily
+
+if TYPE_CHECKING:
+    import jax_bioadv.learning.fixed_layers as fixed_layers
+    import jax_bioadv.learning.krotov_hopfield as krotov_hopfield
+    import jax_bioadv.learning.pruning as pruning
+    import jax_bioadv.learning.regularizers as regularizers
+    import jax_bioadv.learning.supervised as supervised
+    import jax_bioadv.learning.training as training
+
+__all__ = [
+    "fixed_layers",
+    "krotov_hopfield",
+    "pruning",
+    "regularizers",
+    "supervised",
+    "training",
+]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazily(__name__, __all__)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.special
 from jaxtyping import Float64
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
+
+from jax_bioadv.extras import extra
 
 _WATER_LEVELS = 16
 
@@ -36,6 +36,9 @@ def best_mixture(values: np.ndarray, max_components: int, seed: int) -> tuple[Mi
     Returns:
         The mixture, and the BIC of every number of components.
     """
+    with extra("analysis"):
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture
     column = values[:, None]
     fits = {}
     with warnings.catch_warnings():

@@ -8,7 +8,8 @@ untrained :class:`jax_bioadv.models.Network`.)
 import numpy as np
 import scipy.linalg
 from jaxtyping import Array, Float
-from sklearn.cluster import MiniBatchKMeans
+
+from jax_bioadv.extras import extra
 
 
 def centroid_rows(
@@ -38,6 +39,8 @@ def centroid_rows(
     Raises:
         ValueError: there are fewer images than centroids.
     """
+    with extra("analysis"):
+        from sklearn.cluster import MiniBatchKMeans
     if hidden > len(images):
         raise ValueError(f"{len(images)} images cannot have {hidden} centroids")
     clusters = MiniBatchKMeans(

@@ -1,12 +1,17 @@
 """What every attack must do, and what Gaussian noise and the fast gradient sign method must do besides."""
 
+import math
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from jax.tree_util import Partial
 
-from jax_bioadv.attacks import fgsm, gaussian, pgd
+from jax_bioadv import models
+from jax_bioadv.attacks import apgd, fgsm, gaussian, minimum_norm, pgd, square, transfer, worst_case
 
 ATTACKS = {
     "gaussian": gaussian(),
@@ -14,9 +19,20 @@ ATTACKS = {
     "fgsm": fgsm(),
     "pgd": pgd(),
     "pgd_l1": pgd(norm=1, steps=5),
+    "pgd_l2": pgd(norm=2, steps=5),
     "pgd_l3": pgd(norm=3, steps=5, clip_each_step=True),
     "pgd_random": pgd(steps=4, random_start=True, restarts=3),
     "pgd_targeted": pgd(steps=5, step_size=0.1, targeted=True),
+    "apgd_l2": apgd(2, 8),
+    "apgd_l2_dlr": apgd(2, 8, "dlr", restarts=2),
+    "apgd_dlr": apgd(math.inf, 8, "dlr"),
+    "apgd_targeted_dlr": apgd(math.inf, 8, "targeted_dlr", restarts=2, targets=2),
+    "minimum_norm_l2": minimum_norm(2),
+    "minimum_norm": minimum_norm(math.inf),
+    "square": square(queries=20, image_shape=(2, 2, 3)),
+    "square_l2": square(2, 20, (2, 2, 3)),
+    "transfer": transfer(fgsm(), models.logits_function(models.Network(12, 16, 4, rngs=nnx.Rngs(5)))),
+    "worst_case": worst_case([fgsm(), square(queries=3, image_shape=(2, 2, 3))]),
 }
 # One rounding of x + δ for |x| < 1, and one of the measured difference.
 ROUNDING = 2e-7
@@ -47,6 +63,19 @@ def test_epsilon_zero_leaves_the_images(name, network, images, labels, key):
     assert not result.success.any()
 
 
+@pytest.mark.parametrize("name", [name for name in ATTACKS if not name.startswith("gaussian")])
+def test_perturbed_images_stay_in_the_ball_and_in_the_bounds(name, network, images, labels, key):
+    order = re.search(r"_l(\d)", name)
+    norm = int(order[1]) if order else math.inf
+    for epsilon in (0.02, 0.4):
+        perturbed = run(ATTACKS[name], key, network, images, _goal(ATTACKS[name], labels), epsilon).images
+        lengths = np.linalg.norm(np.asarray(perturbed - images, np.float64), ord=norm, axis=1)
+        # Roundings of x + δ near 1, in 12 pixels.
+        assert 0.01 < lengths.max() <= epsilon + 12 * 1.2e-7
+        assert perturbed.min() >= 0
+        assert perturbed.max() <= 1
+
+
 @attack_names
 def test_an_image_is_attacked_the_same_whatever_its_neighbours(name, network, images, labels, key):
     whole = run(ATTACKS[name], key, network, images, labels, 0.3)
@@ -61,17 +90,17 @@ def test_an_image_meets_the_same_noise_in_a_batch_of_any_length(network, images,
     np.testing.assert_array_equal(part, whole[:3])
 
 
-@pytest.mark.parametrize("name", ["gaussian", "fgsm", "pgd", "pgd_l1", "pgd_l3", "pgd_random"])
+@pytest.mark.parametrize("name", [name for name in ATTACKS if name not in ("transfer", "pgd_targeted")])
 def test_a_vanished_gradient_is_flagged_and_moves_nothing(name, dead_network, images, key):
     labels = jnp.argmax(dead_network(images), axis=1)
     result = run(ATTACKS[name], key, dead_network, images, _goal(ATTACKS[name], labels), 0.1)
     assert not result.success.any()
     assert np.isfinite(result.images).all()
-    if name.startswith("gaussian"):
+    if name.startswith(("gaussian", "square")):
         assert not result.gradient_vanished.any()
         return
     assert result.gradient_vanished.all()
-    if name != "pgd_random":
+    if name not in ("pgd_random", "worst_case"):
         np.testing.assert_array_equal(result.images, images)
 
 
@@ -81,7 +110,7 @@ def _broken_where_moved(network, clean, poison, images):
     return jnp.where(moved[:, None], poison, network(images))
 
 
-@pytest.mark.parametrize("name", ["gaussian", "fgsm", "pgd", "pgd_random"])
+@pytest.mark.parametrize("name", [name for name in ATTACKS if name not in ("transfer", "pgd_targeted")])
 def test_logits_that_are_not_finite_are_never_a_success(name, network, images, labels, key):
     healthy = run(ATTACKS[name], key, network, images, labels, 0.5)
     for poison in (np.nan, np.inf, -np.inf):
@@ -111,20 +140,6 @@ def test_a_gradient_that_is_not_finite_is_flagged(network, images, labels, key):
     result = run(fgsm(), key, Partial(square_root_at_zero), images, labels, 0.1)
     assert result.gradient_vanished.all()
     np.testing.assert_array_equal(result.images, images)
-
-
-def test_equal_settings_share_one_trace(network, images, labels, key):
-    traces = []
-
-    @jax.jit
-    def counted(attack, *arguments):
-        traces.append(attack)
-        return attack(*arguments)
-
-    for _ in range(3):
-        counted(pgd(norm=2, steps=2), key, network, images, labels, 0.1)
-        counted(fgsm(), key, network, images, labels, 0.1)
-    assert len(traces) == 2
 
 
 def test_gaussian_direction_is_fixed_over_epsilon(network, images, labels, key):
@@ -173,13 +188,6 @@ def test_fgsm_on_a_linear_model_moves_by_the_sign_of_the_weights(targeted, key):
     np.testing.assert_array_equal(result.images[:, 2], images[:, 2])
 
 
-@pytest.mark.parametrize("build", [fgsm, gaussian, pgd])
-@pytest.mark.parametrize("bounds", [(1.0, 0.0), (0.0, 0.0), (0.0, float("nan")), (0.0, float("inf"))])
-def test_bounds_that_are_not_a_range_are_refused(build, bounds):
-    with pytest.raises(ValueError, match="bounds"):
-        build(bounds=bounds)
-
-
 @pytest.mark.parametrize("epsilon", [-0.1, float("nan"), float("inf"), [0.1, 0.2]])
 def test_an_epsilon_out_of_range_is_refused(epsilon, network, images, labels, key):
     with pytest.raises(ValueError, match="epsilon"):
@@ -195,6 +203,65 @@ def test_batches_of_the_wrong_kind_are_refused(network, images, labels, key):
             fgsm()(key, network, images, wrong_labels, 0.1)
 
 
-def test_an_unknown_protocol_is_refused():
-    with pytest.raises(ValueError, match="protocol"):
-        gaussian(protocol="redrawn")
+@pytest.mark.parametrize("bounds", [(1.0, 0.0), (0.0, 0.0), (0.0, math.nan), (0.0, math.inf)])
+@pytest.mark.parametrize("build", [fgsm, gaussian, pgd, apgd, minimum_norm, square])
+def test_bounds_that_are_not_a_range_are_refused(build, bounds):
+    with pytest.raises(ValueError, match="bounds"):
+        build(bounds=bounds)
+
+
+@pytest.mark.parametrize(
+    ("build", "name", "value"),
+    [
+        (gaussian, "protocol", "redrawn"),
+        *((build, name, 0) for build in (pgd, apgd, minimum_norm) for name in ("steps", "norm")),
+        *((build, "restarts", 0) for build in (apgd, square)),
+        *((build, "targets", 0) for build in (apgd, minimum_norm)),
+        *((build, "norm", 1) for build in (apgd, minimum_norm, square)),
+        (pgd, "norm", 0.5),
+        (pgd, "step_size", 0.0),
+        (pgd, "step_size", math.nan),
+        (apgd, "norm", math.nan),
+        (apgd, "loss", "hinge"),
+        (square, "queries", 0),
+        (square, "p_init", 0.0),
+        (square, "p_init", math.nan),
+        (square, "image_shape", (32, 0, 3)),
+    ],
+)
+def test_settings_out_of_range_are_refused(build, name, value):
+    with pytest.raises(ValueError, match="hinge" if name == "loss" else name):
+        build(**{name: value})
+
+
+@pytest.mark.parametrize(("random_start", "restarts", "named"), [(True, 0, "restarts"), (False, 2, "random_start")])
+def test_restarts_of_descent_are_some_and_need_a_random_start(random_start, restarts, named):
+    with pytest.raises(ValueError, match=named):
+        pgd(random_start=random_start, restarts=restarts)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda source: fgsm(),
+        lambda source: pgd(norm=2, steps=2),
+        lambda source: apgd(2, 3),
+        lambda source: minimum_norm(2, 3),
+        lambda source: square(queries=3, image_shape=(2, 2, 3)),
+        lambda source: transfer(pgd(), source),
+        lambda source: worst_case([fgsm(), pgd()]),
+    ],
+    ids=["fgsm", "pgd", "apgd", "minimum_norm", "square", "transfer", "worst_case"],
+)
+def test_equal_settings_share_one_trace_whatever_the_models_and_epsilons(build, images, labels, key):
+    traces = []
+
+    @jax.jit
+    def counted(attack, *arguments):
+        traces.append(attack)
+        return attack(*arguments)
+
+    several = [models.logits_function(models.Network(12, 16, 4, rngs=nnx.Rngs(seed))) for seed in range(3)]
+    for source, target, epsilon in zip(several, several[::-1], (0.1, 0.2, 0.3), strict=True):
+        counted.eval_shape(build(source), key, target, images, labels, epsilon)
+    assert len(traces) == 1

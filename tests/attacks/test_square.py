@@ -93,16 +93,6 @@ def test_without_bounds_all_of_epsilon_is_spent(network, images, labels, key):
     np.testing.assert_allclose(_length(perturbed - images, 2), RADIUS[2], atol=ROUNDING[2])
 
 
-@norms
-def test_success_is_misclassification_and_epsilon_zero_changes_nothing(norm, network, images, labels, key):
-    result = run(_attack(norm), key, network, images, labels, RADIUS[norm])
-    np.testing.assert_array_equal(result.success, np.argmax(network(result.images), axis=1) != labels)
-    assert 0.1 < np.mean(result.success) < 0.9
-    nothing = run(_attack(norm), key, network, images, labels, 0.0)
-    np.testing.assert_array_equal(nothing.images, images)
-    assert not nothing.success.any()
-
-
 def test_it_starts_from_vertical_stripes_and_moves_squares(images, key):
     """Rows first, then columns, then channels."""
     never = jnp.zeros(IMAGES, int)
@@ -169,17 +159,6 @@ def test_more_is_never_worse(norm, queries, restarts, network, images, labels, k
     # Two compilations of the network may round a margin differently.
     assert (margins[1] <= margins[0] + 1e-5)[open_still].all()
     assert better.success.sum() > worse.success.sum()
-
-
-@norms
-def test_an_image_is_attacked_the_same_whatever_its_neighbours(norm, network, images, labels, key):
-    whole = run(_attack(norm), key, network, images, labels, RADIUS[norm])
-    others = jnp.concatenate([images[:4], 1 - images[4:]])
-    mixed = run(_attack(norm), key, network, others, jnp.concatenate([labels[:4], labels[4:][::-1]]), RADIUS[norm])
-    np.testing.assert_array_equal(mixed.images[:4], whole.images[:4])
-    again, other = (run(_attack(norm), k, network, images, labels, RADIUS[norm]) for k in (key, jax.random.key(8)))
-    np.testing.assert_array_equal(again.images, whole.images)
-    assert (np.asarray(other.images) != np.asarray(whole.images)).any(axis=1).all()
 
 
 def test_on_a_model_without_anything_to_find_it_asks_as_often_as_it_says(dead_network, key):
@@ -256,36 +235,6 @@ def test_one_image_at_its_own_epsilon_is_attacked_as_in_a_batch(network, images,
     first = np.where(sweep.success.any(axis=0), lattice[sweep.success.argmax(axis=0)], np.inf)
     np.testing.assert_array_equal(search.critical_epsilon, first)
     assert len(np.unique(first)) > 2
-
-
-def test_models_of_one_shape_share_a_trace(images, labels, key):
-    traces = []
-
-    @jax.jit
-    def counted(attack, *arguments):
-        traces.append(attack)
-        return attack(*arguments)
-
-    for seed in (3, 4):
-        counted.eval_shape(_attack(math.inf, 3), key, _network(seed), images, labels, 0.1)
-    assert len(traces) == 1
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"norm": 1}, "norm"),
-        ({"queries": 0}, "queries"),
-        ({"restarts": 0}, "restarts"),
-        ({"p_init": 0.0}, "p_init"),
-        ({"p_init": float("nan")}, "p_init"),
-        ({"image_shape": (32, 0, 3)}, "image_shape"),
-        ({"bounds": (1.0, 0.0)}, "bounds"),
-    ],
-)
-def test_settings_out_of_range_are_refused(settings, message):
-    with pytest.raises(ValueError, match=message):
-        square(**settings)
 
 
 def test_images_of_another_shape_are_refused(network, images, labels, key):

@@ -45,19 +45,6 @@ def test_it_needs_no_gradient_of_the_attacked_model(network, images, labels, key
     assert found.success.any()
 
 
-def test_sources_and_targets_of_one_shape_share_a_trace(images, labels, key):
-    traces = []
-
-    @jax.jit
-    def counted(attack, *arguments):
-        traces.append(attack)
-        return attack(*arguments)
-
-    for source, target in ((1, 2), (2, 1), (3, 3)):
-        counted.eval_shape(transfer(pgd(), _source(source)), key, _source(target), images, labels, EPSILON)
-    assert len(traces) == 1
-
-
 def test_it_can_be_swept_with_plain_functions(network, images, labels, key):
     def plain(batch):
         return network(batch)

@@ -7,9 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import jax
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
+from sharing import made_once
 
 from experiments import reproduce
 from experiments.images import Images
@@ -18,6 +17,7 @@ from experiments.report import closing
 from experiments.settings.presets import PRESETS
 from experiments.settings.reproduction import Settings
 from jax_bioadv import data
+from jax_bioadv.storage import read_json, write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +49,14 @@ def run_smoke():
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory) -> Run:
-    """The smoke preset, run once; copy the folder before changing anything in it."""
-    return run_command(tmp_path_factory.mktemp("smoke") / "run")
+    """The smoke preset, run once for all workers; copy the folder before changing anything in it."""
+
+    def make(folder: Path) -> None:
+        run = run_command(folder / "run")
+        write_json(folder / "ended.json", [run.code, run.output, run.errors])
+
+    folder = made_once(tmp_path_factory, "smoke", make)
+    return Run(folder / "run", *read_json(folder / "ended.json"))
 
 
 @pytest.fixture
@@ -63,27 +69,6 @@ def copied(smoke, tmp_path) -> Path:
 def no_figures(monkeypatch):
     """Skips the drawing, which takes longer than the few tasks that a test lets run."""
     monkeypatch.setattr(closing.drawing, "draw_all", lambda directory: closing.drawing.Undrawn([], []))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def compiled_once(tmp_path_factory):
-    """Programs are compiled once for all runs that need the same, in this process and in those started from it."""
-    folder = str(tmp_path_factory.mktemp("compiled"))
-    chosen = {
-        "jax_compilation_cache_dir": folder,
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in chosen}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in chosen.items():
-            jax.config.update(name, value)
-            patch.setenv(name.upper(), str(value))
-        compilation_cache.reset_cache()
-        yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="session")

@@ -117,6 +117,7 @@ def test_a_change_of_what_runs_changes_the_digest(file, old, new, project):
         ("experiments/engine/tasks.py", "1", "2"),
         ("experiments/settings/groups.py", "= 3", "= 4"),
         ("experiments/__init__.py", "Doc", "Another"),
+        ("jax_bioadv/__init__.py", "", "if TYPE_CHECKING:\n    import jax_bioadv.far as far"),
     ],
 )
 def test_words_layout_settings_and_what_does_not_run_leave_the_digest(file, old, new, project):
