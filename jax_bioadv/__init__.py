@@ -20,6 +20,7 @@ from jax_bioadv.lazy import lazily
 if TYPE_CHECKING:
     import jax_bioadv.analysis as analysis
     import jax_bioadv.attacks as attacks
+    import jax_bioadv.classifiers as classifiers
     import jax_bioadv.data as data
     import jax_bioadv.figures as figures
     import jax_bioadv.jacobian as jacobian
@@ -37,6 +38,7 @@ __all__ = [
     "__version__",
     "analysis",
     "attacks",
+    "classifiers",
     "data",
     "figures",
     "jacobian",

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     import jax_bioadv.analysis.critical as critical
     import jax_bioadv.analysis.crossed as crossed
     import jax_bioadv.analysis.dimension as dimension
+    import jax_bioadv.analysis.folded_network as folded_network
     import jax_bioadv.analysis.frequency as frequency
+    import jax_bioadv.analysis.lanczos as lanczos
     import jax_bioadv.analysis.masking as masking
     import jax_bioadv.analysis.paired as paired
     import jax_bioadv.analysis.power_law as power_law
@@ -30,7 +32,9 @@ __all__ = [
     "critical",
     "crossed",
     "dimension",
+    "folded_network",
     "frequency",
+    "lanczos",
     "masking",
     "paired",
     "power_law",
