@@ -11,6 +11,7 @@ os.environ.setdefault("JAX_BIOADV_COMPILED", "off")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 import hypothesis
+import jax
 import pytest
 from sharing import compiled_programs
 from slow_files import SLOW_FILES
@@ -21,6 +22,7 @@ from jax_bioadv.storage import Checkpoints
 hypothesis.settings.register_profile("jax_bioadv", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.load_profile("jax_bioadv")
 
+MAPPINGS = Path("/proc/self/maps")
 KEPT = Path(__file__).parents[1] / ".pytest_cache" / "compiled"
 given = os.environ.get("JAX_COMPILATION_CACHE_DIR")
 if not given or KEPT in Path(given).parents:  # the latter by the process that started this worker
@@ -42,6 +44,14 @@ def pytest_collection_modifyitems(items):
     """Slow files come first, or the last worker would be alone with one in the end."""
     places = {path: place for place, path in enumerate(SLOW_FILES)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs_in_bounds():
+    """Forget programs when there are very many: each maps memory, of which Linux grants 65,530 pieces a process."""
+    yield
+    if MAPPINGS.exists() and len(MAPPINGS.read_bytes().splitlines()) > 20_000:
+        jax.clear_caches()
 
 
 @pytest.fixture

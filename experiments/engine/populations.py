@@ -123,6 +123,11 @@ def _columns(values: Sequence[Any]) -> Any:
     return np.array(values, np.float32)
 
 
+def called(works: Sequence[Work]) -> str:
+    """A task by its name, several by what they have in common and their number."""
+    return works[0].name if len(works) == 1 else f"{works[0].name.rpartition('-')[0]} × {len(works)}"
+
+
 def begin_chunk(works: Sequence[Work], devices: Devices) -> Checkpoints:
     """A chunk's checkpoints, in a folder where the chunk is written down: which members, in which order."""
     folder = _folder(works)
@@ -141,9 +146,9 @@ def drop_chunk(works: Sequence[Work], devices: Devices) -> None:
 
 
 def _folder(works: Sequence[Work]) -> Path:
-    first, members = works[0], [work.task.fingerprint for work in works]
-    name, digest = (first.name, members[0]) if len(works) == 1 else (first.task.stage, digest_of(members))
-    return first.directory / "checkpoints" / f"{name}-{digest[:16]}"
+    members = [work.task.fingerprint for work in works]
+    digest = members[0] if len(works) == 1 else digest_of(members)
+    return works[0].directory / "checkpoints" / f"{called(works).replace(' × ', '-x')}-{digest[:16]}"
 
 
 def begun_chunks(directory: Path) -> list[list[str]]:

@@ -14,7 +14,7 @@ from jax import lax
 from jax.tree_util import Partial
 
 from experiments.attacks import SweptAttack
-from experiments.engine.populations import Devices, Finished, alone
+from experiments.engine.populations import Devices, Finished, alone, called
 from experiments.engine.tasks import Outcome, Task, Work, progress
 from experiments.images import Images
 from experiments.networks import purpose_key, trained_network, untrained_network
@@ -126,9 +126,8 @@ class SearchedAttack:
             seeds = [works[place].task.given["seed"] for place in attacked]
             correct = [targets[place] for place in attacked]
             members = _members(seeds, correct, max(len(target.chosen) for target in correct), images)
-            name = works[0].name if len(works) == 1 else f"{self.attack.name} × {len(attacked)}"
             programs, epsilons = _programs(self.attack, settings, devices), self.attack.epsilons(settings)
-            with progress(name, critical.search_evaluations(len(epsilons)), "ε") as advance:
+            with progress(called(works), critical.search_evaluations(len(epsilons)), "ε") as advance:
                 found = _search(programs, members, len(attacked), epsilons, devices, advance)
             for member, (place, target) in enumerate(zip(attacked, correct, strict=True)):
                 mine = {field: getattr(found, field)[member, : len(target.chosen)] for field in PER_IMAGE}

@@ -20,6 +20,7 @@ from experiments.engine.populations import (
     Finished,
     alone,
     begin_chunk,
+    called,
     drop_chunk,
     frozen,
     numbers_of,
@@ -206,8 +207,7 @@ def _train(
 ) -> list[Outcome]:
     begun = begin(trainable, works, varied, devices)
     watches = trainable.watches(begun.start.constant) if trainable.watches else [watch_finite] * len(works)
-    name = works[0].name if len(works) == 1 else f"{works[0].task.stage} × {len(works)}"
-    with progress(f"train {name}", trainable.epochs, "epoch") as advance:
+    with progress(f"train {called(works)}", trainable.epochs, "epoch") as advance:
         trained = population.train_population(
             begun.epoch,
             begun.start.state,
