@@ -72,7 +72,7 @@ class Sweep:
                     pending.setdefault(self._program(task, kind), []).append(task)
             for program, tasks in pending.items():
                 kind, work = program[0], Work(tasks[0], {}, self.directory)
-                fitting = kind.members_that_fit(work, self._varied(kind), self.devices)
+                fitting = kind.members_that_fit(work, self._varied(tasks[0], kind), self.devices)
                 self.at_a_time[program] = fitting
                 name = tasks[0].name.rpartition("-")[0]
                 logger.info("%s: %d to do, at most %d at a time", name, len(tasks), min(fitting, len(tasks)))
@@ -81,11 +81,11 @@ class Sweep:
             if not planned.issuperset(members):
                 logger.warning("checkpoints of %d members together are of other tasks, and not used", len(members))
 
-    def _varied(self, kind: Population) -> list[str]:
-        return [path for path in kind.vectorized if path in self.grid]
+    def _varied(self, task: Task, kind: Population) -> list[str]:
+        return [path for path in kind.vectorized if path in self.grid and path.split(".")[0] in task.given]
 
     def _program(self, task: Task, kind: Population) -> Any:
-        return program_of(task, kind, self._varied(kind))
+        return program_of(task, kind, self._varied(task, kind))
 
     def complete(self, stage: str) -> None:
         """Do what of a stage is not done yet: as populations where there are such, else task by task."""
@@ -123,7 +123,7 @@ class Sweep:
         left = list(tasks)
         works = [Work(task, self._needed(task), self.directory) for task in tasks]
         try:
-            for work, outcome, seconds in kind.together(works, self._varied(kind), self.devices):
+            for work, outcome, seconds in kind.together(works, self._varied(tasks[0], kind), self.devices):
                 self.ledger.store(work.task, checked(work.task, outcome), seconds)
                 left.remove(work.task)
             return

@@ -49,7 +49,11 @@ ALONE = {
         ["hidden=12,14", "norm=2", "layer.k=3"],
         ROUNDING,
     ),
-    "l2": (["--models", "l2", "--measure", "none"], ["l2.weight=0,1e-2", "backprop.learning-rates=3e-3"], ROUNDING),
+    "l2 and what has none": (
+        ["--models", "bp,l2", "--measure", "none"],
+        ["l2.weight=0,1e-2", "backprop.learning-rates=3e-3"],
+        ROUNDING,
+    ),
     "jacobian": (["--models", "jacobian", "--measure", "jacobian"], ["jacobian.weight=1e-3,5e-2"], ROUNDING),
     "spectral": (
         ["--models", "spectral", "--measure", "none"],
