@@ -22,6 +22,8 @@ from jax_bioadv.analysis.critical import search_evaluations
 ATTACKED_SHARE = 0.5
 # Of every task besides its products: compiling, files.
 OVERHEAD_SECONDS = 0.5
+# Of another stage counts what is learned beyond so much of expected work: one task alone says little of all others.
+FOREIGN_SECONDS = 60.0
 # An epoch of a decoder moves its features through the memory, which takes as long as so many of its few products.
 DECODER_FACTOR = 10
 # The accuracy-matched control stops where it is as accurate as the hybrid, which took less than this.
@@ -54,9 +56,13 @@ class Estimate:
         return OVERHEAD_SECONDS + self.product_seconds * products(task, self.plan)
 
     def _ratio(self, stage: str) -> float:
-        known = [self._done[stage]] if stage in self._done else list(self._done.values())
-        expected, spent = (sum(column) for column in zip(*known, strict=True)) if known else (0.0, 0.0)
-        return spent / expected if expected else 1.0
+        if stage in self._done:
+            expected, spent = self._done[stage]
+            return spent / expected
+        expected, spent = (
+            FOREIGN_SECONDS + sum(column) for column in zip((0.0, 0.0), *self._done.values(), strict=True)
+        )
+        return spent / expected
 
 
 def measure_product(plan: Plan) -> float:
