@@ -53,8 +53,7 @@ def over_members(
     Args:
         function: ``function(member, *shared) -> result``, pure; all results have the same shapes.
         mesh: devices, from :func:`jax_bioadv.sharding.make_mesh`.
-        together: members that a device runs as one vmapped program; 1 runs one after another, None all at once. A
-            device that has one member runs the function as it is.
+        together: members that a device runs as one vmapped program; 1 runs one after another, None all at once.
         takes_state: whether it is ``function(state, member, *shared)``, whose state is used up, so that the next one
             may take its memory.
 
@@ -70,9 +69,6 @@ def over_members(
         def of_one(member: Any) -> Any:
             return function(*member, *shared)
 
-        if all(len(leaf) == 1 for leaf in jax.tree.leaves(members)):
-            result = of_one(jax.tree.map(itemgetter(0), members))
-            return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], result)
         if together is None:
             return jax.vmap(of_one)(members)
         return lax.map(of_one, members, batch_size=together if together > 1 else None)
@@ -87,6 +83,25 @@ def over_members(
         return split(*arguments)
 
     return jax.jit(on_all_devices, donate_argnums=0 if takes_state else ())
+
+
+def over_one_member(function: Callable[..., Any], *, takes_state: bool = False) -> Any:
+    """As :func:`over_members`, for a population of one on one device: the function as it is, with its roundings.
+
+    Args:
+        function: ``function(member, *shared) -> result``, pure, or ``function(state, member, *shared)``.
+        takes_state: whether it is the latter, whose state is used up.
+
+    Returns:
+        The same function of a population, jitted: members, states and results have a leading axis of length 1.
+    """
+    leading = 2 if takes_state else 1
+
+    def of_one(*arguments: Any) -> Any:
+        members = jax.tree.map(itemgetter(0), arguments[:leading])
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], function(*members, *arguments[leading:]))
+
+    return jax.jit(of_one, donate_argnums=0 if takes_state else ())
 
 
 def _put(array: Any, mesh: Mesh, spec: PartitionSpec) -> jax.Array:

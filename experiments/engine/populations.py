@@ -6,7 +6,7 @@ population names: :func:`program_of` tells which tasks go together.
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -54,6 +54,13 @@ def one_device() -> Devices:
     """For a population of one."""
     mesh = make_mesh(devices=jax.local_devices()[:1])
     return Devices(mesh, population.members_together(mesh), 0, shared=False)
+
+
+def program_over(function: Callable[..., Any], devices: Devices, *, takes_state: bool = False) -> Any:
+    """The jitted function of a population that a function of one member makes; of one alone, that function itself."""
+    if not devices.shared:
+        return population.over_one_member(function, takes_state=takes_state)
+    return population.over_members(function, devices.mesh, devices.together, takes_state=takes_state)
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from jax import lax
 from jax.tree_util import Partial
 
 from experiments.attacks import SweptAttack
-from experiments.engine.populations import Devices, Finished, alone, called
+from experiments.engine.populations import Devices, Finished, alone, called, program_over
 from experiments.engine.tasks import Outcome, Task, Work, progress
 from experiments.images import Images
 from experiments.networks import purpose_key, trained_network, untrained_network
@@ -111,7 +111,7 @@ class SearchedAttack:
             "epsilons": jax.ShapeDtypeStruct((count,), jnp.float32),
             "tried": jax.ShapeDtypeStruct((count,), jnp.int32),
         }
-        program = population.over_members(attack, devices.mesh, devices.together)
+        program = program_over(attack, devices)
         needs = population.memory_of_one(program, devices.mesh, one)
         return population.members_that_fit(needs, devices.budget, devices.mesh, devices.together)
 
@@ -168,7 +168,7 @@ def _members(seeds: Sequence[int], targets: Sequence[Target], count: int, images
 def _programs(attack: SweptAttack, settings: AttackSettings, devices: Devices) -> tuple[Any, Any]:
     """The member functions over a population: the same for all of a group, so that they are compiled once."""
     functions = _member_functions(attack, settings)
-    prepare, at_epsilon = (population.over_members(one, devices.mesh, devices.together) for one in functions)
+    prepare, at_epsilon = (program_over(one, devices) for one in functions)
     return prepare, at_epsilon
 
 

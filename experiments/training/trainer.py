@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
 from experiments.engine.populations import (
     Devices,
@@ -24,6 +23,7 @@ from experiments.engine.populations import (
     drop_chunk,
     frozen,
     numbers_of,
+    program_over,
     without,
 )
 from experiments.engine.tasks import Outcome, Task, Work, progress
@@ -164,8 +164,7 @@ class _Program:
     """Without the seed and the numbers that members differ in."""
     images: tuple[int, int]
     precision: str
-    mesh: Mesh
-    together: int | None
+    devices: Devices
     trainable: Trainable = field(compare=False)
 
     def of(self, member: Any) -> dict[str, Any]:
@@ -180,7 +179,7 @@ def _programs(trainable: Trainable, work: Work, varied: Sequence[str], devices: 
 
     def program(given: Mapping[str, Any]) -> _Program:
         images = task.images.inputs, task.images.classes
-        return _Program(kind, frozen(given), images, task.precision, devices.mesh, devices.together, trainable)
+        return _Program(kind, frozen(given), images, task.precision, devices, trainable)
 
     return Programs(_start(program(given)), _epoch(program({**given, **trainable.blind})))
 
@@ -190,7 +189,7 @@ def _start(program: _Program) -> Callable[..., Any]:
     def start(member: Any, shared: Any) -> Start:
         return program.trainable.start(program.of(member), member, shared)
 
-    return population.over_members(start, program.mesh, program.together)
+    return program_over(start, program.devices)
 
 
 @lru_cache(maxsize=32)
@@ -199,7 +198,7 @@ def _epoch(program: _Program) -> Callable[..., Any]:
         member, start = running
         return program.trainable.epoch(program.of(member), state, start, member, shared, *further)
 
-    return population.over_members(epoch, program.mesh, program.together, takes_state=True)
+    return program_over(epoch, program.devices, takes_state=True)
 
 
 def _train(
@@ -242,7 +241,7 @@ def begin(trainable: Trainable, works: Sequence[Work], varied: Sequence[str], de
     members = {**numbers_of(works, varied), **trainable.members()}
     placed = population.distribute(members, mesh)
     shared = population.replicate(trainable.shared, mesh)
-    if len(works) == mesh.size == 1:  # out of any program, whose compiler would round otherwise
+    if not devices.shared:  # out of any program, whose compiler would round otherwise
         only = trainable.start(works[0].task.given, jax.tree.map(itemgetter(0), members), shared)
         start = population.alone_on(mesh, only)
     else:
