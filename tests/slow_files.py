@@ -6,6 +6,7 @@ SLOW_FILES = [
     Path(__file__).parent / name
     for name in (
         "experiments/test_reproduce.py",
+        "experiments/test_going_on.py",
         "attacks/test_contract.py",
         "experiments/test_sweep.py",
         "experiments/test_recomputed.py",
