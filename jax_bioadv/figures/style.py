@@ -16,6 +16,8 @@ from typing import Any, Literal, NamedTuple, ParamSpec
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 from PIL import Image
@@ -230,17 +232,20 @@ def save_figure(figure: Figure, directory: Path, name: str, dpi: int = 120) -> l
     takes a third of the room; the PDF is for print.
     """
     paths = [directory / f"{name}.{kind}" for kind in ("png", "pdf")]
-    engine = figure.get_layout_engine()
+    engine, own_dpi = figure.get_layout_engine(), figure.dpi
     with shared_style():
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once for both files
+        # By the canvases themselves: savefig would draw once more for each file, to lay out what is laid out.
         picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=dpi)
+        figure.set_dpi(dpi)
+        FigureCanvasAgg(figure).print_png(picture)
+        figure.set_dpi(own_dpi)
         with atomic_file(paths[0]) as stream:
             Image.open(picture).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
                 stream, "png", optimize=True
             )
         with atomic_file(paths[1]) as stream:
-            figure.savefig(stream, format="pdf", metadata={"CreationDate": None})
+            FigureCanvasPdf(figure).print_pdf(stream, metadata={"CreationDate": None})
     figure.set_layout_engine(engine)
     return paths
