@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments.engine.members import show
+from experiments.members import show
 from experiments.models import label as name_of
 from jax_bioadv.figures.style import save_figure
 from jax_bioadv.figures.sweep import SweepLine, sweep_figure

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from experiments import sweep
-from experiments.engine.members import members_of, show
 from experiments.engine.tasks import Outcome
 from experiments.images import Images
+from experiments.members import members_of, show
 from experiments.report.sweep_figure import draw_sweep, figure_of
-from experiments.results.sweep_table import METRICS, rows, write_table
+from experiments.results.sweep_table import METRICS, write_table
 from experiments.settings.grid import parse_grid, points, read_file
 from experiments.settings.paths import setting, with_settings
 from experiments.settings.presets import PRESETS
@@ -265,7 +265,7 @@ def table_of(settings, images, texts, folder, diverged=()):
     for one in members:
         for task in one.stages(MEASURED).values():
             numbers.setdefault(task.fingerprint, []).append(one.number)
-    write_table(folder / "sweep.csv", list(rows(members, MEASURED, find)), grid)
+    write_table(folder / "sweep.csv", members, MEASURED, grid, find)
     (folder / "sweep.json").write_text(json.dumps({"grid": grid}))
     with (folder / "sweep.csv").open(newline="") as stream:
         return list(csv.DictReader(stream)), members, grid
@@ -323,6 +323,6 @@ def test_any_grid_is_drawn(grid, models, images, tmp_path):
 
 
 def test_where_nothing_was_measured_nothing_is_drawn(tmp_path):
-    write_table(tmp_path / "sweep.csv", [], {})
+    write_table(tmp_path / "sweep.csv", [], (), {}, find=None)
     (tmp_path / "sweep.json").write_text(json.dumps({"grid": {}}))
     assert draw_sweep(tmp_path) == []
