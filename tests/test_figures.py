@@ -367,10 +367,12 @@ def test_a_users_own_settings_change_no_file(tmp_path, monkeypatch, theirs):
         assert bytes_written("theirs") == plain
 
 
-def test_the_strength_of_an_attack_has_the_attacks_own_name():
-    attacks = ("gaussian", "pgd", "square", "my_own_attack")
-    labels = texts(drawn(figures.robustness_figure(*robustness_inputs(attacks=attacks))))
-    expected = ("noise s.d.", "L∞", "Square", "my own attack")
+def test_attacks_come_in_the_order_of_their_names_and_a_strength_without_one_has_the_attacks():
+    attacks = ("gaussian", "my_own_attack", "pgd", "square")
+    names = {"square": "Square", "pgd": "PGD"}
+    inputs = robustness_inputs(attacks=attacks)
+    labels = texts(drawn(figures.robustness_figure(*inputs, attacks=names, strengths={"pgd": "L∞"})))
+    expected = ("Square", "L∞", "gaussian", "my own attack")
     assert [label for label in labels if label.startswith("perturbation")] == [
         f"perturbation ε ({e})" for e in expected
     ]

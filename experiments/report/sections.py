@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.attacks import PUBLISHED_NOISE
+from experiments.attacks import PUBLISHED_NOISE, attack_label
 from experiments.models import label
 from experiments.report import evidence_tables, words
 from experiments.report.claims import Claim, Results, Stated, Verdict, claims_by_group
@@ -26,7 +26,6 @@ from experiments.report.numbers import (
 from experiments.report.page import Html, bullets, folded, paragraph, picture, safe, section, table
 from experiments.report.tables import NORMS, accuracy_table, critical_table, models_of, spectra_table
 from experiments.results.published import DATASET, EPOCHS, HIDDEN_UNITS, PUBLISHED, SOURCE
-from jax_bioadv.figures import attack_name
 
 _BADGES = {
     Verdict.AGREES: "good",
@@ -256,7 +255,7 @@ def unconverged(results: Results) -> list[str]:
             "test accuracy": dig(model, "test_accuracy"),
             **{f"α on {kind}": dig(model, "spectrum", kind, "alpha") for kind in dig(model, "spectrum") or {}},
             **{
-                f"median critical L₂, {attack_name(attack)}": dig(model, "critical_l2", attack, "median")
+                f"median critical L₂, {attack_label(attack)}": dig(model, "critical_l2", attack, "median")
                 for attack in dig(model, "critical_l2") or {}
             },
         }

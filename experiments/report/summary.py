@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.attacks import ATTACKS
+from experiments.attacks import ATTACKS, attack_label
 from experiments.models import MODELS
 from experiments.report.claims import Verdict, all_claims
 from experiments.report.numbers import centre, dig
-from jax_bioadv.figures import attack_name
 
 COLUMNS = {
     "accuracy": ("test_accuracy",),
     "α images": ("spectrum", "images", "alpha"),
     "α noise": ("spectrum", "noise", "alpha"),
-    **{attack_name(attack).split()[0]: ("critical_l2", attack, "median") for attack in ATTACKS},
+    **{attack_label(attack).split()[0]: ("critical_l2", attack, "median") for attack in ATTACKS},
 }
 
 

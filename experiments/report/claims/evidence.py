@@ -1,11 +1,10 @@
 """Claims about the evidence itself: masked gradients, certified bounds, and whether learning did any of it."""
 
-from experiments.attacks import ATTACKS
+from experiments.attacks import ATTACKS, attack_label
 from experiments.models import label
 from experiments.report.claims.comparing import MARGIN, MORE, Results, compare, measured, robuster
 from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
 from experiments.report.numbers import centre, dig, number_text, percent_text, present
-from jax_bioadv.figures import attack_name
 
 START = "kh_start"
 SPARED = 0.02
@@ -139,7 +138,7 @@ def learning_beats_its_start(results: Results) -> Claim:
     """Check: Krotov–Hopfield learning must give more robustness than training images as rows, without learning."""
     title = "Krotov–Hopfield learning makes the network more robust than training images as synapses"
     found = {
-        attack_name(attack): one
+        attack_label(attack): one
         for attack in (*ATTACKS, "minimum_norm")
         if (one := robuster(results, attack, "kh", START)) is not None
     }

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
-from experiments.attacks import ATTACKS
+from experiments.attacks import ATTACKS, attack_label, attack_labels
 from experiments.models import label
 from experiments.report.claims.comparing import (
     SIGNIFICANCE,
@@ -20,7 +20,7 @@ from experiments.report.claims.judging import against_controls, control_lines, j
 from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
 from experiments.report.numbers import dig, number_text
 from experiments.results.published import ROBUSTNESS_ORDER
-from jax_bioadv.figures import THREAT_NAMES, attack_name, threat_name
+from experiments.threats import threat_labels
 
 RIVALS = ("bp", "l2", "jacobian", "spectral")
 NO_ONE_RESISTS = 0.02
@@ -33,7 +33,7 @@ def more_robust(results: Results, attack: str) -> Claim:
     def difference(other: str) -> Difference | None:
         return robuster(results, attack, "kh", other)
 
-    title = f"The Krotov–Hopfield network is more robust to {attack_name(attack)} than the other four"
+    title = f"The Krotov–Hopfield network is more robust to {attack_label(attack)} than the other four"
     if measured(dig(results, "models", "kh", "critical_l2", attack), "median") is None:
         return undecided(title, "The Krotov–Hopfield network has no critical distances under this attack.")
     rivals, controls = standing(RIVALS, difference), standing(controls_of(results), difference)
@@ -106,22 +106,22 @@ def robustness_order(results: Results) -> Claim:
     """The whole order, under all three attacks."""
     title = f"The order of robustness is {' > '.join(label(model) for model in ROBUSTNESS_ORDER)}"
     found = {attack: order_under(results, attack) for attack in ATTACKS}
-    return _over(title, found, {a: attack_name(a) for a in ATTACKS}, Verdict.AGREES, Verdict.CONTRADICTS)
+    return _over(title, found, attack_labels(ATTACKS), Verdict.AGREES, Verdict.CONTRADICTS)
 
 
 def order_in_the_worst_case(results: Results) -> Claim:
     """Evidence: does the order survive the strongest of many attacks, in the paper's space and on raw pixels?"""
     title = "The order of robustness is the same under the worst case of all attacks, in both spaces"
     models = dig(results, "models") or {}
-    present = {threat for model in models for threat in dig(models, model, "robust_accuracy") or {}}
+    threats = threat_labels(threat for model in models for threat in dig(models, model, "robust_accuracy") or {})
     found: dict[str, Order] = {}
     futile = []
     pairs = len(ROBUSTNESS_ORDER) * (len(ROBUSTNESS_ORDER) - 1) // 2
-    for threat in [name for name in THREAT_NAMES if name in present] + sorted(present - set(THREAT_NAMES)):
+    for threat, name in threats.items():
         path = ("robust_accuracy", threat, "worst_case")
         centres = _centres(results, *path)
         if centres and max(centres.values()) < NO_ONE_RESISTS:
-            futile.append(f"{threat_name(threat)}: no model keeps {NO_ONE_RESISTS:.0%} of the images")
+            futile.append(f"{name}: no model keeps {NO_ONE_RESISTS:.0%} of the images")
             continue
 
         def difference(first: str, second: str, path: tuple[str, ...] = path) -> Difference | None:
@@ -132,7 +132,7 @@ def order_in_the_worst_case(results: Results) -> Claim:
         found[threat] = _order(centres, difference)
     if not found:
         return undecided(title, futile[0] + "." if futile else "No robust accuracies under threat models.", (), futile)
-    claim = _over(title, found, {threat: threat_name(threat) for threat in found}, Verdict.HOLDS, Verdict.FAILS)
+    claim = _over(title, found, threats, Verdict.HOLDS, Verdict.FAILS)
     return claim._replace(opposing=(*claim.opposing, *futile))
 
 
@@ -143,10 +143,10 @@ def accuracy_for_robustness(results: Results, attack: str = "pgd") -> Claim:
     dearer = compare(accuracies["kh"], accuracies["bp"], smaller_is_better=True)
     farther = robuster(results, attack, "kh", "bp")
     if dearer is None or farther is None:
-        return undecided(title, f"Accuracies and critical distances under {attack_name(attack)} of both are needed.")
+        return undecided(title, f"Accuracies and critical distances under {attack_label(attack)} of both are needed.")
     told = [
         (dearer.outcome > 0, f"test accuracy {dearer.text} of backprop"),
-        (farther.outcome > 0, f"critical distance under {attack_name(attack)}, to backprop's: {farther.text}"),
+        (farther.outcome > 0, f"critical distance under {attack_label(attack)}, to backprop's: {farther.text}"),
     ]
     matched = robuster(results, attack, "kh", "bp_matched")
     level = compare(accuracies["kh"], accuracies["bp_matched"])

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.attacks import attack_label
 from experiments.models import label
 from experiments.report.claims.comparing import (
     SIGNIFICANCE,
@@ -22,7 +23,7 @@ from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
 from experiments.report.numbers import centre, dig, p_text, signed_text
 from jax_bioadv.analysis import statistics
 from jax_bioadv.analysis.crossed import Overall
-from jax_bioadv.figures import attack_name, measure_name
+from jax_bioadv.figures import measure_name
 
 LARGER_IS_SMOOTHER = ("margin_over_gradient",)
 NO_SMOOTHNESS = ("alpha_images", "alpha_noise", "test_accuracy")
@@ -165,7 +166,7 @@ def smoothness_goes_with_robustness(results: Results) -> Claim:
         p = dig(one, "p_corrected")
         sign = int(np.sign(one["spearman"])) * _expected(one["measure"]) * (p is not None and p < SIGNIFICANCE)
         right.setdefault(one["measure"], {})[one["attack"]] = sign
-        line = f"{measure_name(one['measure'])}, {attack_name(one['attack'])}: {_told(one)}"
+        line = f"{measure_name(one['measure'])}, {attack_label(one['attack'])}: {_told(one)}"
         (supporting if sign > 0 else opposing).append(line)
     said = "; ".join(_best(entries, kind) for kind in ("the representation", "the logits", "boundaries"))
     said = f"{said[0].upper()}{said[1:]}"
@@ -175,7 +176,7 @@ def smoothness_goes_with_robustness(results: Results) -> Claim:
         return undecided(title, f"{said}; mean ‖∂a/∂x‖, the paper's own measure, is not available.", *evidence)
     kept, total = sum(sign > 0 for sign in own.values()), len(own)
     told = "; ".join(
-        f"{attack_name(one['attack'])} {_told(one)}" for one in entries if one["measure"] == "jacobian_frobenius"
+        f"{attack_label(one['attack'])} {_told(one)}" for one in entries if one["measure"] == "jacobian_frobenius"
     )
     said += f"; mean ‖∂a/∂x‖, the paper's own measure, goes with robustness under {kept} of {total} attacks ({told})"
     if min(own.values()) < 0:
@@ -199,7 +200,7 @@ def _best(entries: Sequence[Mapping[str, Any]], kind: str) -> str:
         return f"no measure of {kind}"
     best = max(of_kind, key=lambda one: one["spearman"] * _expected(one["measure"]))
     return (
-        f"of {kind}, {measure_name(best['measure'])} goes best with it ({_told(best)}, {attack_name(best['attack'])})"
+        f"of {kind}, {measure_name(best['measure'])} goes best with it ({_told(best)}, {attack_label(best['attack'])})"
     )
 
 
