@@ -1,6 +1,5 @@
 """The figures of evidence: comparisons, threat models, bounds, and smoothness against robustness."""
 
-import io
 import math
 
 import matplotlib
@@ -8,6 +7,7 @@ import matplotlib.pyplot
 import numpy as np
 import pytest
 from evidence_cases import CONTROLS, PAPER, evidence
+from figure_cases import drawn, texts
 
 from experiments.attacks import ATTACK_LABELS, attack_labels
 from experiments.models import STYLES, in_order, label
@@ -16,17 +16,6 @@ from jax_bioadv import figures
 from jax_bioadv.figures.comparisons import ratios_to
 from jax_bioadv.figures.seeds import overall_at
 from jax_bioadv.figures.smoothness import members, predictors
-
-
-def drawn(figure):
-    """Render as PNG (this is where Matplotlib would warn) and hand the figure back."""
-    figure.savefig(io.BytesIO(), format="png", dpi=20)
-    return figure
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
-
 
 FIGURES = {
     "comparisons": lambda results: figures.comparison_figure(
