@@ -120,3 +120,8 @@ def attack_labels(attacks: Iterable[str]) -> dict[str, str]:
 def attack_label(attack: str) -> str:
     """One attack as figures and tables show it."""
     return attack_labels([attack])[attack]
+
+
+def short_label(attack: str) -> str:
+    """The same in one word, where room is scarce."""
+    return attack_label(attack).split()[0]

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.attacks import ATTACKS, attack_label
+from experiments.attacks import ATTACKS, short_label
 from experiments.models import in_order, label
 from experiments.report.numbers import centre, dig, present, told, verdicts_text
 from experiments.results.schema import read_results, whole_results
@@ -14,7 +14,7 @@ from jax_bioadv.user_folders import user_path
 
 HEADER = (
     *("", "test accuracy", "α on images", "α on noise", "r² on noise"),
-    *(attack_label(attack).split()[0] for attack in ATTACKS),
+    *(short_label(attack) for attack in ATTACKS),
     "mean ‖∂a/∂x‖",
 )
 BOUNDS = ("lipschitz", "relaxation")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.attacks import ATTACKS, attack_label
+from experiments.attacks import ATTACKS, short_label
 from experiments.models import MODELS
 from experiments.report.claims import Verdict, findings
 from experiments.report.numbers import centre, dig
@@ -13,7 +13,7 @@ COLUMNS = {
     "accuracy": ("test_accuracy",),
     "α images": ("spectrum", "images", "alpha"),
     "α noise": ("spectrum", "noise", "alpha"),
-    **{attack_label(attack).split()[0]: ("critical_l2", attack, "median") for attack in ATTACKS},
+    **{short_label(attack): ("critical_l2", attack, "median") for attack in ATTACKS},
 }
 
 

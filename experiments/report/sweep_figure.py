@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments.attacks import ATTACKS, attack_label
+from experiments.attacks import ATTACKS, short_label
 from experiments.members import show
 from experiments.models import label as name_of
 from jax_bioadv.figures.style import save_figure
@@ -19,7 +19,7 @@ QUANTITIES = (
     ("train", "test_accuracy", "test accuracy"),
     ("spectra", "alpha_images", "exponent α on images"),
     ("spectra", "alpha_noise", "exponent α on white noise"),
-    *((attack, "median_critical_l2", f"median critical L2, {attack_label(attack)}") for attack in ATTACKS),
+    *((attack, "median_critical_l2", f"median critical L2, {short_label(attack)}") for attack in ATTACKS),
 )
 LABELS = {
     "layer.delta": "Δ",
