@@ -15,18 +15,18 @@ from experiments.engine.ledger import Ledger
 from experiments.engine.progress import Progress
 from experiments.engine.sweeping import TRAINED, Sweep
 from experiments.engine.tasks import Outcome, Task
-from experiments.plan import Plan
 from experiments.settings.grid import points
+from experiments.settings.reproduction import Settings
 from jax_bioadv.processes import is_first
 
 logger = logging.getLogger("experiments")
 
 
-def complete_all(plan: Plan, ledger: Ledger, tasks: Sequence[Task], what: str) -> None:
+def complete_all(settings: Settings, ledger: Ledger, tasks: Sequence[Task], what: str) -> None:
     """Do what of the tasks is not done.
 
     Args:
-        plan: that they are of.
+        settings: of the run.
         ledger: where the outcomes are, and go.
         tasks: each after those that it needs.
         what: the run in a few words.
@@ -34,7 +34,7 @@ def complete_all(plan: Plan, ledger: Ledger, tasks: Sequence[Task], what: str) -
     missing = [task for task in tasks if ledger.find(task) is None]
     logger.info("%s: %d tasks, %d already done", what, len(tasks), len(tasks) - len(missing))
     ledger.say_what_runs_again(missing)
-    with telling(plan, ledger, tasks, missing):
+    with telling(settings, ledger, tasks, missing):
         complete_side_by_side(ledger, missing)
 
 
@@ -65,7 +65,7 @@ def complete_side_by_side(ledger: Ledger, tasks: Sequence[Task]) -> None:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def complete_sweep(sweep: Sweep) -> None:
+def complete_sweep(sweep: Sweep, settings: Settings) -> None:
     """Do what of a sweep is not done: stage after stage, side by side where members share a program."""
     stages = (*TRAINED, *sweep.measurements)
     by_stage = {stage: sweep.tasks(stage) for stage in stages}
@@ -77,7 +77,7 @@ def complete_sweep(sweep: Sweep) -> None:
     tasks = [task for stage in stages for task in by_stage[stage]]
     missing = [task for task in tasks if sweep.ledger.find(task) is None]
     sweep.plan()
-    with telling(sweep.members[0].plan, sweep.ledger, tasks, missing):
+    with telling(settings, sweep.ledger, tasks, missing):
         for stage in stages:
             sweep.complete(stage)
     sweep.write()
@@ -86,11 +86,11 @@ def complete_sweep(sweep: Sweep) -> None:
 
 
 @contextlib.contextmanager
-def telling(plan: Plan, ledger: Ledger, tasks: Sequence[Task], missing: Sequence[Task]) -> Iterator[None]:
+def telling(settings: Settings, ledger: Ledger, tasks: Sequence[Task], missing: Sequence[Task]) -> Iterator[None]:
     """While the missing among the tasks run: say how long they will take, and how far they are.
 
     Args:
-        plan: whose sizes the estimate counts.
+        settings: whose sizes the estimate counts.
         ledger: that the outcomes go to.
         tasks: all, in the order in which they run.
         missing: those that are not done yet.
@@ -98,7 +98,7 @@ def telling(plan: Plan, ledger: Ledger, tasks: Sequence[Task], missing: Sequence
     if not missing or not is_first():
         yield
         return
-    estimate, unknown = Estimate(plan), {task.fingerprint for task in missing}
+    estimate, unknown = Estimate(settings, missing[0].images), {task.fingerprint for task in missing}
     for task in tasks:
         if task.fingerprint not in unknown:
             estimate.learn(task, ledger.seconds(task))
