@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import jax_bioadv.analysis.smoothness as smoothness
     import jax_bioadv.analysis.spectra as spectra
     import jax_bioadv.analysis.statistics as statistics
+    import jax_bioadv.analysis.tap_spectra as tap_spectra
 
 __all__ = [
     "attack_input",
@@ -43,6 +44,7 @@ __all__ = [
     "smoothness",
     "spectra",
     "statistics",
+    "tap_spectra",
 ]
 
 if not TYPE_CHECKING:
