@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import jax_bioadv.analysis.dimension as dimension
     import jax_bioadv.analysis.folded_network as folded_network
     import jax_bioadv.analysis.frequency as frequency
+    import jax_bioadv.analysis.generic_smoothness as generic_smoothness
     import jax_bioadv.analysis.lanczos as lanczos
     import jax_bioadv.analysis.masking as masking
     import jax_bioadv.analysis.paired as paired
@@ -35,6 +36,7 @@ __all__ = [
     "dimension",
     "folded_network",
     "frequency",
+    "generic_smoothness",
     "lanczos",
     "masking",
     "paired",

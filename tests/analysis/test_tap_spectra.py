@@ -1,4 +1,4 @@
-"""Spectra of any representation: each side against the covariance of features that are all kept, a sketch by its error."""
+"""Spectra of any representation: each side against the covariance of features that are kept, a sketch by its error."""
 
 import jax.numpy as jnp
 import numpy as np
