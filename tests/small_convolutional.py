@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from flax import nnx
 
-SIDE, CHANNELS, CLASSES = 4, 2, 3
+SIDE, CHANNELS, CLASSES = 4, 2, 4
 
 
 class Stage(nnx.Module):
@@ -45,3 +45,17 @@ class Convolutional(nnx.Module):
             maps = stage(maps)
         maps = self.twice(self.twice(maps))
         return self.head(maps.reshape(len(images), -1))
+
+
+class OneStage(nnx.Module):
+    """The smallest: a stage and a readout."""
+
+    taps = ("stage.convolution", "stage")
+
+    def __init__(self, seed=0):
+        rngs = nnx.Rngs(seed)
+        self.stage = Stage(1, CHANNELS, rngs)
+        self.readout = nnx.Linear(SIDE * SIDE * CHANNELS, CLASSES, rngs=rngs)
+
+    def __call__(self, images):
+        return self.readout(self.stage(images.reshape(-1, SIDE, SIDE, 1)).reshape(len(images), -1))

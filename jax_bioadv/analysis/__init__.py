@@ -6,6 +6,7 @@ from jax_bioadv.lazy import lazily
 
 if TYPE_CHECKING:
     import jax_bioadv.analysis.attack_input as attack_input
+    import jax_bioadv.analysis.battery as battery
     import jax_bioadv.analysis.boundaries as boundaries
     import jax_bioadv.analysis.boundary_geometry as boundary_geometry
     import jax_bioadv.analysis.certified as certified
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "attack_input",
+    "battery",
     "boundaries",
     "boundary_geometry",
     "certified",
