@@ -29,7 +29,7 @@ ImageFunction = Callable[[Array], Array]
 
 Mode = Literal["forward", "reverse"]
 
-DIRECTION_BLOCK = 256
+DIRECTION_BLOCK = 64
 
 
 def _call_on_one(batch_function: Callable[[Array], Array], image: Array) -> Array:

@@ -23,14 +23,13 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from jax_bioadv.analysis.lanczos import eigenvalue_errors, largest_eigenvalues, tridiagonalised
+from jax_bioadv.analysis.smoothness import ASCENT_STEPS, steepest
 from jax_bioadv.attacks.attack import log_odds_against
 from jax_bioadv.attacks.batch import checked_batch
 from jax_bioadv.attacks.lp_ball import unit_length
 from jax_bioadv.blocks import equal_blocks, over_blocks
 from jax_bioadv.jacobian import estimated_jacobian_norms_squared, jacobian_norms, on_one_image
 from jax_bioadv.models import as_pytree
-
-ASCENT_STEPS = 10
 
 Measures = dict[str, Float[np.ndarray, " images"]]
 """By name, a number for every image."""
@@ -78,8 +77,8 @@ def _of_representation(
         def gram(vectors: Array) -> Array:
             return pull(push(vectors))[0]
 
-        steepest = lax.fori_loop(0, ASCENT_STEPS, lambda _, found: unit_length(gram(found)), unit_length(noise[0]))
-        starts = jnp.concatenate([jnp.stack([steepest, -steepest]), unit_length(noise)])
+        direction = lax.fori_loop(0, ASCENT_STEPS, lambda _, found: unit_length(gram(found)), unit_length(noise[0]))
+        starts = jnp.concatenate([jnp.stack([direction, -direction]), unit_length(noise)])
         measures = {"norm": _lengths(value), "lipschitz_local": _ascend(function, images, starts, radius)}
         return measures, tridiagonalised(gram, noise[0])
 
@@ -98,9 +97,8 @@ def _of_logits(
         logits, pull = jax.vjp(function, images)
         classes = jnp.eye(logits.shape[1], dtype=logits.dtype)
         jacobians = jax.vmap(lambda output: pull(jnp.broadcast_to(output, logits.shape))[0], out_axes=1)(classes)
-        eigenvalues, outputs = jnp.linalg.eigh(jnp.einsum("bci,bdi->bcd", jacobians, jacobians))
-        steepest = unit_length(jnp.einsum("bc,bci->bi", outputs[..., -1], jacobians))
-        starts = jnp.concatenate([jnp.stack([steepest, -steepest]), unit_length(noise)])
+        norms, directions = steepest(jacobians)
+        starts = jnp.concatenate([jnp.stack([directions, -directions]), unit_length(noise)])
 
         loss_gradient, along = jax.linearize(gradient, images)
         loss_change = gradient(images + radius * unit_length(loss_gradient)) - loss_gradient
@@ -116,7 +114,7 @@ def _of_logits(
 
         measures = {
             "norm": _lengths(logits),
-            "logit_jacobian_spectral": jnp.sqrt(jnp.maximum(eigenvalues[:, -1], 0.0)),
+            "logit_jacobian_spectral": norms,
             "lipschitz_local": _ascend(function, images, starts, radius),
             "loss_curvature": _lengths(loss_change) / radius,
             "margin_over_gradient": jnp.min(distances, axis=1),
@@ -137,6 +135,15 @@ def _check(images: Array | np.ndarray, radius: float, image_block: int) -> None:
         raise ValueError(f"images must be finite and flattened to (images, inputs), at least one, got {images.shape}")
     if not (0.0 < radius < np.inf and image_block > 0):
         raise ValueError(f"radius and image_block must be positive, got {radius} and {image_block}")
+
+
+def _frobenius(function: Partial, images: np.ndarray, key: PRNGKeyArray, projections: int | None) -> Measures:
+    """Frobenius norms, exact, or estimated with their standard errors."""
+    if projections is None:
+        return {"jacobian_frobenius": np.asarray(jacobian_norms(function, jnp.asarray(images)), float)}
+    estimate = estimated_jacobian_norms_squared(key, function, jnp.asarray(images), projections)
+    norms, stderr = np.sqrt(np.asarray(estimate.squared_norm, float)), np.asarray(estimate.stderr, float)
+    return {"jacobian_frobenius": norms, "jacobian_frobenius_stderr": stderr / np.where(norms > 0.0, 2 * norms, 1.0)}
 
 
 def representation_smoothness(
@@ -180,13 +187,7 @@ def representation_smoothness(
 
     found = over_blocks(of_block, len(images), equal_blocks(len(images), image_block))
     found = {name: values.astype(float) for name, values in found.items()}
-    on_one, norm = on_one_image(function), found.pop("norm")
-    if projections is None:
-        frobenius = {"jacobian_frobenius": np.asarray(jacobian_norms(on_one, jnp.asarray(images)), float)}
-    else:
-        estimate = estimated_jacobian_norms_squared(projection_key, on_one, jnp.asarray(images), projections)
-        square, stderr = (np.asarray(each, float) for each in estimate)
-        frobenius = {"jacobian_frobenius": np.sqrt(square), "jacobian_frobenius_stderr": stderr / (2 * np.sqrt(square))}
+    frobenius, norm = _frobenius(on_one_image(function), images, projection_key, projections), found.pop("norm")
     spectral, error = np.sqrt(found.pop("square")), found.pop("error")
     with np.errstate(divide="ignore", invalid="ignore"):
         contrast = np.linalg.norm(images, axis=1).astype(float) / norm

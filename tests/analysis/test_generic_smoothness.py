@@ -91,7 +91,7 @@ def test_few_steps_say_that_they_were_few():
 
 
 def test_nothing_is_smooth_where_nothing_changes():
-    found = representation_smoothness(lambda images: jnp.ones((len(images), 3)), IMAGES, KEY)
+    found = representation_smoothness(lambda images: jnp.ones((len(images), 3)), IMAGES, KEY, projections=2)
     for name, values in found.items():
         assert np.all(values == 0.0), name
     logits = generic_smoothness_measures(lambda images: jnp.ones((len(images), CLASSES)), IMAGES, LABELS, KEY)
