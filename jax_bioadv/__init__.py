@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import jax_bioadv.raw_pixels as raw_pixels
     import jax_bioadv.sharding as sharding
     import jax_bioadv.storage as storage
+    import jax_bioadv.taps as taps
     from jax_bioadv.models import Network
     from jax_bioadv.version import __version__
 
@@ -48,6 +49,7 @@ __all__ = [
     "raw_pixels",
     "sharding",
     "storage",
+    "taps",
 ]
 
 _PLACES = {"Network": "jax_bioadv.models", "__version__": "jax_bioadv.version"}

@@ -67,7 +67,7 @@ def as_pytree(function: Callable[..., Any]) -> Partial:
         return logits_function(function)
     owner: Any = getattr(function, "__self__", None)
     if isinstance(owner, nnx.Module):
-        return Partial(_merged_method, _Method(function.__name__), *nnx.split(_evaluated(owner)))
+        return Partial(_merged_method, _Method(function.__name__), *nnx.split(evaluated(owner)))
     if isinstance(function, _JITTED):
         return as_pytree(function.__wrapped__)
     if not isinstance(function, Partial):
@@ -90,7 +90,7 @@ def logits_function(model: nnx.Module) -> Partial:
     argument of a jitted function: models of the same shape then share one compilation. It keeps the weights of now,
     whatever is later assigned to the model's.
     """
-    return Partial(_merged_call, *nnx.split(_evaluated(model)))
+    return Partial(_merged_call, *nnx.split(evaluated(model)))
 
 
 @jax.tree_util.register_static
@@ -111,7 +111,7 @@ def _call(function: Partial, *arguments: Any, **options: Any) -> Any:
     return function(*arguments, **options)
 
 
-def _evaluated(model: nnx.Module) -> nnx.Module:
+def evaluated(model: nnx.Module) -> nnx.Module:
     """A copy in evaluation mode."""
     copy = nnx.clone(model)
     copy.eval()
@@ -121,7 +121,7 @@ def _evaluated(model: nnx.Module) -> nnx.Module:
 def _without_modules(argument: Any) -> Any:
     """An argument of a ``Partial`` as jitted code can take it: modules stay modules, whose attributes may be wanted."""
     if isinstance(argument, nnx.Module):
-        return _evaluated(argument)
+        return evaluated(argument)
     return as_pytree(argument) if callable(argument) else argument
 
 

@@ -85,6 +85,8 @@ class Network(nnx.Module):
     The encoder starts from N(0, 2/D), the decoder's kernel and bias from U(±1/sqrt(H)), as published.
     """
 
+    taps = ("preactivation", "activation")
+
     def __init__(
         self,
         inputs: int,

@@ -18,7 +18,16 @@ from lowering import PLATFORMS, Lowering, custom_calls, has_float64, jitted_func
 from population_cases import REGULARIZERS, labelled, layers, networks, train_layer, train_network
 
 from jax_bioadv import jacobian, models, population
-from jax_bioadv.analysis import boundaries, boundary_geometry, certified, critical, robustness, smoothness
+from jax_bioadv.analysis import (
+    boundaries,
+    boundary_geometry,
+    certified,
+    critical,
+    generic_smoothness,
+    robustness,
+    smoothness,
+    tap_spectra,
+)
 from jax_bioadv.attacks import (
     apgd,
     fgsm,
@@ -31,9 +40,10 @@ from jax_bioadv.attacks import (
     worst_case,
 )
 from jax_bioadv.data import corruptions
-from jax_bioadv.learning import krotov_hopfield, regularizers, supervised
+from jax_bioadv.learning import krotov_hopfield, regularizers, supervised, tap_regularizers
 from jax_bioadv.raw_pixels import raw_pixel_logits
 from jax_bioadv.sharding import make_mesh
+from jax_bioadv.taps import taps_of
 
 EIGENSOLVERS = {"tpu": {"Eigh"}, "cuda": {"cusolver_syevd_ffi"}}
 ORTHOGONALIZATIONS = {
@@ -206,6 +216,17 @@ def _smoothness(lowering):
     smoothness.smoothness_measures(_network(power=4.5, batch_norm=True), _images(), _labels(), KEY)
 
 
+def _smoothness_of_any_network(lowering):
+    generic_smoothness.generic_smoothness_measures(_logits(), _images(), _labels(), KEY)
+    generic_smoothness.representation_smoothness(_logits(), _images(), KEY, projections=2)
+
+
+def _taps(lowering):
+    network = _network(power=4.5, batch_norm=True)
+    tap_spectra.tap_spectrum(taps_of(network)["activation"], _images())
+    tap_regularizers.tap_covariance(network, "encoder", jnp.asarray(_images()), image_block=4)
+
+
 def _boundary_geometry(lowering):
     """Zeros have no boundary whose vertices would be refined: here is a vertex for each of them."""
     boundary_geometry.boundary_geometry(_network(power=4.5), _images()[:1], KEY, resolution=3)
@@ -253,6 +274,8 @@ ANALYSES = {
     "relaxation_by_lines": partial(_certify, bound=certified.relaxation_bound, power=1.0),
     "relaxation_by_parabolas": partial(_certify, bound=certified.relaxation_bound, power=4.5),
     "smoothness": _smoothness,
+    "smoothness_of_any_network": _smoothness_of_any_network,
+    "taps": _taps,
     "boundary_geometry": _boundary_geometry,
 }
 USES = TRAININGS | POPULATIONS | SWEEPS | SEARCHES | ANALYSES

@@ -9,10 +9,19 @@ from flax import nnx
 from jax.tree_util import Partial
 
 from jax_bioadv import jacobian, population
-from jax_bioadv.analysis import boundaries, boundary_geometry, certified, masking, smoothness
+from jax_bioadv.analysis import (
+    boundaries,
+    boundary_geometry,
+    certified,
+    generic_smoothness,
+    masking,
+    smoothness,
+    tap_spectra,
+)
 from jax_bioadv.learning import krotov_hopfield, regularizers, supervised
 from jax_bioadv.models import Network, fold_batch_norm, logits_function
 from jax_bioadv.sharding import make_mesh
+from jax_bioadv.taps import taps_of
 
 INPUTS, HIDDEN, CLASSES, IMAGES = 12, 5, 3, 10
 PIXELS = np.random.default_rng(0).uniform(0.1, 1.0, (IMAGES, INPUTS)).astype(np.float32)
@@ -95,6 +104,14 @@ def diagnosis():
     }
 
 
+def smoothness_of_any():
+    given = jax.random.key(0), logits_function(network()), taps_of(network())["activation"]
+    return (
+        generic_smoothness.generic_smoothness_measures(given[1], PIXELS, LABELS, given[0]),
+        generic_smoothness.representation_smoothness(given[2], PIXELS, given[0], projections=4),
+    )
+
+
 COMPUTED = {
     "layer": layer,
     "layers": layers,
@@ -103,6 +120,8 @@ COMPUTED = {
     "folded": lambda: fold_batch_norm(network()).decoder.kernel[...],
     "bounds": bounds,
     "smoothness": lambda: smoothness.smoothness_measures(network(), PIXELS, LABELS, jax.random.key(0)),
+    "smoothness of any network": smoothness_of_any,
+    "spectrum of a tap": lambda: tap_spectra.tap_spectrum(taps_of(network())["activation"], PIXELS).eigenvalues,
     "landscape": landscape,
     "boundary_geometry": lambda: boundary_geometry.boundary_geometry(
         network(), PIXELS[:2], jax.random.key(0), radius=3.0, resolution=16

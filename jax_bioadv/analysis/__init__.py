@@ -6,6 +6,7 @@ from jax_bioadv.lazy import lazily
 
 if TYPE_CHECKING:
     import jax_bioadv.analysis.attack_input as attack_input
+    import jax_bioadv.analysis.battery as battery
     import jax_bioadv.analysis.boundaries as boundaries
     import jax_bioadv.analysis.boundary_geometry as boundary_geometry
     import jax_bioadv.analysis.certified as certified
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import jax_bioadv.analysis.dimension as dimension
     import jax_bioadv.analysis.folded_network as folded_network
     import jax_bioadv.analysis.frequency as frequency
+    import jax_bioadv.analysis.generic_smoothness as generic_smoothness
     import jax_bioadv.analysis.lanczos as lanczos
     import jax_bioadv.analysis.masking as masking
     import jax_bioadv.analysis.paired as paired
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
     import jax_bioadv.analysis.smoothness as smoothness
     import jax_bioadv.analysis.spectra as spectra
     import jax_bioadv.analysis.statistics as statistics
+    import jax_bioadv.analysis.tap_spectra as tap_spectra
 
 __all__ = [
     "attack_input",
+    "battery",
     "boundaries",
     "boundary_geometry",
     "certified",
@@ -34,6 +38,7 @@ __all__ = [
     "dimension",
     "folded_network",
     "frequency",
+    "generic_smoothness",
     "lanczos",
     "masking",
     "paired",
@@ -43,6 +48,7 @@ __all__ = [
     "smoothness",
     "spectra",
     "statistics",
+    "tap_spectra",
 ]
 
 if not TYPE_CHECKING:

@@ -12,7 +12,7 @@ the order that matplotlib's ``contour`` and ``pcolormesh`` expect.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from flax import nnx
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from jax_bioadv.jacobian import full_jacobian_norms, on_one_image, slope_norms_squared
+from jax_bioadv.jacobian import Mode, full_jacobian_norms, on_one_image, slope_norms_squared
 from jax_bioadv.models import Network, as_pytree, check_one_hidden_layer
 
 
@@ -130,7 +130,7 @@ def generic_landscape(
     directions: Float[Array, "2 inputs"],
     radius: float = 20.0,
     resolution: int = 100,
-    mode: Literal["forward", "reverse"] = "reverse",
+    mode: Mode | None = None,
     image_block: int = 16,
 ) -> Landscape:
     """Landscape of any network by automatic differentiation, one row of the grid at a time.
@@ -138,14 +138,14 @@ def generic_landscape(
     Args:
         logits_function: batch of flattened images to logits, a model or a function; see
             :func:`jax_bioadv.models.as_pytree`.
-        representation: batch of flattened images to the layer whose Jacobian norm is wanted, flattened; a function or a
-            method of a model.
+        representation: batch of flattened images to the layer whose Jacobian norm is wanted, a vector or a map: a tap
+            (:func:`jax_bioadv.taps.taps_of`), a function or a method of a model.
         image: a flattened image, the middle of the plane.
         directions: two orthonormal directions.
         radius: half the side of the square, in the units of the images.
         resolution: points along a side.
-        mode: how to differentiate; ``forward`` where the representation is wider than the image.
-        image_block: Jacobians in memory at a time.
+        mode: how to differentiate; None goes by the sizes of image and representation.
+        image_block: points at a time.
 
     Returns:
         The maps.

@@ -1,6 +1,7 @@
 """Lanczos' iteration for many symmetric operators at once: their largest eigenvalues from products with vectors alone.
 
-The eigenvalues are those of tridiagonal matrices, approached from below: after ``LANCZOS_STEPS`` steps within 1e-3.
+The eigenvalues are those of tridiagonal matrices, approached from below: after ``LANCZOS_STEPS`` steps within 1e-3,
+where the spectrum is not flatter there than those of trained layers; :func:`eigenvalue_errors` says how near.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,8 @@ def tridiagonalised(apply: Callable[[Array], Array], start: Array) -> tuple[Arra
         start: a vector for each operator, not orthogonal to the eigenvector that is looked for.
 
     Returns:
-        Diagonals (operators, steps) and off-diagonals (operators, steps - 1).
+        Diagonals (operators, steps), off-diagonals and, as the last of these, what a further step would begin with
+        (operators, steps).
     """
 
     def step(carry: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], tuple[Array, Array]]:
@@ -39,7 +41,7 @@ def tridiagonalised(apply: Callable[[Array], Array], start: Array) -> tuple[Arra
 
     carry = (jnp.zeros_like(start), unit_length(start), jnp.zeros((len(start), 1), start.dtype))
     _, (alphas, betas) = lax.scan(step, carry, None, length=LANCZOS_STEPS)
-    return alphas.T, betas.T[:, :-1]
+    return alphas.T, betas.T
 
 
 def largest_eigenvalues(diagonals: tuple[Array, Array]) -> np.ndarray:
@@ -51,11 +53,29 @@ def largest_eigenvalues(diagonals: tuple[Array, Array]) -> np.ndarray:
     Returns:
         One number for each, in float64; NaN where float32 was too small for the matrix.
     """
-    alphas, betas = (np.array(diagonal, np.float64) for diagonal in diagonals)
+    whole, finite = _matrices(diagonals)
+    return np.where(finite, np.abs(np.linalg.eigvalsh(whole)).max(axis=1), np.nan)
+
+
+def eigenvalue_errors(diagonals: tuple[Array, Array]) -> np.ndarray:
+    """Distance of each of the :func:`largest_eigenvalues` within which the operator has an eigenvalue.
+
+    It is the residual of the Ritz vector: the next off-diagonal times the vector's last component.
+    """
+    whole, finite = _matrices(diagonals)
+    eigenvalues, vectors = np.linalg.eigh(whole)
+    largest = np.abs(eigenvalues).argmax(axis=1)
+    residuals = np.abs(np.asarray(diagonals[1][:, -1], np.float64) * vectors[np.arange(len(whole)), -1, largest])
+    return np.where(finite, residuals, np.nan)
+
+
+def _matrices(diagonals: tuple[Array, Array]) -> tuple[np.ndarray, np.ndarray]:
+    """The tridiagonal matrices, and which are finite; the others are zero."""
+    alphas, betas = np.array(diagonals[0], np.float64), np.array(diagonals[1][:, :-1], np.float64)
     finite = np.isfinite(np.concatenate([alphas, betas], axis=1)).all(axis=1)
     alphas[~finite], betas[~finite] = 0.0, 0.0
     whole = np.zeros((*alphas.shape, alphas.shape[1]))
     inner = np.arange(alphas.shape[1])
     whole[:, inner, inner] = alphas
     whole[:, inner[1:], inner[:-1]] = betas
-    return np.where(finite, np.abs(np.linalg.eigvalsh(whole)).max(axis=1), np.nan)
+    return whole, finite

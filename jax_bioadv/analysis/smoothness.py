@@ -108,9 +108,10 @@ def _ascend(layers: _Layers, overlaps: Array, starts: Array, radius: Array, powe
     return jnp.max(lax.scan(step, carry, None, length=ASCENT_STEPS)[0][1], axis=0) / radius
 
 
-def _logit_jacobians(layers: _Layers, slopes: Array) -> tuple[Array, Array, Array]:
-    """Jacobians of the logits in y, their spectral norms and the directions in y that these belong to."""
-    jacobians = _product(slopes[:, None] * layers.decoder, layers.factor.T)
+def steepest(
+    jacobians: Float[Array, "images outputs inputs"],
+) -> tuple[Float[Array, " images"], Float[Array, "images inputs"]]:
+    """Spectral norms of Jacobians of few outputs, and the unit directions in which the outputs change so fast."""
     squared = _product(jacobians, jacobians.mT)
     power = squared
     for _ in range(8):
@@ -121,7 +122,7 @@ def _logit_jacobians(layers: _Layers, slopes: Array) -> tuple[Array, Array, Arra
     longest = jnp.argmax(jnp.linalg.norm(power, axis=1), axis=-1)
     outputs = unit_length(jnp.take_along_axis(power, longest[:, None, None], axis=2)[..., 0])
     directions = _product(outputs[:, None], jacobians)[:, 0]
-    return jacobians, _lengths(directions)[:, 0], unit_length(directions)
+    return _lengths(directions)[:, 0], unit_length(directions)
 
 
 def _margins(layers: _Layers, overlaps: Array, label: Array, jacobians: Array, radius: Array, power: float) -> dict:
@@ -175,8 +176,9 @@ def _at_images(
         _logits(layers, overlaps, power),
     )
     label = jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype)
-    jacobians, logit_norms, steepest = _logit_jacobians(layers, slopes)
-    starts = jnp.concatenate([jnp.stack([steepest, -steepest]), unit_length(noise)])
+    jacobians = _product(slopes[:, None] * layers.decoder, layers.factor.T)
+    logit_norms, directions = steepest(jacobians)
+    starts = jnp.concatenate([jnp.stack([directions, -directions]), unit_length(noise)])
     loss_curvature, hessian = _loss(layers, overlaps, label, radius, power, noise[0])
 
     def activation_gram(vectors: Array) -> Array:

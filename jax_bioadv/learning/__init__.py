@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import jax_bioadv.learning.regularizers as regularizers
     import jax_bioadv.learning.schedules as schedules
     import jax_bioadv.learning.supervised as supervised
+    import jax_bioadv.learning.tap_regularizers as tap_regularizers
+    import jax_bioadv.learning.trainable as trainable
     import jax_bioadv.learning.training as training
 
 __all__ = [
@@ -26,6 +28,8 @@ __all__ = [
     "regularizers",
     "schedules",
     "supervised",
+    "tap_regularizers",
+    "trainable",
     "training",
 ]
 

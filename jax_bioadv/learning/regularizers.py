@@ -38,11 +38,11 @@ class TrainingData(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A minibatch with the hidden pre-activation that the loss has computed anyway."""
+    """A minibatch with the hidden pre-activation that the loss has computed anyway, of a model that tells it."""
 
     images: Float[Array, "batch inputs"]
     labels: Int[Array, " batch"]
-    preactivation: Float[Array, "batch hidden"]
+    preactivation: Float[Array, "batch hidden"] | None
 
 
 class Regularizer(NamedTuple):
@@ -107,24 +107,26 @@ def jacobian(weight: Scalar = 1e-3, target: Literal["preactivation", "activation
 
     Raises:
         ValueError: an unknown target or a negative weight.
-        TypeError: from the penalty, for any other model; :func:`projected_jacobian` serves those.
+        TypeError: from the penalty, for any other model; :func:`projected_jacobian`, and at a tap
+            :func:`jax_bioadv.learning.tap_regularizers.jacobian_at_tap`, serve those.
     """
     _check_weight(weight)
     if target not in ("preactivation", "activation"):
         raise ValueError(f"target must be 'preactivation' or 'activation', got {target!r}")
 
     def penalty(model: Network, batch: Batch, aux: None, key: Key[Array, ""]) -> Float[Array, ""]:
-        check_one_hidden_layer(model, "Use regularizers.projected_jacobian, which serves any model.")
+        check_one_hidden_layer(model, "Use tap_regularizers.jacobian_at_tap, which serves any model.")
         squared_row_norms = jnp.sum(jnp.square(model.encoder.kernel[...]), axis=0)
         if target == "preactivation":
             return weight * jnp.sum(squared_row_norms)
+        assert batch.preactivation is not None  # a Network's
         return weight * jnp.mean(slope_norms_squared(batch.preactivation, model.power, squared_row_norms))
 
     return Regularizer(no_refresh, penalty)
 
 
 def projected_jacobian(
-    function: Callable[[Any, Float[Array, " inputs"]], Float[Array, " outputs"]],
+    function: Callable[[Any, Float[Array, " inputs"]], Float[Array, "*outputs"]],
     weight: Scalar = 1e-3,
     projections: int = 3,
 ) -> Regularizer:
@@ -133,7 +135,7 @@ def projected_jacobian(
     Hoffman et al., arXiv 1908.02729, with every projection normalised alike, so that the estimate is unbiased.
 
     Args:
-        function: maps (model, one flattened image) to a vector, say ``lambda model, x: model(x[None])[0]``.
+        function: maps (model, one flattened image) to an array, say ``lambda model, x: model(x[None])[0]``.
         weight: factor.
         projections: random directions per image.
     """
@@ -154,7 +156,7 @@ class SpectralTarget(NamedTuple):
 
 
 def _hidden_covariance(model: Network, covariance: Float[Array, "inputs inputs"]) -> Float[Array, "hidden hidden"]:
-    check_one_hidden_layer(model, "For others see jax_bioadv.analysis.spectra, which needs the images.")
+    check_one_hidden_layer(model, "For others see tap_regularizers.spectral_at_tap, which needs the images.")
     kernel = model.encoder.kernel[...]
     return jnp.matmul(kernel.T, jnp.matmul(covariance, kernel, precision="highest"), precision="highest")
 
@@ -176,6 +178,39 @@ def hidden_spectrum(
     """
     eigenvalues, eigenvectors = jnp.linalg.eigh(_hidden_covariance(model, covariance))
     return eigenvalues[::-1], eigenvectors[:, ::-1]
+
+
+def check_spectral_target(weight: Scalar, exponent: Scalar, first: int, anchor: Scalar | None) -> None:
+    """Raise ValueError for settings of :func:`spectral` that make no sense."""
+    _check_weight(weight)
+    if not is_traced(exponent) and not exponent > 0:
+        raise ValueError(f"the target exponent must be positive, got {exponent}")
+    if first < 1:
+        raise ValueError(f"eigenvalues are counted from 1, got first = {first}")
+    if anchor is not None and not is_traced(anchor) and not anchor > 0:
+        raise ValueError(f"the anchor is a variance and must be positive, got {anchor}")
+
+
+def spectral_target(
+    eigenvectors: Float[Array, "hidden hidden"], exponent: Scalar, first: int, anchor: Scalar | None
+) -> SpectralTarget:
+    """The power law that :func:`spectral` pulls towards, along given eigenvectors.
+
+    Raises:
+        ValueError: if there is no such first eigenvalue.
+    """
+    ranks = jnp.arange(1, len(eigenvectors) + 1, dtype=eigenvectors.dtype)
+    if first > len(ranks):
+        raise ValueError(f"first = {first} lies beyond the {len(ranks)} eigenvalues of the layer")
+    variances = ranks**-exponent if anchor is None else anchor * (first / ranks) ** exponent
+    return SpectralTarget(eigenvectors, variances)
+
+
+def distance_from_target(values: Float[Array, "batch hidden"], target: SpectralTarget, first: int) -> Float[Array, ""]:
+    """``mean_n [(λ_n/γ_n − 1)² + max(λ_n/γ_n − 1, 0)]``, n ≥ first, with λ_n the values' variances."""
+    variances = jnp.var(jnp.matmul(values, target.eigenvectors, precision="highest"), axis=0)
+    excess = (variances / target.variances - 1)[first - 1 :]
+    return jnp.mean(excess**2 + jnp.maximum(excess, 0))
 
 
 def spectral(
@@ -206,13 +241,7 @@ def spectral(
         ValueError: a weight, exponent, index or anchor outside its range.
         TypeError: from ``refresh``, for any model but :class:`jax_bioadv.models.Network`.
     """
-    _check_weight(weight)
-    if not is_traced(exponent) and not exponent > 0:
-        raise ValueError(f"the target exponent must be positive, got {exponent}")
-    if first < 1:
-        raise ValueError(f"eigenvalues are counted from 1, got first = {first}")
-    if anchor is not None and not is_traced(anchor) and not anchor > 0:
-        raise ValueError(f"the anchor is a variance and must be positive, got {anchor}")
+    check_spectral_target(weight, exponent, first, anchor)
 
     def covariance_of(data: TrainingData) -> Float[Array, "inputs inputs"]:
         if data is None or data.covariance is None:
@@ -221,16 +250,11 @@ def spectral(
 
     def refresh(model: Network, data: TrainingData) -> SpectralTarget:
         _, eigenvectors = hidden_spectrum(model, covariance_of(data))
-        ranks = jnp.arange(1, len(eigenvectors) + 1, dtype=eigenvectors.dtype)
-        if first > len(ranks):
-            raise ValueError(f"first = {first} lies beyond the {len(ranks)} eigenvalues of the layer")
-        variances = ranks**-exponent if anchor is None else anchor * (first / ranks) ** exponent
-        return SpectralTarget(eigenvectors, variances)
+        return spectral_target(eigenvectors, exponent, first, anchor)
 
     def penalty(model: Network, batch: Batch, aux: SpectralTarget, key: Key[Array, ""]) -> Float[Array, ""]:
-        variances = jnp.var(jnp.matmul(batch.preactivation, aux.eigenvectors, precision="highest"), axis=0)
-        excess = (variances / aux.variances - 1)[first - 1 :]
-        return weight * jnp.mean(excess**2 + jnp.maximum(excess, 0))
+        assert batch.preactivation is not None  # a Network's
+        return weight * distance_from_target(batch.preactivation, aux, first)
 
     def renew(aux: SpectralTarget, model: Network, data: TrainingData) -> SpectralTarget:
         hidden_covariance = _hidden_covariance(model, covariance_of(data))

@@ -1,9 +1,9 @@
 """Supervised training with Optax: cross-entropy plus whatever a regularizer adds, one pure function per epoch.
 
 The published settings (Holzhausen et al., arXiv 2405.00679) are :func:`stepwise_adam` and :func:`decaying_adam`; the
-losses differ in the :class:`~jax_bioadv.learning.regularizers.Regularizer` alone. A model is any ``nnx.Module`` that is
-:class:`Trainable`; a decoder on a frozen layer is :class:`FrozenFeatures`, trained on the layer's activations, computed
-once::
+losses differ in the :class:`~jax_bioadv.learning.regularizers.Regularizer` alone. A model is any ``nnx.Module`` from
+images to logits, trained in training mode, or one in two parts (:class:`Trainable`); a decoder on a frozen layer is
+:class:`FrozenFeatures`, trained on the layer's activations, computed once::
 
     graphdef, state = init(key, model, optimizer, regularizer, data)
     epoch = make_epoch(graphdef, optimizer, regularizer, batch_size=1000)
@@ -24,7 +24,7 @@ al., arXiv 1706.06083), with any attack of :mod:`jax_bioadv.attacks`.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,9 @@ from jax_bioadv.learning.regularizers import Batch, Regularizer, TrainingData, c
 from jax_bioadv.learning.schedules import decaying_adam as decaying_adam
 from jax_bioadv.learning.schedules import renewal_batches as renewal_batches
 from jax_bioadv.learning.schedules import stepwise_adam as stepwise_adam
+from jax_bioadv.learning.trainable import FrozenFeatures as FrozenFeatures
+from jax_bioadv.learning.trainable import Trainable as Trainable
+from jax_bioadv.learning.trainable import check_trainable, in_training
 
 
 class TrainingState(NamedTuple):
@@ -66,32 +69,6 @@ Adversary = Callable[[Any, Array, Array, Key[Array, ""]], Array]
 """``adversary(model, images, labels, key) -> images``: what a minibatch is replaced by."""
 
 
-@runtime_checkable
-class Trainable(Protocol):
-    """What training asks of an ``nnx.Module``: its way from images to logits in two parts, for penalties in between."""
-
-    def preactivation(self, images: Array, /) -> Array:
-        """Images (batch, inputs) to what a penalty may look at, such as a hidden pre-activation (batch, hidden)."""
-
-    def decode(self, preactivation: Array, train: bool, /) -> Array:
-        """The rest of the way, to logits (batch, classes); with ``train`` statistics are those of the batch."""
-
-
-class FrozenFeatures(nnx.Module):
-    """A decoder by itself: its inputs are the activations of a layer that does not learn."""
-
-    def __init__(self, decoder: nnx.Linear):
-        self.decoder = decoder
-
-    def preactivation(self, features: Float[Array, "batch hidden"]) -> Float[Array, "batch hidden"]:
-        """The features, unchanged."""
-        return features
-
-    def decode(self, features: Float[Array, "batch hidden"], train: bool = False) -> Float[Array, "batch classes"]:
-        """Logits."""
-        return self.decoder(features)
-
-
 def init(
     key: Key[Array, ""],
     model: nnx.Module,
@@ -112,12 +89,9 @@ def init(
         The structure, for :func:`make_epoch` and :func:`trained_model`, and the state at epoch 0.
 
     Raises:
-        TypeError: the model is not :class:`Trainable`.
+        TypeError: the model neither can be called nor is :class:`Trainable`.
     """
-    if not isinstance(model, Trainable):
-        raise TypeError(
-            f"a {type(model).__name__} is not trainable: it lacks preactivation(images) or decode(preactivation, train)"
-        )
+    check_trainable(model)
     aux = None if regularizer is None else regularizer.refresh(model, data)  # type: ignore[arg-type]
     graphdef, parameters, statistics = nnx.split(nnx.clone(model), nnx.Param, ...)  # type: ignore[misc]
     return graphdef, TrainingState(parameters, statistics, optimizer.init(parameters), jnp.array(0), key, aux)
@@ -163,9 +137,8 @@ def make_step(
     def loss(
         parameters: nnx.State, statistics: nnx.State, images: Array, labels: Array, aux: Any, key: Array
     ) -> tuple[Array, tuple[nnx.State, EpochInfo]]:
-        model: Trainable = nnx.merge(graphdef, parameters, statistics, copy=True)
-        preactivation = model.preactivation(images)
-        logits = model.decode(preactivation, True)
+        model = nnx.merge(graphdef, parameters, statistics, copy=True)
+        preactivation, logits = in_training(model, images)
         cross_entropy = jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
         penalty = regularizer.penalty(model, Batch(images, labels, preactivation), aux, key)
         _, _, statistics = nnx.split(model, nnx.Param, ...)  # type: ignore[misc]

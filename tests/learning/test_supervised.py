@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import small_convolutional
 from flax import nnx
 
 from jax_bioadv.attacks import pgd
@@ -272,9 +273,51 @@ def test_a_decoder_on_frozen_features_trains_the_decoder_alone(digits):
     )
 
 
-def test_a_model_whose_way_to_the_logits_has_no_parts_is_refused():
-    with pytest.raises(TypeError, match=r"a Linear is not trainable: it lacks preactivation\(images\) or decode"):
-        supervised.init(jax.random.key(0), nnx.Linear(3, 2, rngs=nnx.Rngs(0)), optax.adam(1e-3))
+def whole(seed=0):
+    """The network as a module that tells nothing of its parts."""
+    rngs = nnx.Rngs(seed)
+    parts = network(seed)
+    module = nnx.Sequential(
+        nnx.Linear(64, HIDDEN, use_bias=False, rngs=rngs), nnx.relu, nnx.Linear(HIDDEN, 10, rngs=rngs)
+    )
+    module.layers[0].kernel, module.layers[2] = parts.encoder.kernel, parts.decoder
+    return module
+
+
+def test_a_module_from_images_to_logits_trains_as_one_in_two_parts(training, digits):
+    optimizer = training.optimizer
+    graphdef, state = supervised.init(jax.random.key(0), whole(), optimizer)
+    state, info = supervised.make_epoch(graphdef, optimizer, batch_size=BATCH)(state, digits)
+    expected, expected_info = training.epoch(training.start(), digits)
+    # Both take the same 15 steps; another order of adding may move a step of Adam by a rounding.
+    np.testing.assert_allclose(info, expected_info, rtol=1e-4)
+    model = supervised.trained_model(training.graphdef, expected)
+    np.testing.assert_allclose(
+        supervised.trained_model(graphdef, state).layers[0].kernel[...], model.encoder.kernel[...], atol=1e-4
+    )
+
+
+def test_batch_norm_and_dropout_of_any_module_are_in_training_mode():
+    images = jax.random.uniform(jax.random.key(0), (40, small_convolutional.SIDE**2))
+    data = TrainingData(images, (images.sum(axis=1) > images.sum(axis=1).mean()).astype(jnp.int32))
+    model, optimizer = small_convolutional.Convolutional(), optax.adam(3e-3)
+    model.eval()
+    graphdef, start = supervised.init(jax.random.key(0), model, optimizer)
+    epoch = supervised.make_epoch(graphdef, optimizer, batch_size=20)
+    state, first = epoch(start, data)
+    assert_same_bits(epoch(start, data), (state, first))
+    for _ in range(20):
+        state, info = epoch(state, data)
+    assert info.cross_entropy < 0.8 * first.cross_entropy
+    before, after = (supervised.trained_model(graphdef, each) for each in (start, state))
+    assert not np.array_equal(before.stages[0].norm.mean[...], after.stages[0].norm.mean[...])
+    assert int(after.stages[0].dropout.rngs.count[...]) == 42  # once a step
+    np.testing.assert_array_equal(after(images), after(images))  # and in the mode that it was given in
+
+
+def test_a_module_that_gives_no_logits_is_refused():
+    with pytest.raises(TypeError, match=r"a List is not trainable: it needs __call__\(images\), or preactivation"):
+        supervised.init(jax.random.key(0), nnx.List([]), optax.adam(1e-3))
 
 
 def test_a_state_and_its_models_do_not_share_what_can_be_assigned_to():
