@@ -18,6 +18,7 @@ SLOW_FILES = [
         "experiments/test_sweep_devices.py",
         "learning/test_pruning.py",
         "test_figures.py",
+        "test_figures_drawn.py",
         "experiments/test_report.py",
         "test_sharding.py",
         "experiments/test_compilations.py",
