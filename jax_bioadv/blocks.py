@@ -47,6 +47,27 @@ def equal_blocks(count: int, largest: int) -> list[Int[np.ndarray, " block"]]:
     return whole_blocks(count, min(filled_up(-(-count // blocks)), largest))
 
 
+def blocks_of_two_sizes(count: int, largest: int) -> list[Int[np.ndarray, " block"]]:
+    """Indices in blocks of two lengths, whatever the count: whole ones, and for a rest of up to half of one, eighths.
+
+    For counts that fall and fall, as those of images that withstand attacks, where every other length would be compiled
+    anew. What is filled up starts over.
+
+    Args:
+        count: how many samples there are.
+        largest: length of the whole blocks.
+
+    Raises:
+        ValueError: for blocks of none.
+    """
+    if largest < 1:
+        return whole_blocks(count, largest)
+    rest = count % largest
+    whole = count - rest if rest <= largest / 2 else count
+    eighths = whole_blocks(count - whole, -(-largest // 8))
+    return [*whole_blocks(whole, largest), *((whole + block) % count for block in eighths)]
+
+
 def over_blocks(
     function: Callable[[Int[np.ndarray, " block"]], Any], count: int, blocks: list[Int[np.ndarray, " block"]]
 ) -> Any:

@@ -4,7 +4,7 @@ Three attacks of Holzhausen et al., arXiv 2405.00679, on flattened images of uni
 gradient sign method (Goodfellow et al., arXiv 1412.6572) and projected gradient descent (Madry et al., arXiv
 1706.06083). Stronger ones, to tell robustness from masked gradients: Auto-PGD (Croce & Hein, arXiv 2003.01690), the
 smallest perturbation, the Square Attack without gradients (Andriushchenko et al., arXiv 1912.00049), transfer from
-another model, and the worst of several. Each is built by a constructor that checks its settings, and is used alone or
+another model, the worst of several, and the standard ensemble of them (:func:`autoattack`). Each is built by a constructor that checks its settings, and is used alone or
 in :func:`jax_bioadv.analysis.robustness.epsilon_sweep`; the classifier is a module or a function of images::
 
     attack = pgd(norm=2, steps=40)
@@ -13,6 +13,8 @@ in :func:`jax_bioadv.analysis.robustness.epsilon_sweep`; the classifier is a mod
 """
 
 from jax_bioadv.attacks.attack import Adversarial, Attack, LogitsFunction, StepSize
+from jax_bioadv.attacks.auto_attack import AutoAttack, autoattack
+from jax_bioadv.attacks.auto_attack_outcome import AutoAttackOutcome
 from jax_bioadv.attacks.auto_projected_gradient_descent import apgd
 from jax_bioadv.attacks.fast_gradient_sign import fgsm
 from jax_bioadv.attacks.gaussian_noise import gaussian
@@ -25,11 +27,14 @@ from jax_bioadv.attacks.worst_case import any_success, worst_case
 __all__ = [
     "Adversarial",
     "Attack",
+    "AutoAttack",
+    "AutoAttackOutcome",
     "LogitsFunction",
     "MinimumNorm",
     "StepSize",
     "any_success",
     "apgd",
+    "autoattack",
     "fgsm",
     "gaussian",
     "minimum_norm",
