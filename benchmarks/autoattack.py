@@ -2,11 +2,11 @@
 
     python -m benchmarks.autoattack --images 1000 --out benchmarks/results
 
-Three architectures are trained on CIFAR-10, or on the embedded digits, and copied to PyTorch. Both implementations attack the same images with the same budget, in L-infinity and in L2. An image
-counts as broken if its perturbed copy lies in the ball and in [0, 1], judged in float64, and both copies of the network
-misclassify it. The comparison fails where ours leaves an accuracy more than half a point above theirs.
+Three architectures are trained and copied to PyTorch. Both implementations attack the same images with the same budget,
+in L-infinity and in L2. An image counts as broken if its perturbed copy lies in the ball and in [0, 1], judged in
+float64, and both copies of the network misclassify it. The comparison fails where ours leaves an accuracy more than
+half a point above theirs. They run in turns, after a call of ours that compiles: medians of seconds, and that apart.
 
-Then they race on fewer images, in turns, ours compiled before: medians of seconds, and compiling apart.
 Writes autoattack.json and autoattack.md after each network and threat; the same command goes on from there.
 """
 
@@ -23,7 +23,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import require
 
@@ -64,7 +64,6 @@ class Settings:
     trained_on: int = 20_000
     epochs: int = 5
     images: int = 500
-    raced: int = 100
     rounds: int = 3
     steps: int = 100
     targets: int = 9
@@ -86,6 +85,13 @@ class _Heard(logging.Handler):
             name, accuracy, seconds = said[1].lower(), float(said[2]) / 100, float(said[3])
             before = sum(part["seconds"] for part in self.parts.values())
             self.parts[name] = {"robust_accuracy": accuracy, "seconds": seconds - before}
+
+
+class Clocks(NamedTuple):
+    """Seconds on the wall, and of all processors, which other work on the machine does not lengthen."""
+
+    seconds: float
+    processor_seconds: float
 
 
 Attacked = tuple[np.ndarray, dict[str, dict[str, float]]]
@@ -122,22 +128,19 @@ CONTESTANTS = {"ours": run_ours, "theirs": run_theirs}
 
 
 def compare(pair: Pair, threat: Threat, settings: Settings, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Accuracies under both, judged by the same rules, and who is faster."""
-    race = _race(pair, threat, settings, images[: settings.raced], labels[: settings.raced])
+    """Accuracies under both, judged by the same rules; and a race in turns, after a call of ours that compiles."""
     clean = (pair.our_logits(images).argmax(axis=1) == labels) & (pair.their_logits(images).argmax(axis=1) == labels)
-    sides: dict[str, dict[str, Any]] = {}
-    for who, attack in CONTESTANTS.items():
-        (perturbed, parts), seconds, processor_seconds = _timed(partial(attack, pair, images, labels, threat, settings))
-        verdict = judge(pair, threat, perturbed, images, labels)
-        sides[who] = {
-            "robust": float(np.mean(clean & ~verdict.broken)),
-            "parts": parts,
-            "outside": verdict.outside,
-            "disputed": verdict.disputed,
-            "seconds": seconds,
-            "processor_seconds": processor_seconds,
-        }
-    points = 100 * (sides["ours"]["robust"] - sides["theirs"]["robust"])
+    calls = {who: partial(attack, pair, images, labels, threat, settings) for who, attack in CONTESTANTS.items()}
+    _, first = _timed(calls["ours"])
+    results: dict[str, Attacked] = {}
+    rounds: dict[str, list[Clocks]] = {who: [] for who in calls}
+    for _ in range(settings.rounds):
+        for who, call in calls.items():
+            results[who], clocks = _timed(call)
+            rounds[who].append(clocks)
+    sides = {who: _side(pair, threat, result, images, labels, clean, rounds[who]) for who, result in results.items()}
+    ours, theirs = sides["ours"], sides["theirs"]
+    points = 100 * (ours["robust"] - theirs["robust"])
     return {
         "epsilon": threat.epsilon,
         "images": len(images),
@@ -145,37 +148,36 @@ def compare(pair: Pair, threat: Threat, settings: Settings, images: np.ndarray, 
         **sides,
         "difference_points": points,
         "agrees": points <= TOLERATED_POINTS,
-        "race": race,
+        "compiling": {clock: value - ours["median"][clock] for clock, value in first._asdict().items()},
+        "times_less": {clock: theirs["median"][clock] / ours["median"][clock] for clock in Clocks._fields},
     }
 
 
-def _race(pair: Pair, threat: Threat, settings: Settings, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Both in turns on the same images, after a first call of ours that compiles."""
-    calls = {who: partial(attack, pair, images, labels, threat, settings) for who, attack in CONTESTANTS.items()}
-    _, first, _ = _timed(calls["ours"])
-    rounds: dict[str, list[tuple[float, float]]] = {who: [] for who in calls}
-    for _ in range(settings.rounds):
-        for who, call in calls.items():
-            rounds[who].append(_timed(call)[1:])
-    columns = {who: [list(column) for column in zip(*each, strict=True)] for who, each in rounds.items()}
-    ratio, processor_ratio = (
-        statistics.median(columns["theirs"][i]) / statistics.median(columns["ours"][i]) for i in range(2)
-    )
+def _side(
+    pair: Pair,
+    threat: Threat,
+    result: Attacked,
+    images: np.ndarray,
+    labels: np.ndarray,
+    clean: np.ndarray,
+    rounds: list[Clocks],
+) -> dict[str, Any]:
+    perturbed, parts = result
+    verdict = judge(pair, threat, perturbed, images, labels)
     return {
-        "images": len(images),
-        "seconds": {who: each[0] for who, each in columns.items()},
-        "processor_seconds": {who: each[1] for who, each in columns.items()},
-        "compile_seconds": first - statistics.median(columns["ours"][0]),
-        "times_faster": ratio,
-        "times_less_processor": processor_ratio,
+        "robust": float(np.mean(clean & ~verdict.broken)),
+        "parts": parts,
+        "outside": verdict.outside,
+        "disputed": verdict.disputed,
+        "rounds": [clocks._asdict() for clocks in rounds],
+        "median": {clock: statistics.median(getattr(each, clock) for each in rounds) for clock in Clocks._fields},
     }
 
 
-def _timed(call: Callable[[], Any]) -> tuple[Any, float, float]:
-    """What it gives, and seconds of the clock on the wall and of all processors."""
+def _timed(call: Callable[[], Any]) -> tuple[Any, Clocks]:
     began, processor_began = time.perf_counter(), time.process_time()
     result = call()
-    return result, time.perf_counter() - began, time.process_time() - processor_began
+    return result, Clocks(time.perf_counter() - began, time.process_time() - processor_began)
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

@@ -147,10 +147,11 @@ class Pair(NamedTuple):
                 array = np.moveaxis(array.reshape(*self.flat[layer], -1), 2, 0).reshape(array.shape)
             if name == "kernel":
                 array = np.moveaxis(array, (-1, -2), (0, 1))
-            weights[f"{layer}.{_NAMES[name]}"] = tensor(array, choose_device())
-        left = self.twin.load_state_dict(weights, strict=False)
-        if left.unexpected_keys or any("num_batches" not in name for name in left.missing_keys):
-            raise ValueError(f"the copy in PyTorch has other layers: {left}")
+            weights[f"{layer}.{_NAMES[str(name)]}"] = tensor(array, choose_device())
+        wanted = {name for name in self.twin.state_dict() if "num_batches" not in name}
+        if weights.keys() != wanted:
+            raise ValueError(f"the copy in PyTorch has other layers: {sorted(wanted ^ weights.keys())}")
+        self.twin.load_state_dict(weights, strict=False)
         self.twin.requires_grad_(False).eval().to(choose_device())
         return self
 
@@ -171,7 +172,7 @@ def convolutional(image_shape: Shape, classes: int, rngs: nnx.Rngs, widths: tupl
     return Pair(network, twin, image_shape, {"decoder": network.last_shape})
 
 
-def residual(image_shape: Shape, classes: int, rngs: nnx.Rngs, width: int = 16, blocks: int = 2) -> Pair:
+def residual(image_shape: Shape, classes: int, rngs: nnx.Rngs, width: int = 8, blocks: int = 2) -> Pair:
     """Five convolutions with shortcuts."""
     twin = ResidualTwin(image_shape, classes, width, blocks)
     return Pair(Residual(image_shape, classes, width, blocks, rngs), twin, image_shape, {})
@@ -183,13 +184,13 @@ ARCHITECTURES: dict[str, Callable[..., Pair]] = {"dense": dense, "convolutional"
 def train(network: nnx.Module, images: np.ndarray, labels: np.ndarray, epsilon: float, epochs: int) -> None:
     """Fast adversarial training in L-infinity, so that something is left to attack; the network is changed in place."""
     network.train()
-    graph, weights, rest = nnx.split(network, nnx.Param, ...)
+    graph, weights, *rest = nnx.split(network, nnx.Param, ...)
     optimizer = optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, epochs * (len(images) // BATCH)))
 
     def loss(weights: Any, rest: Any, images: jax.Array, labels: jax.Array) -> tuple[jax.Array, Any]:
-        merged = nnx.merge(graph, weights, rest)
+        merged = nnx.merge(graph, weights, *rest, copy=True)
         losses = jax.nn.softplus(log_odds_against(merged(images), labels))
-        return jnp.mean(losses), nnx.state(merged, nnx.Not(nnx.Param))
+        return jnp.mean(losses), [nnx.state(merged, nnx.Not(nnx.Param))]
 
     @jax.jit
     def step(state: Any, images: jax.Array, labels: jax.Array, key: jax.Array) -> Any:
@@ -206,7 +207,7 @@ def train(network: nnx.Module, images: np.ndarray, labels: np.ndarray, epsilon: 
         for batch in random.permutation(len(images))[: len(images) // BATCH * BATCH].reshape(-1, BATCH):
             state = step(state, images[batch], labels[batch], jax.random.fold_in(jax.random.key(0), number))
             number += 1
-    nnx.update(network, state[0], state[1])
+    nnx.update(network, state[0], *state[1])
     network.eval()
 
 

@@ -1,6 +1,5 @@
 """What :mod:`benchmarks.autoattack` found, as a line of the log and as a page."""
 
-import statistics
 from typing import Any
 
 
@@ -8,7 +7,7 @@ def in_words(entry: dict[str, Any]) -> str:
     """A comparison under one threat, for the log."""
     return (
         f"{100 * entry['clean']:.1f} % clean, {100 * entry['ours']['robust']:.1f} % under ours, "
-        f"{100 * entry['theirs']['robust']:.1f} % under theirs; {entry['race']['times_faster']:.1f} times as fast"
+        f"{100 * entry['theirs']['robust']:.1f} % under theirs; {entry['times_less']['seconds']:.1f} times as fast"
         f"{'' if entry['agrees'] else ': TOO WEAK'}"
     )
 
@@ -22,18 +21,18 @@ def markdown(results: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     return "\n".join(
         [
-            f"{about['device']} ({about['backend']}), {about['processors']} processors, {about['torch_threads']} threads "
-            f"of PyTorch, Python {about['python']}, {versions}.",
+            f"{about['device']} ({about['backend']}), {about['processors']} processors, PyTorch with "
+            f"{about['torch_threads']} threads, Python {about['python']}, {versions}.",
             "",
             f"{settings['images']} test images of {settings['dataset']}; {settings['steps']} steps, "
-            f"{settings['targets']} targets, {settings['queries']} queries. Accuracy in % after each part, of ours / of "
-            "theirs, by their own count, and in the end as judged by both copies of the network. Ours may be at most "
-            f"{results['tolerated_points']:g} points above; where it is further above, the row is bold.",
+            f"{settings['targets']} targets, {settings['queries']} queries. Accuracy in % that ours / theirs leaves "
+            "after each part by its own count, and in the end as judged by both copies of the network. Ours may be at "
+            f"most {results['tolerated_points']:g} points above; where it is further above, the row is bold.",
             "",
             *_accuracies(entries),
             "",
-            f"Race on {settings['raced']} images, {settings['rounds']} rounds in turns: medians of seconds, ours without "
-            "compiling, which is told apart; then of processor time.",
+            f"Seconds of the whole call, medians of {settings['rounds']} rounds in turns, ours compiled before; on the "
+            "wall, and of all processors, which other work on the machine does not lengthen.",
             "",
             *_race(entries),
             "",
@@ -64,15 +63,14 @@ def _accuracies(entries: dict[tuple[str, str], dict[str, Any]]) -> list[str]:
 
 
 def _race(entries: dict[tuple[str, str], dict[str, Any]]) -> list[str]:
-    lines = [
-        "| network | threat | ours, s | theirs, s | times as fast | compiling, s | times less processor time |",
-        "|" + " --- |" * 7,
-    ]
+    columns = ["network", "threat"]
+    for clock in ("s", "processor s"):
+        columns += [f"ours, {clock}", f"theirs, {clock}", "times less", f"compiling, {clock}"]
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
     for (name, threat), entry in entries.items():
-        race = entry["race"]
-        ours, theirs = (statistics.median(race["seconds"][who]) for who in ("ours", "theirs"))
-        lines.append(
-            f"| {name} | {threat} | {ours:.1f} | {theirs:.1f} | {race['times_faster']:.1f} | "
-            f"{race['compile_seconds']:.1f} | {race['times_less_processor']:.1f} |"
-        )
+        cells = [name, threat]
+        for clock in ("seconds", "processor_seconds"):
+            cells += [f"{entry[who]['median'][clock]:.1f}" for who in ("ours", "theirs")]
+            cells += [f"{entry['times_less'][clock]:.1f}", f"{entry['compiling'][clock]:.1f}"]
+        lines.append("| " + " | ".join(cells) + " |")
     return lines

@@ -4,12 +4,14 @@ Three attacks of Holzhausen et al., arXiv 2405.00679, on flattened images of uni
 gradient sign method (Goodfellow et al., arXiv 1412.6572) and projected gradient descent (Madry et al., arXiv
 1706.06083). Stronger ones, to tell robustness from masked gradients: Auto-PGD (Croce & Hein, arXiv 2003.01690), the
 smallest perturbation, the Square Attack without gradients (Andriushchenko et al., arXiv 1912.00049), transfer from
-another model, the worst of several, and the standard ensemble of them (:func:`autoattack`). Each is built by a constructor that checks its settings, and is used alone or
+another model, and the worst of several. Each is built by a constructor that checks its settings, and is used alone or
 in :func:`jax_bioadv.analysis.robustness.epsilon_sweep`; the classifier is a module or a function of images::
 
     attack = pgd(norm=2, steps=40)
     adversarial = attack(jax.random.key(0), model, images, labels, 0.5)
     adversarial.success  # per image
+
+:func:`autoattack` runs the standard ensemble of four, each on what withstood those before.
 """
 
 from jax_bioadv.attacks.attack import Adversarial, Attack, LogitsFunction, StepSize

@@ -38,7 +38,7 @@ from jax_bioadv.attacks.auto_projected_gradient_descent import apgd
 from jax_bioadv.attacks.batch import Batch, checked_batch, checked_image_indices, checked_image_shape
 from jax_bioadv.attacks.minimum_norm import minimum_norm
 from jax_bioadv.attacks.square import square
-from jax_bioadv.blocks import blocks_of_two_sizes, over_blocks
+from jax_bioadv.blocks import blocks_of_three_lengths, over_blocks
 from jax_bioadv.models import as_pytree
 
 Progress = Callable[[str, int, int], object]
@@ -78,7 +78,7 @@ class AutoAttack(NamedTuple):
     ) -> AutoAttackOutcome:
         """Attacks images that are classified correctly until they fall, or all parts are through.
 
-        Batches are of two sizes, so that a part is compiled twice at most, and once more for another shape of network.
+        Batches are of three sizes, so that a part is compiled three times at most, for all classifiers of one shape.
 
         Args:
             key: seed of all randomness.
@@ -100,18 +100,25 @@ class AutoAttack(NamedTuple):
             StorageError: the folder cannot be written, or holds a broken file.
         """
         given = checked_batch(logits_function, images, labels, self.bounds)
+        if given.images.shape[1] != math.prod(self.image_shape):
+            raise ValueError(
+                f"images of {given.images.shape[1]} values cannot be of shape {self.image_shape}; "
+                "set image_shape=(height, width, channels)"
+            )
         indices = checked_image_indices(image_indices, len(given.labels))
         logits = _logits_of(given, image_block)
         parts = self.parts(logits.shape[1])
-        # Asked for again: what a function reads from outside may change, and so may what an image's neighbours do to it.
-        some = slice(None, image_block)
-        again = Batch(as_pytree(logits_function), given.images[some][::-1], given.labels[some])
-        flags = classifier_flags(logits, logits[some], _logits_of(again, image_block)[::-1])
+        # Once more, in other places and company: what a function reads from outside must not matter either.
+        some = min(len(logits), image_block)
+        rows = np.resize(np.arange(some)[some // 2 :][::-1], some)
+        again = Batch(as_pytree(logits_function), given.images[rows], given.labels[rows])
+        flags = classifier_flags(logits, logits[rows], _logits_of(again, image_block))
         kept = None
         if folder is not None:
-            kept = AutoAttackFolder(folder, self.settings(), key, given.images, given.labels, indices, logits)
+            kept = AutoAttackFolder(folder, self.settings(), key, *map(np.asarray, given[1:]), indices, logits)
+            logits = kept.logits  # those that the parts have met
         correct = np.argmax(logits, axis=1) == given.labels
-        perturbed, robust, outcomes = given.images.copy(), correct.copy(), {}
+        perturbed, robust, outcomes = np.array(given.images), correct.copy(), {}
         for number, (name, part) in enumerate(parts.items()):
             attacked = np.flatnonzero(robust)
             found = kept.read(name) if kept is not None else None
@@ -231,13 +238,14 @@ def _run(
             progress(done, count)
         return found
 
-    nothing = Adversarial(given.images[:0], np.zeros(0, bool), np.zeros(0, bool))
-    found = over_blocks(of_block, count, blocks_of_two_sizes(count, image_block)) if count else nothing
+    perturbed, success, vanished = np.asarray(given.images[:0]), np.zeros(0, bool), np.zeros(0, bool)
+    if count:
+        perturbed, success, vanished = over_blocks(of_block, count, blocks_of_three_lengths(count, image_block))
     return {
-        "success": found.success,
-        "images": found.images[found.success],
-        "gradient_vanished": found.gradient_vanished,
-        "seconds": np.float64(time.perf_counter() - began),
+        "success": success,
+        "images": perturbed[success],
+        "gradient_vanished": vanished,
+        "seconds": np.asarray(time.perf_counter() - began),
     }
 
 
@@ -259,7 +267,9 @@ def _attack_block(
 def _logits_of(given: Batch, image_block: int) -> Float[np.ndarray, "images classes"]:
     count = len(given.labels)
     logits = over_blocks(
-        lambda rows: _logits(given.logits_function, given.images[rows]), count, blocks_of_two_sizes(count, image_block)
+        lambda rows: _logits(given.logits_function, given.images[rows]),
+        count,
+        blocks_of_three_lengths(count, image_block),
     )
     broken = int(np.sum(~np.isfinite(logits).all(axis=1)))
     if broken:

@@ -31,6 +31,9 @@ class AutoAttackFolder:
         indices: theirs, which decide their randomness.
         logits: of the classifier for these images.
 
+    Attributes:
+        logits: those of the first time, which may differ by rounding.
+
     Raises:
         ValueError: the folder holds an attack of something else.
         StorageError: it cannot be written, or holds a broken file.
@@ -57,6 +60,7 @@ class AutoAttackFolder:
         }
         if not begun.exists():
             write_arrays(begun, {"asked": np.array(json.dumps(asked)), "logits": logits})
+            self.logits = logits
             return
         arrays = read_arrays(begun)
         earlier = json.loads(str(arrays["asked"]))
@@ -65,8 +69,9 @@ class AutoAttackFolder:
             other = ["classifier"]
         if other:
             raise ValueError(
-                f"{folder} holds an attack with other {', '.join(other)}; give another folder, or delete it to begin anew"
+                f"{folder} holds an attack with other {', '.join(other)}; choose another folder, or delete this one"
             )
+        self.logits = arrays["logits"]
 
     def read(self, part: str) -> dict[str, np.ndarray] | None:
         """What a part found; None if it is still to be run."""

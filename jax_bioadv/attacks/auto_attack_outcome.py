@@ -40,9 +40,9 @@ class PartOutcome(NamedTuple):
 class AutoAttackOutcome(NamedTuple):
     """What AutoAttack leaves of a classifier.
 
-    ``images``: perturbed where a part flipped them, else as they were. ``correct``: right before any attack, ``robust``:
-    after all. ``parts``: by name, in the order in which they ran. ``flags``: reasons not to believe the result, by name.
-    ``settings`` and ``image_indices``: of the attack, and what the images are called, for the record.
+    ``images``: perturbed where a part flipped them, else as they were. ``correct``: right before any attack;
+    ``robust``: after all of them. ``parts``: by name, in the order in which they ran. ``flags``: reasons not to believe
+    the result, by name. ``settings``, ``image_indices``: of the attack, and what the images are called in the record.
     """
 
     images: Float[np.ndarray, "images inputs"]
