@@ -18,6 +18,7 @@ There is no L1. In it Auto-PGD is another attack, whose steps choose how many pi
 onto the ball and the cube at once (arXiv 2103.01208); this one, clipped, would see robustness where there is none.
 """
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -108,31 +109,28 @@ class AutoAttack(NamedTuple):
         indices = checked_image_indices(image_indices, len(given.labels))
         logits = _logits_of(given, image_block)
         parts = self.parts(logits.shape[1])
-        # Once more, in other places and company: what a function reads from outside must not matter either.
-        some = min(len(logits), image_block)
-        rows = np.resize(np.arange(some)[some // 2 :][::-1], some)
-        again = Batch(as_pytree(logits_function), given.images[rows], given.labels[rows])
-        flags = classifier_flags(logits, logits[rows], _logits_of(again, image_block))
-        kept = None
-        if folder is not None:
-            kept = AutoAttackFolder(folder, self.settings(), key, *map(np.asarray, given[1:]), indices, logits)
-            logits = kept.logits  # those that the parts have met
-        correct = np.argmax(logits, axis=1) == given.labels
+        flags = classifier_flags(logits, *_asked_again(logits_function, given, logits, image_block))
+        asked: dict[str, Any] = {
+            "settings": json.dumps(self.settings()),
+            "key": jax.random.key_data(key),
+            "image indices": indices,
+        }
+        kept = AutoAttackFolder(folder, {**asked, "images": given.images, "labels": given.labels}, logits)
+        correct = np.argmax(kept.logits, axis=1) == given.labels
         perturbed, robust, outcomes = np.array(given.images), correct.copy(), {}
         for number, (name, part) in enumerate(parts.items()):
             attacked = np.flatnonzero(robust)
-            found = kept.read(name) if kept is not None else None
+            found = kept.read(name)
             if found is None:
                 report = None if progress is None else partial(progress, name)
                 part_key = jax.random.fold_in(key, number)
                 found = _run(part.attack, part_key, given, indices, attacked, self.epsilon, image_block, report)
-                if kept is not None:
-                    kept.write(name, found)
+                kept.write(name, found)
             flipped = attacked[found["success"]]
             outcomes[name] = PartOutcome(
                 attacked=robust.copy(),
-                flipped=_marked(flipped, robust),
-                gradient_vanished=_marked(attacked[found["gradient_vanished"]], robust),
+                flipped=_marked(flipped, len(robust)),
+                gradient_vanished=_marked(attacked[found["gradient_vanished"]], len(robust)),
                 seconds=float(found["seconds"]),
                 gradients=part.gradients,
                 queries=part.queries,
@@ -140,8 +138,7 @@ class AutoAttack(NamedTuple):
             perturbed[flipped], robust[flipped] = found["images"], False
         flags |= outcome_flags(outcomes)
         outcome = AutoAttackOutcome(perturbed, correct, robust, outcomes, flags, self.settings(), indices)
-        if kept is not None:
-            kept.write_record(outcome.record())
+        kept.write_record(outcome.record())
         return outcome
 
     def parts(self, classes: int) -> dict[str, Part]:
@@ -282,7 +279,15 @@ def _logits(function: Partial, images: Float[Array, "batch inputs"]) -> Float[Ar
     return function(images)
 
 
-def _marked(rows: Int[np.ndarray, " rows"], like: Bool[np.ndarray, " images"]) -> Bool[np.ndarray, " images"]:
-    marks = np.zeros_like(like)
-    marks[rows] = True
-    return marks
+def _asked_again(
+    logits_function: LogitsFunction, given: Batch, logits: Float[np.ndarray, "images classes"], image_block: int
+) -> tuple[Float[np.ndarray, "some classes"], Float[np.ndarray, "some classes"]]:
+    """Logits of some images, and once more, in other places and company and with what functions read from outside."""
+    some = min(len(logits), image_block)
+    rows = np.resize(np.arange(some)[some // 2 :][::-1], some)
+    again = Batch(as_pytree(logits_function), given.images[rows], given.labels[rows])
+    return logits[rows], _logits_of(again, image_block)
+
+
+def _marked(rows: Int[np.ndarray, " rows"], images: int) -> Bool[np.ndarray, " images"]:
+    return np.isin(np.arange(images), rows)
