@@ -23,7 +23,7 @@ def with_fast_convolutions(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function as it is, but for the layout of its convolutions, where it has some and JAX computes on a CPU.
 
     Args:
-        function: of pytrees of arrays; it is traced once more where it has a convolution.
+        function: of pytrees of arrays.
 
     Returns:
         The same function of the same arguments. Convolutions within loops of its own are left as they are.
@@ -33,9 +33,11 @@ def with_fast_convolutions(function: Callable[..., Any]) -> Callable[..., Any]:
         if jax.default_backend() != "cpu":
             return function(*arguments)
         closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
-        if not _has_convolution(closed.jaxpr):
-            return function(*arguments)
-        results = _evaluated(closed.jaxpr, closed.consts, [jnp.asarray(each) for each in jax.tree.leaves(arguments)])
+        leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(arguments)]
+        if _has_convolution(closed.jaxpr):
+            results = _evaluated(closed.jaxpr, closed.consts, leaves)
+        else:
+            results = core.jaxpr_as_fun(closed)(*leaves)
         return jax.tree.unflatten(jax.tree.structure(shapes), results)
 
     return changed
