@@ -1,4 +1,7 @@
-"""Files of tests that take more than some eight seconds of a core, in the order in which they start."""
+"""Files of tests that take more than some eight seconds of a core, in the order in which they start.
+
+The first makes a run of the smoke preset, for which those of others that copy it have to wait: the second needs none.
+"""
 
 from pathlib import Path
 
@@ -6,9 +9,9 @@ SLOW_FILES = [
     Path(__file__).parent / name
     for name in (
         "experiments/test_reproduce.py",
-        "experiments/test_going_on.py",
         "attacks/test_contract.py",
         "experiments/test_sweep.py",
+        "experiments/test_going_on.py",
         "experiments/test_recomputed.py",
         "experiments/test_commands.py",
         "test_classifiers.py",
