@@ -11,13 +11,13 @@ import json
 import logging
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.engine import provenance
-from experiments.engine.shared_time import SharedTime
 from experiments.engine.sources import digest_of
 from experiments.engine.tasks import Outcome, Task
 from experiments.engine.terminal import EACH_TASK
@@ -64,7 +64,6 @@ class Ledger:
         self.listener: Callable[[Task, float | None], object] = lambda task, seconds: None
         self._cache: dict[str, Outcome] = {}
         self._found_again = 0
-        self._time = SharedTime()
 
     def _file(self, task: Task, folder: str, suffix: str) -> Path:
         distinction = f"-{task.fingerprint[:16]}" if self.many_settings else ""
@@ -205,9 +204,10 @@ class Ledger:
         if found is not None:
             return found
         needed = {short: self.complete(other) for short, other in task.needs.items()}
-        with self._time.running() as seconds:
-            outcome = self.compute(task, needed)
-            self.store(task, outcome, seconds())
+        started = time.perf_counter()
+        outcome = self.compute(task, needed)
+        seconds = time.perf_counter() - started
+        self.store(task, outcome, seconds)
         return outcome
 
     def compute(self, task: Task, needed: Mapping[str, Outcome]) -> Outcome:

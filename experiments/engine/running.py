@@ -5,8 +5,6 @@ import logging
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import islice
 
 import jax
 
@@ -14,7 +12,7 @@ from experiments.engine.estimate import Estimate, in_words
 from experiments.engine.ledger import Ledger
 from experiments.engine.progress import Progress
 from experiments.engine.sweeping import TRAINED, Sweep
-from experiments.engine.tasks import Outcome, Task
+from experiments.engine.tasks import Task
 from experiments.settings.grid import points
 from experiments.settings.reproduction import Settings
 from jax_bioadv.processes import is_first
@@ -23,7 +21,10 @@ logger = logging.getLogger("experiments")
 
 
 def complete_all(settings: Settings, ledger: Ledger, tasks: Sequence[Task], what: str) -> None:
-    """Do what of the tasks is not done.
+    """Do what of the tasks is not done, one after another.
+
+    Not side by side: scikit-learn sets the number of BLAS threads of the whole process while it works, which moves the
+    last bits of what a task beside it decomposes.
 
     Args:
         settings: of the run.
@@ -35,34 +36,8 @@ def complete_all(settings: Settings, ledger: Ledger, tasks: Sequence[Task], what
     logger.info("%s: %d tasks, %d already done", what, len(tasks), len(tasks) - len(missing))
     ledger.say_what_runs_again(missing)
     with telling(settings, ledger, tasks, missing):
-        complete_side_by_side(ledger, missing)
-
-
-def complete_side_by_side(ledger: Ledger, tasks: Sequence[Task]) -> None:
-    """Complete tasks in their order, each after those that it needs; on a CPU two at a time.
-
-    Much of a task is work of one core: compiling, gathering minibatches, attacks of small batches. An outcome is the
-    same bits beside another as alone.
-    """
-    waiting = {task.fingerprint: task for task in tasks}
-    running: dict[Future[Outcome], str] = {}
-    at_a_time = 2 if jax.default_backend() == "cpu" and jax.process_count() == 1 else 1
-    pool = ThreadPoolExecutor(at_a_time)
-    try:
-        while waiting or running:
-            blocked = waiting.keys() | running.values()
-            ready = (
-                task
-                for task in waiting.values()
-                if blocked.isdisjoint(need.fingerprint for need in task.needs.values())
-            )
-            for task in list(islice(ready, at_a_time - len(running))):
-                running[pool.submit(ledger.complete, task)] = waiting.pop(task.fingerprint).fingerprint
-            for done in wait(running, return_when=FIRST_COMPLETED).done:
-                del running[done]
-                done.result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        for task in missing:
+            ledger.complete(task)
 
 
 def complete_sweep(sweep: Sweep, settings: Settings) -> None:

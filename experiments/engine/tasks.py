@@ -14,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
@@ -118,8 +117,7 @@ class Task:
 
     def compute(self, needed: Mapping[str, Outcome], directory: Path) -> Outcome:
         """The outcome, from those of ``needs``."""
-        with jax.default_matmul_precision(self.precision):
-            return self.run(Work(self, needed, directory), **self.given)
+        return self.run(Work(self, needed, directory), **self.given)
 
 
 def plain(value: Any) -> Any:

@@ -222,8 +222,10 @@ def _geometry(on_planes: Partial, planes: int, radius: float, resolution: int) -
             regions[plane] = sum(ndimage.label(best == category)[1] for category in np.unique(best))
             if regions[plane] > 1:
                 contours += _contours(contour_generator, plane, leads, best, steps)
-    length, curvature = _measured(on_planes, planes, contours, SHORTEST_STEP * (2.0 * radius / (resolution - 1)))
-    return BoundaryGeometry(np.where(finite, length / (2.0 * radius) ** 2, np.nan), curvature, regions, regions > 1)
+    spacing = 2.0 * radius / (resolution - 1)
+    length, curvature = _measured(on_planes, planes, contours, SHORTEST_STEP * spacing)
+    length = np.where(finite, length / (2.0 * radius) ** 2, np.nan)
+    return BoundaryGeometry(length, curvature, regions, regions > 1)
 
 
 def boundary_geometry(
