@@ -22,7 +22,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jax_bioadv.models import rectified_power
-from jax_bioadv.patches import PatchNorm, extract, normalised, to_rows, window_norms
+from jax_bioadv.patches import PatchNorm, extract, normalised, to_kernel, to_rows, window_norms
 
 MapShape = tuple[int, int, int]
 
@@ -67,7 +67,7 @@ class StageSettings:
     radius: float = 2.0**0.5
 
     def check(self, maps: MapShape) -> MapShape:
-        """The shape that maps of a given shape leave with; ValueError where it is empty or a setting is out of range."""
+        """The shape that maps of this shape leave with; ValueError where it is empty or a setting is out of range."""
         if self.filters < 1 or self.size < 1 or self.stride < 1 or not self.power > 0 or not self.radius > 0:
             raise ValueError(f"filters, size, stride, power and radius must be positive, got {self}")
         if self.nonlinearity not in ("triangle", "relu"):
@@ -82,7 +82,9 @@ class StageSettings:
         if self.pool is not None:
             sides = [(side + 2 * self.pool.padding - self.pool.size) // self.pool.stride + 1 for side in sides]
         if min(sides) < 1:
-            raise ValueError(f"nothing is left of maps of {maps[0]} × {maps[1]} after {self}; leave out stages or pools")
+            raise ValueError(
+                f"nothing is left of maps of {maps[0]} × {maps[1]} after {self}; leave out stages or pools"
+            )
         return sides[0], sides[1], self.filters
 
 
@@ -97,7 +99,9 @@ def published_stages(depth: int, filters: Sequence[int] = (96, 384, 1536)) -> tu
         ValueError: another depth, or fewer numbers of filters than stages.
     """
     if not 1 <= depth <= 3 or len(filters) < depth:
-        raise ValueError(f"published are depths 1, 2 and 3, with a number of filters for each stage; got {depth}, {filters}")
+        raise ValueError(
+            f"published are depths 1, 2 and 3, with a number of filters for each stage; got {depth}, {filters}"
+        )
     # The published second stage of depth 2 applies the Triangle twice; that of depth 3, used here for both, once.
     largest, mean = Pool("max", 4, 2, 1), Pool("average", 4, 2, 1)
     stages = (
@@ -129,6 +133,10 @@ class Convolution(nnx.Module):
         """The filters as rows that look at flattened patches."""
         return to_rows(self.kernel[...])
 
+    @rows.setter
+    def rows(self, rows: Float[Array, "filters inputs"]) -> None:
+        self.kernel[...] = to_kernel(rows, self.settings.size)
+
     def patches(self, maps: Float[Array, "batch height width channels"]) -> Float[Array, "batch rows columns inputs"]:
         """What the filters see at each position: the overlaps are the products of these with :attr:`rows`."""
         settings = self.settings
@@ -141,9 +149,7 @@ class Convolution(nnx.Module):
         if norm is not None and norm.centred:  # (x - mean x)·w is x·(w - mean w)
             kernel = kernel - jnp.mean(kernel, axis=(0, 1, 2))
         strides = (settings.stride, settings.stride)
-        overlaps = lax.conv_general_dilated(
-            maps, kernel, strides, "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
+        overlaps = lax.conv_general_dilated(maps, kernel, strides, "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
         if norm is not None:
             overlaps = overlaps / window_norms(maps, settings.size, settings.stride, norm)
         return overlaps if self.bias is None else overlaps + self.bias[...]
@@ -269,6 +275,14 @@ class ConvolutionalNetwork(nnx.Module):
         for stage in list(self.stages)[:depth]:
             maps = stage(maps, train)
         return maps
+
+    def stage_inputs(self, images: Float[Array, "batch inputs"], index: int) -> Float[Array, "batch ..."]:
+        """What the convolution of a stage is given."""
+        return self.stages[index].normed(self.maps(images, index))
+
+    def patches(self, images: Float[Array, "batch inputs"], index: int) -> Float[Array, "batch rows columns inputs"]:
+        """What the filters of a stage see at each position."""
+        return self.stages[index].convolution.patches(self.stage_inputs(images, index))
 
     def features(self, images: Float[Array, "batch inputs"], train: bool = False) -> Float[Array, "batch features"]:
         """What the readout sees: the flattened maps of the last stage."""

@@ -105,7 +105,7 @@ def increment(
 
 
 def _learning_activations(rule: SoftHebb, overlaps: Array) -> tuple[Array, Array]:
-    """g of every sample, and its winner."""
+    """Each sample's g, and its winner."""
     winners = jnp.argmax(overlaps, axis=1)
     won = jax.nn.one_hot(winners, overlaps.shape[1], dtype=overlaps.dtype)
     if not is_traced(rule.inverse_temperature) and math.isinf(rule.inverse_temperature):

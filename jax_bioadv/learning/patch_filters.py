@@ -1,0 +1,119 @@
+"""Filters that no learning rule has made: what local learning on patches must beat.
+
+Centroids of k-means, of patches as they are or whitened (Coates, Ng & Lee, AISTATS 2011), sampled patches themselves,
+and their principal directions. (Random filters are those of an untrained network.) All are made from patches as the
+filters of a stage see them, and go into it by :func:`jax_bioadv.learning.stacks.with_filters`::
+
+    patches = sampled_patches(network, 0, images, key, 100_000)
+    network = with_filters(network, 0, *k_means_filters(0, patches, 96, whitening=zca(patches, 0.1)))
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+from jaxtyping import Float
+
+from jax_bioadv.learning.fixed_layers import centroid_rows, principal_rows
+
+Patches = Float[np.ndarray, "samples inputs"]
+
+
+class Whitening(NamedTuple):
+    """The map ``x -> matrix (x - mean)`` to patches without correlations."""
+
+    mean: Float[np.ndarray, " inputs"]
+    matrix: Float[np.ndarray, "inputs inputs"]
+
+    def __call__(self, patches: Patches) -> Patches:
+        """Whitened patches."""
+        return (patches - self.mean) @ self.matrix.T
+
+
+class Filters(NamedTuple):
+    """Rows that look at patches, and what is added to their overlaps."""
+
+    rows: Float[np.ndarray, "filters inputs"]
+    bias: Float[np.ndarray, " filters"] | None = None
+
+
+def zca(patches: Patches, epsilon: float) -> Whitening:
+    """Whitening that changes patches least, ``matrix = (C + ε)^(-1/2)`` of their covariance C.
+
+    Args:
+        patches: to whiten.
+        epsilon: ε, in units of the patches' variance; 0.1 is published for patches whose pixels have variance 1.
+
+    Raises:
+        ValueError: ε is negative, or 0 where patches lack variance along some direction.
+    """
+    if not epsilon >= 0.0:
+        raise ValueError(f"epsilon must not be negative, got {epsilon}")
+    exact = np.asarray(patches, np.float64)
+    variances, directions = scipy.linalg.eigh(np.cov(exact, rowvar=False))
+    variances = variances + epsilon
+    if variances[0] <= 1e-9 * variances[-1]:
+        raise ValueError("the patches do not vary along some direction: whitening needs epsilon > 0")
+    matrix = (directions / np.sqrt(variances)) @ directions.T
+    return Whitening(exact.mean(axis=0).astype(np.float32), matrix.astype(np.float32))
+
+
+def nearness_filters(centroids: Patches, whitening: Whitening | None = None) -> Filters:
+    """Filters whose output is larger the nearer a patch lies to a centroid: ``c·z − |c|²/2`` of the whitened patch z.
+
+    That is half of the squared distance, with its sign changed, but for ``|z|²/2``, which is the same for all centroids
+    and which the Triangle subtracts with the mean. (Deviation from Coates, Ng & Lee: their Triangle is one of distances,
+    not of squares.)
+
+    Args:
+        centroids: of whitened patches, where a whitening is given.
+        whitening: what they were whitened by.
+
+    Returns:
+        Rows and bias for patches as they are.
+    """
+    centroids = np.asarray(centroids, np.float64)
+    bias = -np.sum(centroids**2, axis=1) / 2
+    if whitening is None:
+        return Filters(centroids.astype(np.float32), bias.astype(np.float32))
+    rows = centroids @ whitening.matrix
+    return Filters(rows.astype(np.float32), (bias - rows @ whitening.mean).astype(np.float32))
+
+
+def k_means_filters(
+    seed: int, patches: Patches, filters: int, *, whitening: Whitening | None = None, passes: int = 20
+) -> Filters:
+    """Nearness to centroids of minibatch k-means.
+
+    Args:
+        seed: of the first centroids and the minibatches.
+        patches: to cluster, as a stage's filters see them.
+        filters: number of centroids.
+        whitening: of the patches; None clusters them as they are.
+        passes: at most so many passes over the patches.
+
+    Raises:
+        ValueError: there are fewer patches than centroids.
+    """
+    seen = patches if whitening is None else whitening(patches)
+    return nearness_filters(centroid_rows(seed, seen, filters, radius=None, passes=passes), whitening)
+
+
+def sampled_filters(seed: int, patches: Patches, filters: int) -> Filters:
+    """Different patches themselves, each of L2 norm 1; patches of norm 0 are left out.
+
+    Raises:
+        ValueError: there are fewer patches than filters.
+    """
+    norms = np.linalg.norm(patches, axis=1)
+    there_are = np.flatnonzero(norms)
+    if filters > len(there_are):
+        raise ValueError(f"{len(there_are)} patches with a norm cannot make {filters} filters")
+    chosen = np.random.default_rng(seed).choice(there_are, filters, replace=False)
+    return Filters((patches[chosen] / norms[chosen, None]).astype(np.float32))
+
+
+def principal_filters(patches: Patches, filters: int, *, whiten: bool = False) -> Filters:
+    """The leading principal directions of the patches with both signs, see :func:`fixed_layers.principal_rows`."""
+    covariance = np.cov(np.asarray(patches, np.float64), rowvar=False)
+    return Filters(principal_rows(covariance, filters, whiten=whiten))
