@@ -61,9 +61,9 @@ def zca(patches: Patches, epsilon: float) -> Whitening:
 def nearness_filters(centroids: Patches, whitening: Whitening | None = None) -> Filters:
     """Filters whose output is larger the nearer a patch lies to a centroid: ``c·z − |c|²/2`` of the whitened patch z.
 
-    That is half of the squared distance, with its sign changed, but for ``|z|²/2``, which is the same for all centroids
-    and which the Triangle subtracts with the mean. (Deviation from Coates, Ng & Lee: their Triangle is one of distances,
-    not of squares.)
+    That is half of the squared distance with its sign changed, but for ``|z|²/2``, which is the same for all centroids
+    and falls out with the mean that the Triangle subtracts. (Deviation from Coates, Ng & Lee, whose Triangle is one of
+    distances, not of their squares.)
 
     Args:
         centroids: of whitened patches, where a whitening is given.

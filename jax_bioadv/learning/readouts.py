@@ -55,7 +55,7 @@ class Standardised(nnx.Module):
 
     def folded(self) -> Readout:
         """A readout that does to features as they are what this one does, outside of training."""
-        readout = nnx.clone(self.readout)
+        readout: Any = nnx.clone(self.readout)
         kernel = self.scale[...][:, None] * readout.linear.kernel[...]
         shift = jnp.matmul(self.mean[...], kernel, precision="highest")
         readout.linear.kernel[...], readout.linear.bias[...] = kernel, readout.linear.bias[...] - shift

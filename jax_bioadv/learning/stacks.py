@@ -121,7 +121,7 @@ def _some_patches(patches_of: Any, images: Array, key: Array, index: int, positi
 
 def sampled_patches(
     network: ConvolutionalNetwork, index: int, images: Images, key: Key[Array, ""], count: int
-) -> Float[np.ndarray, "count inputs"]:
+) -> Float[np.ndarray, "count weights"]:
     """Patches that the filters of a stage see, of random images and positions.
 
     Args:
