@@ -20,7 +20,9 @@ from jax_bioadv.convolutional import (
 )
 from jax_bioadv.learning import supervised
 from jax_bioadv.learning.regularizers import TrainingData
+from jax_bioadv.learning.tap_regularizers import jacobian_at_tap
 from jax_bioadv.patches import PatchNorm
+from jax_bioadv.taps import taps_of
 
 SHAPE, CLASSES = (6, 6, 2), 3
 IMAGES = jax.random.uniform(jax.random.key(0), (12, 72))
@@ -116,7 +118,6 @@ def test_logits_are_those_of_the_readout_of_the_last_maps():
 
 
 def test_taps_stand_before_and_after_every_nonlinearity():
-    taps_of = pytest.importorskip("jax_bioadv.taps").taps_of
     model = network()
     found = {name: tap(IMAGES) for name, tap in taps_of(model).items()}
     assert list(found) == list(model.taps)
@@ -141,12 +142,14 @@ def test_features_drop_out_in_training_alone():
 
 def test_backprop_trains_every_weight_and_the_statistics():
     optimizer, data = optax.adam(0.03), TrainingData(IMAGES, jnp.arange(12) % CLASSES)
-    graphdef, start = supervised.init(jax.random.key(0), network(dropout=0.2), optimizer)
-    epoch, state = supervised.make_epoch(graphdef, optimizer, batch_size=6), start
+    penalty = jacobian_at_tap("stages.0.convolution", 1e-4, projections=1)
+    graphdef, start = supervised.init(jax.random.key(0), network(dropout=0.2), optimizer, penalty, data)
+    epoch, state = supervised.make_epoch(graphdef, optimizer, penalty, batch_size=6), start
     losses = []
     for _ in range(30):
         state, info = epoch(state, data)
-        losses.append(float(info.loss))
+        losses.append(float(info.cross_entropy))
+        assert info.penalty > 0
     assert losses[-1] < 0.5 * losses[0]  # 12 images that 3 classes are dealt to: learnt by heart
     moved = jax.tree.map(lambda one, other: bool((one != other).any()), state.parameters, start.parameters)
     assert all(jax.tree.leaves(moved))

@@ -14,9 +14,28 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float
 
+from jax_bioadv.convolutional import Pool, StageSettings
 from jax_bioadv.learning.fixed_layers import centroid_rows, principal_rows
+from jax_bioadv.patches import PatchNorm
 
 Patches = Float[np.ndarray, "samples inputs"]
+
+COATES_EPSILON = 0.1 / 107
+"""Published ε of :func:`zca`, for patches as a stage of :func:`coates_stage` sees them."""
+
+
+def coates_stage(filters: int) -> StageSettings:
+    """The published stage for k-means on CIFAR-10 with pixels in [0, 1]: patches of 6 × 6, pooled over quadrants.
+
+    The published patches have variance 1, those here norm 1, so that constants for 6·6·3 − 1 = 107 degrees of freedom
+    come along: ``(x − mean) / sqrt(var + 10)``, of pixels up to 255, and ε = 0.1.
+
+    Args:
+        filters: how many; up to 4 000 are published.
+    """
+    contrast = PatchNorm(centred=True, offset=107 * 10 / 255**2)
+    # Quadrants of maps of 27 × 27 share the row and the column in the middle.
+    return StageSettings(filters, 6, batch_norm=False, patch_norm=contrast, bias=True, pool=Pool("average", 14, 13))
 
 
 class Whitening(NamedTuple):

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from jax_bioadv.convolutional import Nonlinearity
-from jax_bioadv.learning.patch_filters import k_means_filters, nearness_filters, principal_filters, sampled_filters, zca
+from jax_bioadv.learning.patch_filters import (
+    coates_stage,
+    k_means_filters,
+    nearness_filters,
+    principal_filters,
+    sampled_filters,
+    zca,
+)
+from jax_bioadv.patches import normalised
 
 GENERATOR = np.random.default_rng(0)
 PATCHES = (GENERATOR.normal(size=(500, 6)) @ GENERATOR.normal(size=(6, 6)) + 2).astype(np.float32)
@@ -51,6 +59,15 @@ def test_centroids_of_two_groups_are_found(whiten):
     assert sorted(nearest) == [0, 1]
     if not whiten:
         np.testing.assert_allclose(filters.rows[nearest], means, atol=0.05)  # 300 patches that spread by 0.1
+
+
+def test_the_published_stage_normalises_contrast_and_pools_quadrants():
+    settings = coates_stage(5)
+    assert settings.check((32, 32, 3)) == (2, 2, 5)
+    pixels = GENERATOR.uniform(0, 255, (4, 108))
+    published = (pixels - pixels.mean(axis=1, keepdims=True)) / np.sqrt(pixels.var(axis=1, ddof=1, keepdims=True) + 10)
+    found = normalised(jnp.asarray(pixels / 255, jnp.float32), settings.patch_norm)
+    np.testing.assert_allclose(found, published / np.sqrt(107), rtol=0, atol=1e-6)
 
 
 def test_sampled_filters_are_different_patches_of_norm_one():
