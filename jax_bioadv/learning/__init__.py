@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import jax_bioadv.learning.tap_regularizers as tap_regularizers
     import jax_bioadv.learning.trainable as trainable
     import jax_bioadv.learning.training as training
+    import jax_bioadv.learning.whitening as whitening
 
 __all__ = [
     "antimodes",
@@ -41,6 +42,7 @@ __all__ = [
     "tap_regularizers",
     "trainable",
     "training",
+    "whitening",
 ]
 
 if not TYPE_CHECKING:

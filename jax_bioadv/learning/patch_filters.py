@@ -8,20 +8,19 @@ filters of a stage see them, and go into it by :func:`jax_bioadv.learning.stacks
     network = with_filters(network, 0, *k_means_filters(0, patches, 96, whitening=zca(patches, 0.1)))
 """
 
-from typing import NamedTuple
-
+import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float
 
 from jax_bioadv.convolutional import Pool, StageSettings
 from jax_bioadv.learning.fixed_layers import centroid_rows, principal_rows
+from jax_bioadv.learning.whitening import Filters, Whitening
 from jax_bioadv.patches import PatchNorm
 
 Patches = Float[np.ndarray, "samples inputs"]
 
 COATES_EPSILON = 0.1 / 107
-"""Published ε of :func:`zca`, for patches as a stage of :func:`coates_stage` sees them."""
+"""Published ε of :func:`~jax_bioadv.learning.whitening.zca`, for patches as :func:`coates_stage` has them."""
 
 
 def coates_stage(filters: int) -> StageSettings:
@@ -38,45 +37,6 @@ def coates_stage(filters: int) -> StageSettings:
     return StageSettings(filters, 6, batch_norm=False, patch_norm=contrast, bias=True, pool=Pool("average", 14, 13))
 
 
-class Whitening(NamedTuple):
-    """The map ``x -> matrix (x - mean)`` to patches without correlations."""
-
-    mean: Float[np.ndarray, " inputs"]
-    matrix: Float[np.ndarray, "inputs inputs"]
-
-    def __call__(self, patches: Patches) -> Patches:
-        """Whitened patches."""
-        return (patches - self.mean) @ self.matrix.T
-
-
-class Filters(NamedTuple):
-    """Rows that look at patches, and what is added to their overlaps."""
-
-    rows: Float[np.ndarray, "filters inputs"]
-    bias: Float[np.ndarray, " filters"] | None = None
-
-
-def zca(patches: Patches, epsilon: float) -> Whitening:
-    """Whitening that changes patches least, ``matrix = (C + ε)^(-1/2)`` of their covariance C.
-
-    Args:
-        patches: to whiten.
-        epsilon: ε, in units of the patches' variance; 0.1 is published for patches whose pixels have variance 1.
-
-    Raises:
-        ValueError: ε is negative, or 0 where patches lack variance along some direction.
-    """
-    if not epsilon >= 0.0:
-        raise ValueError(f"epsilon must not be negative, got {epsilon}")
-    exact = np.asarray(patches, np.float64)
-    variances, directions = scipy.linalg.eigh(np.cov(exact, rowvar=False))
-    variances = variances + epsilon
-    if variances[0] <= 1e-9 * variances[-1]:
-        raise ValueError("the patches do not vary along some direction: whitening needs epsilon > 0")
-    matrix = (directions / np.sqrt(variances)) @ directions.T
-    return Whitening(exact.mean(axis=0).astype(np.float32), matrix.astype(np.float32))
-
-
 def nearness_filters(centroids: Patches, whitening: Whitening | None = None) -> Filters:
     """Filters whose output is larger the nearer a patch lies to a centroid: ``c·z − |c|²/2`` of the whitened patch z.
 
@@ -91,12 +51,11 @@ def nearness_filters(centroids: Patches, whitening: Whitening | None = None) -> 
     Returns:
         Rows and bias for patches as they are.
     """
-    centroids = np.asarray(centroids, np.float64)
-    bias = -np.sum(centroids**2, axis=1) / 2
+    constants = (-np.sum(np.asarray(centroids, np.float64) ** 2, axis=1) / 2).astype(np.float32)
     if whitening is None:
-        return Filters(centroids.astype(np.float32), bias.astype(np.float32))
-    rows = centroids @ whitening.matrix
-    return Filters(rows.astype(np.float32), (bias - rows @ whitening.mean).astype(np.float32))
+        return Filters(centroids, constants)
+    rows, bias = whitening.filters(centroids)
+    return Filters(rows, bias + constants)
 
 
 def k_means_filters(
@@ -114,7 +73,7 @@ def k_means_filters(
     Raises:
         ValueError: there are fewer patches than centroids.
     """
-    seen = patches if whitening is None else whitening(patches)
+    seen = patches if whitening is None else np.asarray(whitening(jnp.asarray(patches)))
     return nearness_filters(centroid_rows(seed, seen, filters, radius=None, passes=passes), whitening)
 
 

@@ -34,6 +34,7 @@ from jax_bioadv.convolutional import ConvolutionalNetwork
 from jax_bioadv.learning.learning_rule import LearningRule, batches_in, over_batches
 from jax_bioadv.learning.on_patches import on_patches, sampled_rows
 from jax_bioadv.learning.training import train
+from jax_bioadv.learning.whitening import Whitening
 
 Images = Float[Array | np.ndarray, "samples inputs"]
 RuleOfRate = Callable[[Float[Array, ""] | float], LearningRule]
@@ -165,6 +166,7 @@ def stage_epoch(
     index: int,
     batch_size: int,
     positions: int | None = None,
+    whitening: Whitening | None = None,
 ) -> tuple[Any, StageInfo]:
     """One pass over the images in a random order; an incomplete last batch is left out. Pure and deterministic.
 
@@ -178,6 +180,7 @@ def stage_epoch(
         index: of the stage that learns.
         batch_size: images in a step.
         positions: how many patches of each map a step learns from; None for all.
+        whitening: of the patches, before the rule sees them.
 
     Returns:
         The next state and what the epoch looked like.
@@ -186,7 +189,9 @@ def stage_epoch(
         ValueError: there are fewer images than a batch has.
     """
     network = nnx.merge(*parts)
-    step = on_patches(rule(learning_rate), network.stages[index].convolution.patches, positions).step
+    patches = network.stages[index].convolution.patches
+    seen = patches if whitening is None else lambda maps: whitening(patches(maps))
+    step = on_patches(rule(learning_rate), seen, positions).step
     order_key, step_key = jax.random.split(key)
     batches = batches_in(len(images), batch_size)
 
@@ -214,6 +219,7 @@ def train_stage(
     *,
     batch_size: int = 10,
     positions: int | None = None,
+    whitening: Whitening | None = None,
     **options: Any,
 ) -> tuple[Any, dict[str, np.ndarray]]:
     """Train a rule on what the filters of a stage see; see :func:`with_statistics` for what must come before.
@@ -227,6 +233,7 @@ def train_stage(
         rates: the learning rate in each epoch.
         batch_size: images in a step, 10 as published.
         positions: how many patches of each map a step learns from; None for all.
+        whitening: of the patches, before the rule sees them; see :meth:`Whitening.filters` for what comes after.
         **options: of :func:`jax_bioadv.learning.training.train`: checkpoints, progress.
 
     Returns:
@@ -238,13 +245,14 @@ def train_stage(
     """
     _stage(network, index)
     start_key, patch_key, epoch_key = jax.random.split(key, 3)
-    first = sampled_patches(network, index, images, patch_key, min(_FIRST_PATCHES, len(images)))
-    state = rule(rates[0]).init(start_key, jnp.asarray(first))
+    first = jnp.asarray(sampled_patches(network, index, images, patch_key, min(_FIRST_PATCHES, len(images))))
+    state = rule(rates[0]).init(start_key, first if whitening is None else whitening(first))
     parts, data = nnx.split(network), jnp.asarray(images)
 
+    how = {"index": index, "batch_size": batch_size, "positions": positions, "whitening": whitening}
+
     def epoch(state: Any, number: int) -> tuple[Any, StageInfo]:
-        key, rate = jax.random.fold_in(epoch_key, number), rates[number]
-        return stage_epoch(rule, parts, state, data, key, rate, index=index, batch_size=batch_size, positions=positions)
+        return stage_epoch(rule, parts, state, data, jax.random.fold_in(epoch_key, number), rates[number], **how)
 
     return train(epoch, state, len(rates), **options)
 

@@ -20,6 +20,7 @@ from jax_bioadv.learning.stacks import (
     with_filters,
     with_statistics,
 )
+from jax_bioadv.learning.whitening import Whitening
 
 STAGES = (StageSettings(4, 3, 1, pool=Pool("max", 2, 2)), StageSettings(3, 2, bias=True))
 NETWORK = ConvolutionalNetwork((6, 6, 2), STAGES, 2, rngs=nnx.Rngs(0))
@@ -73,6 +74,10 @@ def test_a_stage_is_trained_for_as_many_epochs_as_it_has_rates(ready):
     np.testing.assert_array_equal(history["largest_change"] > 0, [True, False])
     again, _ = train_stage(ready, 1, RULE, IMAGES, KEY, [0.1], batch_size=6, positions=2)
     np.testing.assert_array_equal(state.synapses, again.synapses)
+    whitened, _ = train_stage(
+        ready, 1, RULE, IMAGES, KEY, [0.1], batch_size=6, positions=2, whitening=Whitening(np.zeros(16), 2 * np.eye(16))
+    )
+    assert np.abs(whitened.synapses - state.synapses).max() > 1e-3
     learnt = with_filters(ready, 1, state.synapses, bias=np.arange(3.0, dtype=np.float32))
     np.testing.assert_array_equal(learnt.stages[1].convolution.rows, state.synapses)
     np.testing.assert_array_equal(learnt.stages[1].convolution.bias[...], np.arange(3))
