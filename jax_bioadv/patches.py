@@ -17,7 +17,8 @@ class PatchNorm(NamedTuple):
     """Division of each patch by its own norm ``(Σ|x|^p + offset)^(1/p)``.
 
     Winner-take-all rules need patches of one length; Coates, Ng & Lee (AISTATS 2011) centre them too, and add an offset
-    that keeps faint patches from being blown up.
+    that keeps faint patches from being blown up. The Krotov–Hopfield rule needs centred ones: many others are flat, and
+    flat and dark is the attractor that its convergence test refuses.
     """
 
     order: float = 2.0

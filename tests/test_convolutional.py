@@ -13,7 +13,6 @@ from jax_bioadv.convolutional import (
     ConvolutionalNetwork,
     Nonlinearity,
     Pool,
-    Readout,
     Stage,
     StageSettings,
     published_stages,
@@ -22,6 +21,7 @@ from jax_bioadv.learning import supervised
 from jax_bioadv.learning.regularizers import TrainingData
 from jax_bioadv.learning.tap_regularizers import jacobian_at_tap
 from jax_bioadv.patches import PatchNorm
+from jax_bioadv.readout import Readout
 from jax_bioadv.taps import taps_of
 
 SHAPE, CLASSES = (6, 6, 2), 3

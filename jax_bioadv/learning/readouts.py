@@ -15,11 +15,12 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from jax_bioadv.convolutional import ConvolutionalNetwork, Readout
+from jax_bioadv.convolutional import ConvolutionalNetwork
 from jax_bioadv.learning.regularizers import Regularizer, TrainingData
 from jax_bioadv.learning.schedules import stepwise_adam
 from jax_bioadv.learning.supervised import init, make_epoch, trained_model
 from jax_bioadv.learning.training import train
+from jax_bioadv.readout import Readout
 
 HALVINGS = (0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9)
 """After which shares of its epochs the published readout halves its learning rate."""

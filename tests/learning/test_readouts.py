@@ -7,9 +7,10 @@ import optax
 import pytest
 from flax import nnx
 
-from jax_bioadv.convolutional import ConvolutionalNetwork, Readout, StageSettings
+from jax_bioadv.convolutional import ConvolutionalNetwork, StageSettings
 from jax_bioadv.learning.readouts import Standardised, halving_adam, mean_and_deviation, train_readout
 from jax_bioadv.learning.stacks import features
+from jax_bioadv.readout import Readout
 
 NETWORK = ConvolutionalNetwork((4, 4, 1), [StageSettings(3, 3)], 2, dropout=0.2, rngs=nnx.Rngs(0, dropout=1))
 LABELS = np.arange(40, dtype=np.int32) % 2
