@@ -13,6 +13,7 @@ filters; :mod:`jax_bioadv.learning.stacks` puts learnt filters in, stage by stag
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal, NamedTuple
 
 import jax
@@ -35,6 +36,30 @@ class Pool(NamedTuple):
     size: int
     stride: int
     padding: int = 0
+
+
+def pooled(
+    maps: Float[Array, "batch height width channels"], pool: Pool
+) -> Float[Array, "batch rows columns channels"]:
+    """Pooled maps: first the rows of each window, then its columns.
+
+    As the pooling of Flax, whose gradient of a maximum takes XLA eight times as long on CPUs; of equal numbers the
+    first one has the gradient.
+    """
+    largest = pool.kind == "max"
+    for axis in (1, 2):
+        maps = _over_windows(maps, axis, pool, largest)
+    return maps if largest else maps / pool.size**2
+
+
+def _over_windows(maps: Array, axis: int, pool: Pool, largest: bool) -> Array:
+    """Maximum or sum over the windows along one axis."""
+    padding = [(0, 0)] * maps.ndim
+    padding[axis] = (pool.padding, pool.padding)
+    padded = jnp.pad(maps, padding, constant_values=-jnp.inf if largest else 0.0)
+    end = padded.shape[axis] - pool.size + 1
+    shifted = [lax.slice_in_dim(padded, start, start + end, pool.stride, axis) for start in range(pool.size)]
+    return reduce(lambda one, other: jnp.where(other > one, other, one) if largest else one + other, shifted)
 
 
 @dataclass(frozen=True)
@@ -202,9 +227,7 @@ class Stage(nnx.Module):
         activation, pool = self.nonlinearity(self.convolution(self.normed(maps, train))), self.settings.pool
         if pool is None:
             return activation
-        window, strides = (pool.size, pool.size), (pool.stride, pool.stride)
-        padding = ((pool.padding, pool.padding), (pool.padding, pool.padding))
-        return (nnx.max_pool if pool.kind == "max" else nnx.avg_pool)(activation, window, strides, padding)
+        return pooled(activation, pool)
 
 
 class ConvolutionalNetwork(nnx.Module):
