@@ -124,7 +124,7 @@ def run(command: Command, grid: Grid) -> Path:
     join_hosts(command.coordinator, command.processes, command.process, command.distributed)
     check_devices()
     devices = devices_of(command)
-    with working_in(command.out, command) as images:
+    with working_in(command.out, command, command.settings) as images:
         sweep = Sweep(command.settings, images, grid, measurements, devices, command.out)
         complete_sweep(sweep)
         complaints = sweep.ledger.complaints()

@@ -7,7 +7,7 @@ are done, in this run or in an earlier one that it goes on from.
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -36,10 +36,16 @@ class Estimate:
     Args:
         plan: whose sizes count.
         product_seconds: how long a product of one image with the layer takes; measured if not given.
+        counted: how many of them a task comes to; :func:`products` if not given.
     """
 
-    def __init__(self, plan: Plan, product_seconds: float | None = None):
-        self.plan = plan
+    def __init__(
+        self,
+        plan: Plan,
+        product_seconds: float | None = None,
+        counted: Callable[[Task, Any], float] | None = None,
+    ):
+        self.plan, self._counted = plan, counted or products
         self.product_seconds = measure_product(plan) if product_seconds is None else product_seconds
         self._done: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
 
@@ -53,7 +59,7 @@ class Estimate:
         return sum(self._expected(task) * self._ratio(task.stage) for task in tasks)
 
     def _expected(self, task: Task) -> float:
-        return OVERHEAD_SECONDS + self.product_seconds * products(task, self.plan)
+        return OVERHEAD_SECONDS + self.product_seconds * self._counted(task, self.plan)
 
     def _ratio(self, stage: str) -> float:
         if stage in self._done:

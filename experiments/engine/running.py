@@ -4,7 +4,8 @@ import contextlib
 import logging
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
 
@@ -20,7 +21,9 @@ from jax_bioadv.processes import is_first
 logger = logging.getLogger("experiments")
 
 
-def complete_all(plan: Plan, ledger: Ledger, tasks: Sequence[Task], what: str) -> None:
+def complete_all(
+    plan: Plan, ledger: Ledger, tasks: Sequence[Task], what: str, estimated: Callable[[Any], Estimate] = Estimate
+) -> None:
     """Do what of the tasks is not done, one after another.
 
     Args:
@@ -28,11 +31,12 @@ def complete_all(plan: Plan, ledger: Ledger, tasks: Sequence[Task], what: str) -
         ledger: where the outcomes are, and go.
         tasks: each after those that it needs.
         what: the run in a few words.
+        estimated: makes of the plan the estimate of how long tasks take.
     """
     missing = [task for task in tasks if ledger.find(task) is None]
     logger.info("%s: %d tasks, %d already done", what, len(tasks), len(tasks) - len(missing))
     ledger.say_what_runs_again(missing)
-    with telling(plan, ledger, tasks, missing):
+    with telling(plan, ledger, tasks, missing, estimated):
         for task in missing:
             ledger.complete(task)
 
@@ -58,7 +62,13 @@ def complete_sweep(sweep: Sweep) -> None:
 
 
 @contextlib.contextmanager
-def telling(plan: Plan, ledger: Ledger, tasks: Sequence[Task], missing: Sequence[Task]) -> Iterator[None]:
+def telling(
+    plan: Plan,
+    ledger: Ledger,
+    tasks: Sequence[Task],
+    missing: Sequence[Task],
+    estimated: Callable[[Any], Estimate] = Estimate,
+) -> Iterator[None]:
     """While the missing among the tasks run: say how long they will take, and how far they are.
 
     Args:
@@ -66,11 +76,12 @@ def telling(plan: Plan, ledger: Ledger, tasks: Sequence[Task], missing: Sequence
         ledger: that the outcomes go to.
         tasks: all, in the order in which they run.
         missing: those that are not done yet.
+        estimated: makes the estimate.
     """
     if not missing or not is_first():
         yield
         return
-    estimate, unknown = Estimate(plan), {task.fingerprint for task in missing}
+    estimate, unknown = estimated(plan), {task.fingerprint for task in missing}
     for task in tasks:
         if task.fingerprint not in unknown:
             estimate.learn(task, ledger.seconds(task))

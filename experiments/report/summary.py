@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.attacks import ATTACKS
-from experiments.models import MODELS
+from experiments.models import MODELS, label
 from experiments.report.claims import Verdict, all_claims
 from experiments.report.numbers import centre, dig
 from jax_bioadv.figures import attack_name
@@ -33,9 +33,31 @@ def in_short(results: dict[str, Any], report: Path) -> str:
     about = f"α: exponents of spectra; attacks: median critical L₂; {of}"
     rows = [("", *COLUMNS)]
     for name, model in results["models"].items():
-        label = MODELS[name].label if name in MODELS else name
-        rows.append((label, *(_cell(model, path) for path in COLUMNS.values())))
+        shown = MODELS[name].label if name in MODELS else name
+        rows.append((shown, *(_cell(model, path) for path in COLUMNS.values())))
     return "\n".join([*_aligned(rows), about, "", *_verdicts(results), "", f"report: {report}"])
+
+
+def evaluation_in_short(results: dict[str, Any], report: Path) -> str:
+    """An evaluation: the network, and the references in what has one meaning for all of them.
+
+    Args:
+        results: what results.json holds.
+        report: the page that has the rest.
+    """
+    network, references = results["network"], dig(results, "references", "models") or {}
+    [model] = results["models"].values()
+    threats = list(model["robust_accuracy"])
+    columns = {"accuracy": ("test_accuracy",)}
+    columns |= {threat: ("robust_accuracy", threat, "worst_case") for threat in threats}
+    rows = [("", *columns)]
+    for name, one in {network["name"]: model, **references}.items():
+        rows.append((label(name), *(_cell(one, path) for path in columns.values())))
+    about = "robust accuracy under the worst of all attacks" + ("; references as published" if references else "")
+    taps = [("", "α images", "α noise")]
+    for name, tap in model["taps"].items():
+        taps.append((name, *(_cell(tap, ("spectrum", kind, "alpha")) for kind in ("images", "noise"))))
+    return "\n".join([*_aligned(rows), about, "", *_aligned(taps), "", f"report: {report}"])
 
 
 def _cell(model: Any, path: Sequence[str]) -> str:

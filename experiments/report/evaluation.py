@@ -1,0 +1,214 @@
+"""``report.html`` of an evaluation: a network that a user brought, beside the published reference models.
+
+Numbers of two spaces never share a column. Where the network takes raw pixels, the references stand beside it under the
+threats to raw pixels, and with critical distances in units of each image's norm; all else of it has tables of its own.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.models import label
+from experiments.report import evidence_tables, sections
+from experiments.report.claims import Results
+from experiments.report.diagnostics_table import diagnostics_tables
+from experiments.report.numbers import dig, number_text, summary_text, told, verdicts_text
+from experiments.report.page import Html, bullets, document, paragraph, picture, safe, section, table
+from experiments.report.tables import NORMS, accuracy_table, critical_table, spectra_table, titled, windows_text
+from jax_bioadv.figures import measure_name
+
+CAPTIONS = {
+    "taps": (
+        "Spectra of the representations",
+        "Eigenvalues of the covariance of each tap against their rank, on test images and on white noise. A power law "
+        "is a straight line here; dashed the fit, over the shaded window.",
+    ),
+    "robustness": (
+        "Robustness",
+        "Above: the share of the images classified correctly that survives a perturbation of strength ε. Below: each "
+        "image's critical L₂ distance (box: quartiles, whiskers: 5 and 95 %).",
+    ),
+    "threats": (
+        "Robust accuracy in the worst case",
+        "The share of all images that no attack of the battery turns, beside the reference models under the same "
+        "threat. White markers: single attacks; lines: accuracy without attack.",
+    ),
+}
+_SPACES = {"raw": "raw pixels in [0, 1]", "unit": "images divided by their own norm"}
+
+
+def render(results: Results, figures: Path) -> str:
+    """The page for a results dictionary and the directory that holds the PNG files."""
+    body = [
+        _header(results),
+        section("figures", "Figures", *(picture(figures / f"{name}.png", *one) for name, one in CAPTIONS.items())),
+        section("beside", "Beside the reference models", *_beside(results)),
+        section("inside", "Representations", *_inside(results)),
+        section("network", "The network by itself", *_alone(results)),
+        section("notes", "What is to be known", bullets([*_about(results), *dig(results, "notes")])),
+        sections.stages(results),
+    ]
+    return document(f"{dig(results, 'network', 'name')}: smooth, a power law, robust?", body)
+
+
+def _header(results: Results) -> Html:
+    network, data = dig(results, "network"), dig(results, "dataset")
+    facts = {
+        "made by": network["build"],
+        "parameters": f"{network['parameters']:,}".replace(",", "\u202f"),
+        "taps": ", ".join(network["taps"]),
+        "takes": _SPACES[network["space"]] + (", normalised" if network["mean"] else ""),
+        "data": f"{data['name']}, {data['n_test']} test images",
+        "preset": dig(results, "preset"),
+    }
+    lead = "Is its representation smooth, a power law, robust? Measured as the models of arXiv 2405.00679."
+    title = f"<h1>{safe(network['name'])}</h1>"
+    return Html(f'<header>{title}<p class="soft">{safe(lead)}</p>{sections.facts_list(facts)}</header>')
+
+
+def with_references(results: Results, *keys: str) -> dict[str, Any]:
+    """Results whose models are the network's and the references', with these of their entries alone."""
+    everyone = {**(dig(results, "references", "models") or {}), **results["models"]}
+    kept = {name: {key: one[key] for key in keys if key in one} for name, one in everyone.items()}
+    return {**results, "models": kept}
+
+
+def same_threats(results: Results) -> dict[str, Any]:
+    """The network and the references under the threats that it was measured under, at the same strength and space."""
+    own = next(iter(results["models"].values()))["robust_accuracy"]
+    whole = with_references(results, "robust_accuracy")
+    for entry in whole["models"].values():
+        entry["robust_accuracy"] = {
+            threat: one
+            for threat, one in entry.get("robust_accuracy", {}).items()
+            if threat in own and all(one[key] == own[threat][key] for key in ("norm", "epsilon", "space"))
+        }
+    return whole
+
+
+def _beside(results: Results) -> list[Html]:
+    """Tables of what has one meaning for all of them."""
+    if dig(results, "references") is None:
+        return [paragraph("There are no reference models for these data; the notes say why.")]
+    shared, same = results["network"]["space"] == dig(results, "references", "space"), same_threats(results)
+    everyone = with_references(
+        results, "test_accuracy", "test_accuracy_interval", "test_accuracy_overall", "n_attacked"
+    )
+    parts = [
+        paragraph(
+            f"The reference models were trained and measured before, not here: they are those published in "
+            f"results/{dig(results, 'references', 'from')}, of {len(dig(results, 'references', 'seeds'))} seeds; they "
+            f"take {_SPACES['unit']}. ± is the 95 % interval over seeds and test images, of one network over test "
+            "images alone."
+        ),
+        titled("Test accuracy", _accuracies(everyone), "accuracy"),
+        *evidence_tables.threat_tables(same),
+        _distances(results, shared),
+    ]
+    if shared:
+        whole = with_references(
+            results, "spectrum", "jacobian_norm", "critical_linf", "masking", "smoothness", "boundaries"
+        )
+        whole["baselines"] = {}
+        parts += [spectra_table(whole), critical_table(whole, "critical_linf")]
+        parts += [evidence_tables.masking_table(whole), evidence_tables.smoothness_table(whole)]
+        parts += [evidence_tables.boundaries_table(whole)]
+        if any(_known(one) for one in results["models"].values()):
+            parts.append(evidence_tables.bounds_table(with_references(results, "certified_l2")))
+    else:
+        references = {**results, "models": dig(results, "references", "models"), "baselines": {}}
+        parts.append(
+            paragraph(
+                "Exponents have no unit, but hang on the images that a network takes; so the references' are apart:"
+            )
+        )
+        parts.append(spectra_table(references))
+    return parts
+
+
+def _accuracies(results: Results) -> Html:
+    return table(
+        ["", "test accuracy"], [[label(name), told(one, "test_accuracy")] for name, one in results["models"].items()]
+    )
+
+
+def _distances(results: Results, shared: bool) -> Html:
+    """Median critical L2 distances of all of them, in units of the image's norm."""
+    whole = with_references(results, "critical_l2", "critical_l2_in_norms")
+    for entry in whole["models"].values():
+        if not shared and "critical_l2_in_norms" in entry:
+            entry["critical_l2"] = entry["critical_l2_in_norms"]
+    body = critical_table(whole, "critical_l2")
+    if shared:
+        return body
+    words = (
+        "In units of each image's own norm, in which the references' images have length 1: a perturbation of this "
+        "network's image, found in raw pixels and kept within [0, 1], divided by that norm."
+    )
+    return Html(body + paragraph(words))
+
+
+def _known(model: Mapping[str, Any]) -> bool:
+    return any(value is not None for value in dig(model, "certified_l2", "relaxation", "median") or [])
+
+
+def _inside(results: Results) -> list[Html]:
+    """Spectra and smoothness of each tap."""
+    [model] = results["models"].values()
+    rows, smooth = [], []
+    measures = list(dict.fromkeys(name for tap in model["taps"].values() for name in tap["smoothness"]))
+    for name, tap in model["taps"].items():
+        for what, spectrum in (("", tap["spectrum"]), (", positions", tap.get("positions"))):
+            if spectrum is None:
+                continue
+            row = [name + what]
+            for kind in ("images", "noise"):
+                entry = spectrum[kind]
+                row += [summary_text(entry["alpha"], 3, (entry["stderr"] or [None])[0]), summary_text(entry["r2"], 4)]
+                row += [verdicts_text(entry.get("verdict")) or "–", windows_text(entry["window"])]
+            rows.append(row)
+        smooth.append(
+            [name, told(tap, "jacobian_norm", "activation"), *(told(tap, "smoothness", one) for one in measures)]
+        )
+    groups = [("", 1), ("on test images", 4), ("on white noise", 4)]
+    head = [""] + ["α", "r²", "verdict", "window of n"] * 2
+    words = (
+        "A spectrum is that of all values of a representation; of a map also that of the channels, every position of "
+        "every image being a sample. ± is the regression's standard error. Found by: "
+        + "; ".join(f"{name}: {_found_by(tap)}" for name, tap in model["taps"].items() if "found_by" in tap)
+        + "."
+    )
+    return [
+        titled("Covariance spectra", table(head, rows, groups), "tap-spectra"),
+        paragraph(words),
+        titled("Smoothness", table(["", "‖∂a/∂x‖", *map(measure_name, measures)], smooth), "tap-smoothness"),
+        paragraph("Means (‖∂a/∂x‖) and medians over the images examined, with 95 % intervals over them."),
+    ]
+
+
+def _found_by(tap: Mapping[str, Any]) -> str:
+    found = tap["found_by"]["images"]
+    sides = {"features": "covariance", "samples": "products of the images", "sketch": "random sketch"}
+    return (
+        f"{sides[found['side']]} of {number_text(found['features'])} values on {number_text(found['samples'])} images"
+    )
+
+
+def _alone(results: Results) -> list[Html]:
+    """All that was measured of it, in its own space."""
+    tables = [accuracy_table(results), *(critical_table(results, norm) for norm in NORMS)]
+    tables += [evidence_tables.masking_table(results), *diagnostics_tables(results)]
+    tables += [evidence_tables.smoothness_table(results), evidence_tables.boundaries_table(results)]
+    return [paragraph(f"Lengths and ε are in {_SPACES[results['network']['space']]}."), *tables]
+
+
+def _about(results: Results) -> list[str]:
+    """How the network's space stands to the references'."""
+    if results["network"]["space"] == "unit":
+        return ["ε and lengths are in the space of the reference models, whose images are divided by their own norm."]
+    return [
+        "ε, radii and lengths are in raw pixels: grids of ε and radii are those of the preset times an image's median "
+        "norm, strengths of threats are the usual ones. Perturbed images stay within [0, 1] but under Gaussian noise.",
+        "White noise has the mean and the variance of the pixels of the test images.",
+        "The reference models divide raw pixels by the image's norm inside, where they are attacked on raw pixels.",
+    ]
