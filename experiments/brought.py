@@ -181,8 +181,8 @@ def loaded(brought: Brought, weights: Path | None, options: Mapping[str, Any] = 
 
 def network_again(outcome: Outcome) -> Loaded:
     """The network that an outcome was made of."""
-    values = outcome.values["network"]
-    brought = Brought(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    values: dict[str, Any] = outcome.values["network"]
+    brought = Brought(**{name: tuple(one) if isinstance(one, list) else one for name, one in values.items()})
     network = brought.built()
     arrays = {name.removeprefix(WEIGHTS): one for name, one in outcome.arrays.items() if name.startswith(WEIGHTS)}
     return Loaded(brought, with_state(network, arrays, half_precision=True) if arrays else network)
@@ -235,14 +235,13 @@ def check(network: Loaded, images: Images) -> None:
 def _check_state(network: nnx.Module, name: str, images: jax.Array) -> None:
     copy = nnx.clone(network)
     copy.eval()
-    before = jax.tree.map(np.array, nnx.to_pure_dict(nnx.state(copy, nnx.Not(nnx.RngState))))
+    before = state_of(copy)
     try:
         copy(images)
     except Exception:  # it is said when logits are asked for
         return
-    after = nnx.to_pure_dict(nnx.state(copy, nnx.Not(nnx.RngState)))
-    same = jax.tree.structure(before) == jax.tree.structure(after)
-    if not same or not all(map(np.array_equal, jax.tree.leaves(before), map(np.asarray, jax.tree.leaves(after)))):
+    after = state_of(copy)
+    if set(before) != set(after) or not all(np.array_equal(one, after[name]) for name, one in before.items()):
         raise ValueError(
             f"{name} changes its state when it is called, in evaluation mode too: it is in training mode. Let batch "
             "norm take use_running_average from the module (model.eval() sets it) and not from the call"

@@ -36,9 +36,9 @@ class Command(Place):
     """Is your network's representation smooth, a power law, robust?
 
     Measures a classifier of your own, a Flax nnx.Module or a function from flattened images (batch, height · width ·
-    channels) to logits: accuracy, covariance spectra and Jacobians of its representations, attacks, shortest adversarial
-    perturbations, signs of masked gradients, smoothness and decision boundaries; and shows the published reference
-    models beside it. Stop it whenever you like: run again on the same folder, it goes on where it was.
+    channels) to logits: accuracy, covariance spectra and Jacobians of its representations, attacks, shortest
+    adversarial perturbations, signs of masked gradients, smoothness and decision boundaries; and shows the published
+    reference models beside it. Stop it whenever you like: run again on the same folder, it goes on where it was.
     """
 
     network: str = ""
@@ -49,8 +49,8 @@ class Command(Place):
     taps: tuple[str, ...] = ()
     """Names of its representations, in order; those that the network lists if not given. The last one stands for it."""
     input: Space = "raw"
-    """What it takes: raw pixels in [0, 1], or images divided by their own norm, as the reference models do. This is also
-    the space of every ε and length; only numbers of one space stand beside each other."""
+    """What it takes: raw pixels in [0, 1], or images divided by their own norm, as the reference models do. This is
+    also the space of every ε and length; only numbers of one space stand beside each other."""
     mean: tuple[float, ...] = ()
     """Subtracted from the pixels before the network: a number, or one for each channel."""
     std: tuple[float, ...] = ()

@@ -26,8 +26,8 @@ from experiments.settings.groups import (
     SpectraSettings,
 )
 from jax_bioadv.analysis import boundary_geometry, critical, generic_smoothness, robustness, tap_spectra
+from jax_bioadv.analysis.battery import Needs, given_by
 from jax_bioadv.analysis.boundaries import random_plane
-from jax_bioadv.models import Network
 
 
 def keeping(network: Loaded) -> Callable[..., Outcome]:
@@ -153,7 +153,7 @@ def bounds(work: Work, *, seed: int, bounds: BoundsSettings) -> Outcome:
 
 def has_bounds(network: Loaded) -> bool:
     """Whether certified bounds hold for a network, in the space of its images."""
-    return type(network.network) is Network and not network.brought.mean
+    return given_by(network.network) is Needs.ONE_HIDDEN_LAYER and not network.brought.mean
 
 
 def _correct(network: Loaded, work: Work, limit: int) -> np.ndarray:

@@ -76,9 +76,7 @@ def _spectra_outcome(
     fits = {name: fitted(settings, values, last[name.split("_")[0]]) for name, values in eigenvalues.items()}
     # A few units alone have too few eigenvalues for the window; that is no finding.
     fits = {name: fit for name, fit in fits.items() if "_first_" not in name or "impossible" not in fit}
-    weighted = {
-        f"{kind}_weighted": _weightedfitted(settings, eigenvalues[kind], last[kind]) for kind in references or {}
-    }
+    weighted = {f"{kind}_weighted": _weighted_fit(settings, eigenvalues[kind], last[kind]) for kind in references or {}}
     return Outcome({"fits": {**fits, **weighted}}, eigenvalues)
 
 
@@ -153,5 +151,5 @@ def data_spectra(work: Work, *, spectra: SpectraSettings) -> Outcome:
     fits["images_held_out"] = fitted(spectra, held_out, spectra.last_on_data)
     fits["images_layer_window"] = fitted(spectra, eigenvalues["images"], spectra.last_on_images)
     for kind, values in eigenvalues.items():
-        fits[f"{kind}_weighted"] = _weightedfitted(spectra, values, last[kind])
+        fits[f"{kind}_weighted"] = _weighted_fit(spectra, values, last[kind])
     return Outcome({"fits": fits}, {**eigenvalues, "images_held_out": held_out})

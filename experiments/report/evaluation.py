@@ -14,7 +14,14 @@ from experiments.report.claims import Results
 from experiments.report.diagnostics_table import diagnostics_tables
 from experiments.report.numbers import dig, number_text, summary_text, told, verdicts_text
 from experiments.report.page import Html, bullets, document, paragraph, picture, safe, section, table
-from experiments.report.tables import NORMS, accuracy_table, critical_table, spectra_table, titled, windows_text
+from experiments.report.tables import (
+    NORMS,
+    accuracy_table,
+    critical_table,
+    spectra_table,
+    titled,
+    windows_text,
+)
 from jax_bioadv.figures import measure_name
 
 CAPTIONS = {

@@ -140,7 +140,7 @@ class Collector:
 
 def collect(plan: Plan, ledger: Ledger, preset: Preset) -> dict[str, Any]:
     """results.json as a dictionary, from the tasks that are done."""
-    collector, settings, dataset = Collector(plan, ledger), plan.settings, plan.images.dataset
+    collector, settings = Collector(plan, ledger), plan.settings
     models = {model: collector.model(model) for model in settings.model_names}
     data = collector.outcome(plan.data_spectra())
     untrained = [collector.outcome(plan.untrained_spectra(seed)) for seed in collector.seeds]
