@@ -182,7 +182,8 @@ def loaded(brought: Brought, weights: Path | None, options: Mapping[str, Any] = 
 def network_again(outcome: Outcome) -> Loaded:
     """The network that an outcome was made of."""
     values: dict[str, Any] = outcome.values["network"]
-    brought = Brought(**{name: tuple(one) if isinstance(one, list) else one for name, one in values.items()})
+    made: Any = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
+    brought = Brought(**made)
     network = brought.built()
     arrays = {name.removeprefix(WEIGHTS): one for name, one in outcome.arrays.items() if name.startswith(WEIGHTS)}
     return Loaded(brought, with_state(network, arrays, half_precision=True) if arrays else network)

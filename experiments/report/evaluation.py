@@ -22,7 +22,7 @@ from experiments.report.tables import (
     titled,
     windows_text,
 )
-from jax_bioadv.figures import measure_name
+from jax_bioadv.figures import measure_name, threat_name
 
 CAPTIONS = {
     "taps": (
@@ -41,6 +41,11 @@ CAPTIONS = {
         "threat. White markers: single attacks; lines: accuracy without attack.",
     ),
 }
+IN_NORMS = (
+    "Critical distances are in units of each image's own norm, in which the references' images have length 1: a "
+    "perturbation of this network's image, found in raw pixels and kept within [0, 1] but under Gaussian noise, divided "
+    "by that norm."
+)
 _SPACES = {"raw": "raw pixels in [0, 1]", "unit": "images divided by their own norm"}
 
 
@@ -95,68 +100,55 @@ def same_threats(results: Results) -> dict[str, Any]:
 
 def _beside(results: Results) -> list[Html]:
     """Tables of what has one meaning for all of them."""
-    if dig(results, "references") is None:
+    references = dig(results, "references")
+    if references is None:
         return [paragraph("There are no reference models for these data; the notes say why.")]
-    shared, same = results["network"]["space"] == dig(results, "references", "space"), same_threats(results)
-    everyone = with_references(
-        results, "test_accuracy", "test_accuracy_interval", "test_accuracy_overall", "n_attacked"
-    )
+    shared = results["network"]["space"] == references["space"]
+    distances = _in_one_space(results, shared)
     parts = [
         paragraph(
             f"The reference models were trained and measured before, not here: they are those published in "
-            f"results/{dig(results, 'references', 'from')}, of {len(dig(results, 'references', 'seeds'))} seeds; they "
-            f"take {_SPACES['unit']}. ± is the 95 % interval over seeds and test images, of one network over test "
-            "images alone."
+            f"results/{references['from']}, of {len(references['seeds'])} seeds; they take {_SPACES['unit']}. ± is the "
+            "95 % interval over seeds and test images, of one network over test images alone."
         ),
-        titled("Test accuracy", _accuracies(everyone), "accuracy"),
-        *evidence_tables.threat_tables(same),
-        _distances(results, shared),
+        _at_a_glance(same_threats(results), distances),
+        *evidence_tables.threat_tables(same_threats(results)),
+        critical_table(distances, "critical_l2"),
     ]
-    if shared:
-        whole = with_references(
-            results, "spectrum", "jacobian_norm", "critical_linf", "masking", "smoothness", "boundaries"
-        )
-        whole["baselines"] = {}
-        parts += [spectra_table(whole), critical_table(whole, "critical_linf")]
-        parts += [evidence_tables.masking_table(whole), evidence_tables.smoothness_table(whole)]
-        parts += [evidence_tables.boundaries_table(whole)]
-        if any(_known(one) for one in results["models"].values()):
-            parts.append(evidence_tables.bounds_table(with_references(results, "certified_l2")))
-    else:
-        references = {**results, "models": dig(results, "references", "models"), "baselines": {}}
-        parts.append(
-            paragraph(
-                "Exponents have no unit, but hang on the images that a network takes; so the references' are apart:"
-            )
-        )
-        parts.append(spectra_table(references))
-    return parts
+    if not shared:
+        apart = {**results, "models": references["models"], "baselines": {}}
+        words = "Exponents have no unit, but hang on the images that a network takes: those of the references alone."
+        return [*parts, paragraph(IN_NORMS), paragraph(words), spectra_table(apart)]
+    whole = with_references(results, "spectrum", "critical_linf", "masking", "smoothness", "boundaries", "certified_l2")
+    parts += [spectra_table(whole), critical_table(whole, "critical_linf"), evidence_tables.masking_table(whole)]
+    parts += [evidence_tables.smoothness_table(whole), evidence_tables.boundaries_table(whole)]
+    return [*parts, evidence_tables.bounds_table(whole)]
 
 
-def _accuracies(results: Results) -> Html:
-    return table(
-        ["", "test accuracy"], [[label(name), told(one, "test_accuracy")] for name, one in results["models"].items()]
-    )
+def _at_a_glance(threats: Results, distances: Results) -> Html:
+    """Accuracy, what is left of it under the worst of all attacks, and the shortest perturbations."""
+    shown = list(next(iter(threats["models"].values()))["robust_accuracy"])
+    rows = [
+        [
+            label(name),
+            told(distances["models"][name], "test_accuracy"),
+            *(told(one, "robust_accuracy", threat, "worst_case") for threat in shown),
+            told(distances["models"][name], "critical_l2", "minimum_norm", "median"),
+        ]
+        for name, one in models_of(threats).items()
+    ]
+    head = ["", "test accuracy", *map(threat_name, shown), "median L₂ of the shortest, in norms of the image"]
+    return Html(f"<h3>At a glance</h3>{table(head, rows)}")
 
 
-def _distances(results: Results, shared: bool) -> Html:
-    """Median critical L2 distances of all of them, in units of the image's norm."""
-    whole = with_references(results, "critical_l2", "critical_l2_in_norms")
+def _in_one_space(results: Results, shared: bool) -> dict[str, Any]:
+    """Accuracies and median critical L2 distances, in units of the image's norm."""
+    accuracy = ("test_accuracy", "test_accuracy_interval", "test_accuracy_overall")
+    whole = with_references(results, *accuracy, "critical_l2", "critical_l2_in_norms")
     for entry in whole["models"].values():
         if not shared and "critical_l2_in_norms" in entry:
             entry["critical_l2"] = entry["critical_l2_in_norms"]
-    body = critical_table(whole, "critical_l2")
-    if shared:
-        return body
-    words = (
-        "In units of each image's own norm, in which the references' images have length 1: a perturbation of this "
-        "network's image, found in raw pixels and kept within [0, 1], divided by that norm."
-    )
-    return Html(body + paragraph(words))
-
-
-def _known(model: Mapping[str, Any]) -> bool:
-    return any(value is not None for value in dig(model, "certified_l2", "relaxation", "median") or [])
+    return whole
 
 
 def _inside(results: Results) -> list[Html]:
