@@ -43,8 +43,8 @@ CAPTIONS = {
 }
 IN_NORMS = (
     "Critical distances are in units of each image's own norm, in which the references' images have length 1: a "
-    "perturbation of this network's image, found in raw pixels and kept within [0, 1] but under Gaussian noise, divided "
-    "by that norm."
+    "perturbation of this network's image, found in raw pixels and kept within [0, 1] but under Gaussian noise, "
+    "divided by that norm."
 )
 _SPACES = {"raw": "raw pixels in [0, 1]", "unit": "images divided by their own norm"}
 
