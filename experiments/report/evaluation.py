@@ -18,6 +18,7 @@ from experiments.report.tables import (
     NORMS,
     accuracy_table,
     critical_table,
+    models_of,
     spectra_table,
     titled,
     windows_text,
