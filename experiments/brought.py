@@ -242,7 +242,9 @@ def _check_state(network: nnx.Module, name: str, images: jax.Array) -> None:
     except Exception:  # it is said when logits are asked for
         return
     after = state_of(copy)
-    if set(before) != set(after) or not all(np.array_equal(one, after[name], equal_nan=True) for name, one in before.items()):
+    if set(before) != set(after) or not all(
+        np.array_equal(one, after[name], equal_nan=True) for name, one in before.items()
+    ):
         raise ValueError(
             f"{name} changes its state when it is called, in evaluation mode too: it is in training mode. Let batch "
             "norm take use_running_average from the module (model.eval() sets it) and not from the call"

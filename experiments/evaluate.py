@@ -21,6 +21,7 @@ from experiments.engine.running import complete_all
 from experiments.evaluation_estimate import evaluation_estimate
 from experiments.evaluation_plan import EvaluationPlan
 from experiments.images import Images, RawImages
+from experiments.models import STYLES
 from experiments.report.closing import close_evaluation
 from experiments.results.evaluation import REFERENCES
 from experiments.settings.evaluation import EvaluationSettings, evaluation_preset, in_pixels
@@ -101,6 +102,8 @@ def run(command: Command) -> Path:
     command.settings.of_reproduction(command.preset).check_values()
     check_devices()
     name = re.sub(r"[^\w.-]+", "_", command.name or command.network.partition(":")[0].rpartition(".")[2])
+    if name in STYLES:
+        raise ValueError(f"--name: {name} is a reference model's; choose another")
     directory = command.out or Path("runs") / name
     kind = RawImages if command.input == "raw" else Images
     with working_in(directory, command, command.settings, kind) as images:
