@@ -38,7 +38,7 @@ def passes(task: Task, plan: Any) -> float:
     if task.stage == "train":
         return test
     if task.stage == "spectra":
-        return 2 * min(given["taps"].images, test) if "taps" in given else 0
+        return 2 * min(given["taps"].images, test)
     if task.stage == "jacobian":
         return test + given["smoothness"].images * GRADIENT * (given["taps"].projections + 60)
     if task.stage == "smoothness":

@@ -57,8 +57,11 @@ class EvaluationPlan(Plan):
         self.name, self.network = name, network
         self.taps = taps or (LOGITS,)
         self.has_bounds = measuring.has_bounds(network)
-        for tap in self.taps:
-            self.has_positions(tap)
+        try:
+            for tap in self.taps:
+                self.has_positions(tap)
+        except TypeError as error:  # a function has no inside
+            raise ValueError(f"--taps: {error}") from error
 
     def model(self, name: str = "", seed: int = 0) -> Task:
         """The network, kept with its weights; all others build on it."""
@@ -126,7 +129,7 @@ class EvaluationPlan(Plan):
         return self._of_network("bounds", "bounds", measuring.bounds, seed=seed, bounds=self.settings.bounds)
 
     def all_tasks(self) -> list[Task]:
-        tasks = [self.model(), self.data_spectra()]
+        tasks = [self.model()]
         for tap in self.taps:
             tasks += [self.tap_spectrum(tap)]
             tasks += [self.tap_spectrum(tap, positions=True)] if self.has_positions(tap) else []

@@ -117,7 +117,7 @@ def _beside(results: Results) -> list[Html]:
         critical_table(distances, "critical_l2"),
     ]
     if not shared:
-        apart = {**results, "models": references["models"], "baselines": {}}
+        apart = {**results, "models": references["models"]}
         words = "Exponents have no unit, but hang on the images that a network takes: those of the references alone."
         return [*parts, paragraph(IN_NORMS), paragraph(words), spectra_table(apart)]
     whole = with_references(results, "spectrum", "critical_linf", "masking", "smoothness", "boundaries", "certified_l2")

@@ -48,10 +48,8 @@ def collect_evaluation(plan: EvaluationPlan, ledger: Ledger, preset: Preset, ref
     model["taps"] = {tap: _tap(plan, collector, tap) for tap in plan.taps}
     if images.space == "raw":
         model["critical_l2_in_norms"] = _in_norms(plan, collector)
-    data = {"spectrum": collector.spectrum([collector.outcome(plan.data_spectra())], "data")}
-    models, baselines = {plan.name: model}, {"data": data}
+    models = {plan.name: model}
     with_overall(models)
-    with_overall(baselines)
     beside = None if references is None else _references(collector, references)
     collector.notes += [*_not_measured(plan), *left_out(images), *ledger.failure_notes()]
     found = facts(collector, preset, dataclasses.asdict(plan.evaluation))
@@ -65,7 +63,7 @@ def collect_evaluation(plan: EvaluationPlan, ledger: Ledger, preset: Preset, ref
             "parameters": int(sum(array.size for array in plan.network.state.values())),
         },
         "models": models,
-        "baselines": baselines,
+        "baselines": {},
         "references": beside,
     }
 
@@ -119,7 +117,6 @@ def _references(collector: Collector, folder: Path) -> dict[str, Any] | None:
         "from": folder.name,
         "space": "unit",
         "models": {name: {key: one[key] for key in one if key in _SHOWN} for name, one in models},
-        "baselines": {"data": published["baselines"]["data"]},
     }
 
 
