@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 from experiments.engine.sources import code_digest_below, digest_of
 from experiments.engine.tasks import Outcome
 from experiments.images import Images
+from jax_bioadv.analysis.robustness import correctly_classified
 from jax_bioadv.data.dataset import sha256_of_array
 from jax_bioadv.models import as_pytree
 from jax_bioadv.taps import taps_of
@@ -32,6 +33,8 @@ WEIGHTS = "weights/"
 """Before the names of a network's weights among the arrays of an outcome."""
 # The logits of so many images are looked at before long work starts.
 LOOKED_AT = 64
+# So many are classified, to tell a network from guessing.
+GUESSED_AT = 1000
 # Logits of one image by itself and among others differ by rounding, which is far below this share of them.
 ROUNDING = 1e-3
 
@@ -231,6 +234,19 @@ def check(network: Loaded, images: Images) -> None:
             f"{name} gives an image other logits by itself than among others: it is in training mode. Let batch norm "
             "take use_running_average from the module (model.eval() sets it) and not from the call"
         )
+
+
+def suspicion(network: Loaded, images: Images) -> str | None:
+    """What is to be looked at first, if the network does little better than guessing."""
+    some = images.test[:GUESSED_AT], images.test_labels[:GUESSED_AT]
+    right = len(correctly_classified(network.logits, *some)) / len(some[1])
+    if right > 1.5 / images.classes:
+        return None
+    return (
+        f"{network.brought.build} classifies {right:.1%} of the first {len(some[1])} test images correctly, about as "
+        f"many as guessing: does it take {'--input unit' if images.space == 'raw' else '--input raw'}, pixels "
+        "normalised by --mean and --std, or classes in another order?"
+    )
 
 
 def _check_state(network: nnx.Module, name: str, images: jax.Array) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import numpy as np
 import tyro
 
-from experiments.brought import Brought, Loaded, Space, check, loaded
+from experiments.brought import Brought, Loaded, Space, check, loaded, suspicion
 from experiments.engine.command import Place, check_devices, option, with_user_paths, working_in
 from experiments.engine.ledger import Ledger
 from experiments.engine.running import complete_all
@@ -109,6 +109,8 @@ def run(command: Command) -> Path:
     with working_in(directory, command, command.settings, kind) as images:
         network = load(command, images)
         check(network, images)
+        if (said := suspicion(network, images)) is not None:
+            logger.warning("%s", said)
         settings = command.settings
         if isinstance(images, RawImages):
             length = float(f"{np.median(images.test_norms):.2g}")

@@ -57,6 +57,7 @@ class EvaluationPlan(Plan):
         self.name, self.network = name, network
         self.taps = taps or (LOGITS,)
         self.has_bounds = measuring.has_bounds(network)
+        self._given = {"made": dataclasses.asdict(network.brought), **fingerprint(network, images)}
         try:
             for tap in self.taps:
                 self.has_positions(tap)
@@ -65,9 +66,7 @@ class EvaluationPlan(Plan):
 
     def model(self, name: str = "", seed: int = 0) -> Task:
         """The network, kept with its weights; all others build on it."""
-        made = dataclasses.asdict(self.network.brought)
-        given = {"made": made, **fingerprint(self.network, self.images)}
-        return self._task("network", "train", measuring.keeping(self.network), given, folder="models")
+        return self._task("network", "train", measuring.keeping(self.network), self._given, folder="models")
 
     def _of_network(self, kind: str, stage: str, run: Callable[..., Outcome], **given: Any) -> Task:
         return self._task(kind, stage, run, given, {"model": self.model()})

@@ -9,6 +9,7 @@ SLOW_FILES = [
         "experiments/test_going_on.py",
         "attacks/test_contract.py",
         "experiments/test_sweep.py",
+        "experiments/test_evaluate.py",
         "experiments/test_recomputed.py",
         "experiments/test_commands.py",
         "test_classifiers.py",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from brought_cases import Convolutional
 
-from experiments.brought import Brought, check, fingerprint, loaded, network_again
+from experiments.brought import Brought, Loaded, check, fingerprint, loaded, network_again, suspicion
 from experiments.engine.tasks import Outcome
 from experiments.images import Images, RawImages
 from experiments.measuring.brought import has_bounds
@@ -145,6 +145,17 @@ def test_its_code_is_that_of_its_module_and_of_those_beside_it_that_it_uses(code
     assert code_of(unused="2") == first
     assert code_of(MODULE.replace("64, 10", "64, 11")) != first
     assert code_of(beside="WIDTH = 4") != first
+
+
+def test_one_that_guesses_is_suspected(images):
+    network = loaded(brought("Convolutional"), None)
+    assert "about as many as guessing: does it take --input unit, pixels normalised" in suspicion(network, images)
+    clusters = np.stack([np.asarray(images.test)[images.test_labels == label].mean(0) for label in range(10)])
+
+    def nearest(some):
+        return some @ clusters.T - (clusters**2).sum(1) / 2
+
+    assert suspicion(Loaded(brought("plain_function"), nearest), images) is None
 
 
 def test_weights_and_answers_tell_networks_apart(images):
