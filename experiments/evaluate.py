@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -118,7 +119,8 @@ def run(command: Command) -> Path:
             settings = in_pixels(settings, length)
         taps = command.taps or tuple(getattr(network.network, "taps", ()))
         plan, ledger = EvaluationPlan(name, network, taps, settings, command.preset, images), Ledger(directory)
-        complete_all(plan, ledger, plan.all_tasks(), f"{name} on {images.dataset.name}", evaluation_estimate)
+        estimated = partial(evaluation_estimate, network)
+        complete_all(plan.settings, ledger, plan.all_tasks(), f"{name} on {images.dataset.name}", estimated)
         ledger.clear_up(plan.all_tasks())
         complaints = [*ledger.complaints(), *close_evaluation(plan, ledger, command.preset, command.references)]
         if complaints:

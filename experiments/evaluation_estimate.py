@@ -1,15 +1,16 @@
 """How long an evaluation will take: its tasks are counted in passes of one image through the network."""
 
 import time
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from experiments.attacks import SWEPT_ATTACKS
+from experiments.brought import Loaded
 from experiments.engine.estimate import ATTACKED_SHARE, Estimate
 from experiments.engine.tasks import Task
-from experiments.evaluation_plan import EvaluationPlan
+from experiments.images import Images
+from experiments.settings.reproduction import Settings
 from jax_bioadv.analysis.critical import search_evaluations
 
 # Images of the batch whose pass is timed.
@@ -18,23 +19,23 @@ TIMED = 128
 GRADIENT = 2
 
 
-def evaluation_estimate(plan: EvaluationPlan) -> Estimate:
+def evaluation_estimate(network: Loaded, settings: Settings, images: Images) -> Estimate:
     """An estimate in passes, of which one is timed."""
-    return Estimate(plan, _pass_seconds(plan), passes)
+    return Estimate(settings, images, _pass_seconds(network, images), passes)
 
 
-def _pass_seconds(plan: EvaluationPlan) -> float:
-    images = plan.images.test[:TIMED]
+def _pass_seconds(network: Loaded, images: Images) -> float:
+    batch = images.test[:TIMED]
     call = jax.jit(lambda function, batch: jnp.sum(function(batch)))
-    call(plan.network.logits, images).block_until_ready()
+    call(network.logits, batch).block_until_ready()
     started = time.perf_counter()
-    call(plan.network.logits, images).block_until_ready()
-    return (time.perf_counter() - started) / len(images)
+    call(network.logits, batch).block_until_ready()
+    return (time.perf_counter() - started) / len(batch)
 
 
-def passes(task: Task, plan: Any) -> float:
+def passes(task: Task) -> float:
     """How many passes of one image a task comes to; each looks first for images that are classified correctly."""
-    given, test = task.given, len(plan.images.dataset.test_images)
+    given, test = task.given, len(task.images.dataset.test_images)
     if task.stage == "train":
         return test
     if task.stage == "spectra":

@@ -79,7 +79,7 @@ def run(command: Command) -> Path:
         plan, ledger = Plan(command.settings, images), Ledger(directory)
         everything = plan.all_tasks()
         wanted = with_needs(task for task in everything if task.stage in stages)
-        complete_all(plan, ledger, wanted, f"{command.preset} on {images.dataset.name}")
+        complete_all(command.settings, ledger, wanted, f"{command.preset} on {images.dataset.name}")
         ledger.clear_up(everything)
         complaints = [*ledger.complaints(), *close_run(plan, ledger, command.preset)]
         if complaints:

@@ -8,6 +8,7 @@ folder it continues where it was stopped.
 import dataclasses
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,12 +16,13 @@ import tyro
 
 from experiments.engine.command import Options, check_devices, option, with_user_paths, working_in
 from experiments.engine.hosts import is_first, join_hosts
-from experiments.engine.members import MEASUREMENTS, describe
 from experiments.engine.populations import Devices
 from experiments.engine.running import complete_sweep
 from experiments.engine.sweeping import Sweep
+from experiments.members import MEASUREMENTS, describe, members_of
 from experiments.models import CONTROLS, SWEPT
 from experiments.report.closing import close_sweep
+from experiments.results.sweep_table import write_table
 from experiments.settings.grid import SWEEP_PRESETS, Grid, parse_grid, points, read_file, with_settings
 from experiments.settings.reproduction import Settings
 from jax_bioadv import population
@@ -125,11 +127,14 @@ def run(command: Command, grid: Grid) -> Path:
     check_devices()
     devices = devices_of(command)
     with working_in(command.out, command, command.settings) as images:
-        sweep = Sweep(command.settings, images, grid, measurements, devices, command.out)
-        complete_sweep(sweep)
+        members = members_of(command.settings, images, grid)
+        publish = partial(write_table, command.out / "sweep.csv", members, measurements, grid)
+        tasks = [member.stages(measurements) for member in members]
+        sweep = Sweep(tasks, grid, measurements, devices, command.out, publish)
+        complete_sweep(sweep, command.settings)
         complaints = sweep.ledger.complaints()
         if is_first():
-            complaints += close_sweep(sweep, command.preset)
+            complaints += close_sweep(sweep, command.settings, images.dataset, command.preset)
         if complaints:
             raise IncompleteError("; ".join(complaints))
     return command.out

@@ -1,6 +1,5 @@
 """The figures of evidence: comparisons, threat models, bounds, and smoothness against robustness."""
 
-import io
 import math
 
 import matplotlib
@@ -8,29 +7,25 @@ import matplotlib.pyplot
 import numpy as np
 import pytest
 from evidence_cases import CONTROLS, PAPER, evidence
+from figure_cases import drawn, texts
 
+from experiments.attacks import ATTACK_LABELS, attack_labels
 from experiments.models import STYLES, in_order, label
+from experiments.threats import THREAT_LABELS
 from jax_bioadv import figures
 from jax_bioadv.figures.comparisons import ratios_to
 from jax_bioadv.figures.seeds import overall_at
 from jax_bioadv.figures.smoothness import members, predictors
 
-
-def drawn(figure):
-    """Render as PNG (this is where Matplotlib would warn) and hand the figure back."""
-    figure.savefig(io.BytesIO(), format="png", dpi=20)
-    return figure
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
-
-
 FIGURES = {
-    "comparisons": lambda results: figures.comparison_figure(results["comparisons"], "kh", STYLES, CONTROLS),
-    "threats": lambda results: figures.threat_figure(results["models"], STYLES),
+    "comparisons": lambda results: figures.comparison_figure(
+        results["comparisons"], "kh", STYLES, CONTROLS, ATTACK_LABELS
+    ),
+    "threats": lambda results: figures.threat_figure(results["models"], STYLES, ATTACK_LABELS, THREAT_LABELS),
     "bounds": lambda results: figures.bounds_figure(results["models"], STYLES),
-    "smoothness": lambda results: figures.smoothness_figure(results["models"], results["correlations"], styles=STYLES),
+    "smoothness": lambda results: figures.smoothness_figure(
+        results["models"], results["correlations"], "pgd", STYLES, ATTACK_LABELS
+    ),
 }
 
 
@@ -107,13 +102,13 @@ def test_the_bar_is_the_worst_case():
     results = evidence(1, ("kh",))
     entry = results["models"]["kh"]["robust_accuracy"]
     entry["raw_l2"] |= {"worst_case": [0.25], "worst_case_interval": [[0.2, 0.3]]}
-    figure = figures.threat_figure({"kh": {"robust_accuracy": {"raw_l2": entry["raw_l2"]}}})
+    figure = FIGURES["threats"]({"models": {"kh": {"robust_accuracy": {"raw_l2": entry["raw_l2"]}}}})
     assert [patch.get_height() for patch in figure.axes[0].patches] == [0.25]
     assert "L₂, raw pixels, ε = 0.5" in texts(figure)
 
 
 def test_strengths_on_raw_pixels_are_told_in_levels():
-    assert "L∞, raw pixels, ε = 8/255" in texts(figures.threat_figure(evidence(1, ("kh",))["models"]))
+    assert "L∞, raw pixels, ε = 8/255" in texts(FIGURES["threats"](evidence(1, ("kh",))))
 
 
 def test_what_is_not_known_lies_between_the_best_certificate_and_the_best_attack():
@@ -212,6 +207,9 @@ def test_every_name_of_a_control_is_spoken():
     assert all("_" not in label(model) for model in CONTROLS)
     assert label("bp_power") == "backprop, KH's power"
     assert label("my_own_model") == "my own model"
-    assert figures.attack_name("apgd_dlr") == "APGD-DLR"
-    assert figures.attack_name("new_attack") == "new attack"
-    assert figures.ordered_attacks(["zeta", "pgd", "square", "gaussian"]) == ["gaussian", "pgd", "square", "zeta"]
+
+
+def test_attacks_come_in_the_registrys_order_and_others_behind_by_their_own_names():
+    found = {"gaussian": "Gaussian noise", "pgd": "PGD", "apgd_dlr": "APGD-DLR", "my_own": "my own", "zeta": "zeta"}
+    assert list(attack_labels(["zeta", "apgd_dlr", "my_own", "pgd", "gaussian"]).items()) == list(found.items())
+    assert figures.named(["zeta", "pgd"]) == {"pgd": "pgd", "zeta": "zeta"}

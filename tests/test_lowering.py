@@ -6,9 +6,6 @@ shows the custom calls and the types in it.
 """
 
 import functools
-import importlib
-import pkgutil
-import re
 from functools import partial
 
 import jax
@@ -16,11 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from jax import export
 from jax.tree_util import Partial
+from lowering import PLATFORMS, Lowering, custom_calls, has_float64, jitted_functions
 from population_cases import REGULARIZERS, labelled, layers, networks, train_layer, train_network
 
-import jax_bioadv
 from jax_bioadv import jacobian, models, population
 from jax_bioadv.analysis import (
     boundaries,
@@ -49,7 +45,6 @@ from jax_bioadv.raw_pixels import raw_pixel_logits
 from jax_bioadv.sharding import make_mesh
 from jax_bioadv.taps import taps_of
 
-PLATFORMS = ("tpu", "cuda")
 EIGENSOLVERS = {"tpu": {"Eigh"}, "cuda": {"cusolver_syevd_ffi"}}
 ORTHOGONALIZATIONS = {
     "tpu": {"Qr", "ProductOfElementaryHouseholderReflectors"},
@@ -63,54 +58,15 @@ SOLVERS = {
 }
 IMAGES, INPUTS, HIDDEN, CLASSES = 6, 4, 3, 4
 KEY = jax.random.key(0)
-JITTED = type(jax.jit(len))
-
-
-@functools.cache
-def _jitted():
-    """Every jitted function that stands in a module of the library: the module, the name there, and the function."""
-    names = [info.name for info in pkgutil.walk_packages(jax_bioadv.__path__, "jax_bioadv.")]
-    modules = [importlib.import_module(name) for name in names if not name.endswith("__main__")]
-    found = [(module, name, each) for module in modules for name, each in vars(module).items()]
-    return [(module, name, each) for module, name, each in found if isinstance(each, JITTED)]
-
-
-def _blank(aval):
-    is_key = jnp.issubdtype(aval.dtype, jax.dtypes.prng_key)
-    return jnp.broadcast_to(KEY, aval.shape) if is_key else jnp.zeros(aval.shape, aval.dtype)
-
-
-class Lowering:
-    """Lowers jitted functions instead of running them, and keeps both."""
-
-    def __init__(self, platform):
-        self.platform = platform
-        self.programs = []
-        self.functions = set()
-
-    def __call__(self, function, *arguments, **options):
-        exported = export.export(function, platforms=[self.platform])(*arguments, **options)
-        self.programs.append(exported.mlir_module())
-        self.functions.add(function)
-        return jax.tree.unflatten(exported.out_tree, [_blank(aval) for aval in exported.out_avals])
 
 
 @pytest.fixture
 def lowering(platform, monkeypatch):
     """Takes the place of every jitted function that stands in a module of the library."""
     lowering = Lowering(platform)
-    for module, name, function in _jitted():
+    for module, name, function in jitted_functions():
         monkeypatch.setattr(module, name, partial(lowering, function))
     return lowering
-
-
-def custom_calls(program):
-    """What a program calls that is not part of StableHLO: kernels of a vendor, or the host's Python."""
-    return set(re.findall(r'custom_call @"?([^"(]+)', program))
-
-
-def has_float64(program):
-    return re.search(r"[<x]f64[>,]", program) is not None
 
 
 # --- the uses ---
@@ -342,42 +298,6 @@ def test_it_lowers_without_the_hosts_help_and_without_float64(use, platform, low
 def test_no_jitted_function_of_a_module_is_left_out(lowering):
     for use in ("krotov_hopfield_product", "krotov_hopfield_sequential", "sweep_fgsm", "search_fgsm", *ANALYSES):
         USES[use](lowering)
-    everything = {function for _, _, function in _jitted()}
+    everything = {function for _, _, function in jitted_functions()}
     assert len(everything) > 10
     assert [f"{each.__module__}.{each.__qualname__}" for each in everything - lowering.functions] == []
-
-
-# --- that it could fail ---
-
-
-def _halved_on_the_host(values):
-    return jax.pure_callback(
-        lambda host: np.asarray(host) / 2, jax.ShapeDtypeStruct(values.shape, values.dtype), values
-    )
-
-
-def test_a_host_callback_is_seen_in_the_text():
-    text = jax.jit(_halved_on_the_host).lower(jnp.ones(3)).as_text()
-    assert any("callback" in name for name in custom_calls(text))
-
-
-@pytest.mark.parametrize("platform", PLATFORMS)
-def test_a_host_callback_is_not_exported(platform):
-    Lowering(platform)(jax.jit(jnp.sin), jnp.ones(3))
-    with pytest.raises((ValueError, NotImplementedError), match=r"callback|platform"):
-        Lowering(platform)(jax.jit(_halved_on_the_host), jnp.ones(3))
-
-
-@pytest.mark.parametrize("platform", PLATFORMS)
-@pytest.mark.parametrize("shape", [(), (3, 2)])
-def test_float64_is_seen_in_the_text(platform, shape):
-    lowering = Lowering(platform)
-    with jax.enable_x64(True):
-        lowering(jax.jit(lambda values: jnp.sum(values.astype(jnp.float64)).astype(jnp.float32)), jnp.ones(shape, "f"))
-        lowering(jax.jit(jnp.sum), jnp.ones(shape, "f"))
-    assert [has_float64(program) for program in lowering.programs] == [True, False]
-
-
-def test_what_a_platform_cannot_do_is_refused():
-    with pytest.raises(NotImplementedError, match="tpu"):
-        Lowering("tpu")(jax.jit(jnp.linalg.eigvals), jnp.eye(3))

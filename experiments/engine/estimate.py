@@ -8,6 +8,7 @@ are done, in this run or in an earlier one that it goes on from.
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,7 +16,8 @@ import jax.numpy as jnp
 
 from experiments.engine.populations import population_of
 from experiments.engine.tasks import Task
-from experiments.plan import Plan
+from experiments.images import Images
+from experiments.settings.reproduction import Settings
 from jax_bioadv.analysis.critical import search_evaluations
 
 # Of test images about so many are classified correctly, and attacked.
@@ -34,19 +36,21 @@ class Estimate:
     """Seconds that tasks will take.
 
     Args:
-        plan: whose sizes count.
+        settings: whose sizes count.
+        images: whose number counts.
         product_seconds: how long a product of one image with the layer takes; measured if not given.
         counted: how many of them a task comes to; :func:`products` if not given.
     """
 
     def __init__(
         self,
-        plan: Plan,
+        settings: Settings,
+        images: Images,
         product_seconds: float | None = None,
-        counted: Callable[[Task, Any], float] | None = None,
+        counted: Callable[[Task], float] | None = None,
     ):
-        self.plan, self._counted = plan, counted or products
-        self.product_seconds = measure_product(plan) if product_seconds is None else product_seconds
+        self.counted = partial(products, units=settings.hidden) if counted is None else counted
+        self.product_seconds = measure_product(settings, images) if product_seconds is None else product_seconds
         self._done: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
 
     def learn(self, task: Task, seconds: float) -> None:
@@ -59,7 +63,7 @@ class Estimate:
         return sum(self._expected(task) * self._ratio(task.stage) for task in tasks)
 
     def _expected(self, task: Task) -> float:
-        return OVERHEAD_SECONDS + self.product_seconds * self._counted(task, self.plan)
+        return OVERHEAD_SECONDS + self.product_seconds * self.counted(task)
 
     def _ratio(self, stage: str) -> float:
         if stage in self._done:
@@ -71,26 +75,25 @@ class Estimate:
         return spent / expected
 
 
-def measure_product(plan: Plan) -> float:
+def measure_product(settings: Settings, images: Images) -> float:
     """Seconds per image of the product of a batch with the layer, the best of three."""
-    settings, inputs = plan.settings, plan.images.inputs
-    images = jnp.ones((min(settings.backprop.batch_size, len(plan.images.dataset.train_images)), inputs))
+    batch = jnp.ones((min(settings.backprop.batch_size, len(images.dataset.train_images)), images.inputs))
     multiply = jax.jit(jnp.matmul)
-    kernel = jnp.ones((inputs, settings.hidden))
-    multiply(images, kernel).block_until_ready()
+    kernel = jnp.ones((images.inputs, settings.hidden))
+    multiply(batch, kernel).block_until_ready()
     spent = []
     for _ in range(3):
         started = time.perf_counter()
-        multiply(images, kernel).block_until_ready()
+        multiply(batch, kernel).block_until_ready()
         spent.append(time.perf_counter() - started)
-    return min(spent) / len(images)
+    return min(spent) / len(batch)
 
 
-def products(task: Task, plan: Plan) -> float:
-    """How many products of one image with the layer a task comes to; what is small beside them is left out."""
-    dataset, given, inputs = plan.images.dataset, task.settings, plan.images.inputs
+def products(task: Task, units: int) -> float:
+    """How many products of one image with a layer a task comes to; what is small beside them is left out."""
+    dataset, given, inputs = task.images.dataset, task.settings, task.images.inputs
     train, test = len(dataset.train_images), len(dataset.test_images)
-    hidden = plan.settings.hidden / inputs  # a product of the layer with itself, in products with an image
+    hidden = units / inputs  # a product of the layer with itself, in products with an image
     decoder = dataset.classes / inputs
     if task.stage == "layer":
         return train * (given.get("layer", {}).get("epochs", 0) + given.get("kmeans", {}).get("passes", 0))

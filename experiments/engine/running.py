@@ -5,7 +5,6 @@ import logging
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import jax
 
@@ -14,34 +13,40 @@ from experiments.engine.ledger import Ledger
 from experiments.engine.progress import Progress
 from experiments.engine.sweeping import TRAINED, Sweep
 from experiments.engine.tasks import Task
-from experiments.plan import Plan
+from experiments.images import Images
 from experiments.settings.grid import points
+from experiments.settings.reproduction import Settings
 from jax_bioadv.processes import is_first
 
 logger = logging.getLogger("experiments")
+Estimated = Callable[[Settings, Images], Estimate]
+"""Makes the estimate of how long tasks will take."""
 
 
 def complete_all(
-    plan: Plan, ledger: Ledger, tasks: Sequence[Task], what: str, estimated: Callable[[Any], Estimate] = Estimate
+    settings: Settings, ledger: Ledger, tasks: Sequence[Task], what: str, estimated: Estimated = Estimate
 ) -> None:
     """Do what of the tasks is not done, one after another.
 
+    Not side by side: scikit-learn sets the number of BLAS threads of the whole process while it works, which moves the
+    last bits of what a task beside it decomposes.
+
     Args:
-        plan: that they are of.
+        settings: of the run.
         ledger: where the outcomes are, and go.
         tasks: each after those that it needs.
         what: the run in a few words.
-        estimated: makes of the plan the estimate of how long tasks take.
+        estimated: makes the estimate.
     """
     missing = [task for task in tasks if ledger.find(task) is None]
     logger.info("%s: %d tasks, %d already done", what, len(tasks), len(tasks) - len(missing))
     ledger.say_what_runs_again(missing)
-    with telling(plan, ledger, tasks, missing, estimated):
+    with telling(settings, ledger, tasks, missing, estimated):
         for task in missing:
             ledger.complete(task)
 
 
-def complete_sweep(sweep: Sweep) -> None:
+def complete_sweep(sweep: Sweep, settings: Settings) -> None:
     """Do what of a sweep is not done: stage after stage, side by side where members share a program."""
     stages = (*TRAINED, *sweep.measurements)
     by_stage = {stage: sweep.tasks(stage) for stage in stages}
@@ -53,7 +58,7 @@ def complete_sweep(sweep: Sweep) -> None:
     tasks = [task for stage in stages for task in by_stage[stage]]
     missing = [task for task in tasks if sweep.ledger.find(task) is None]
     sweep.plan()
-    with telling(sweep.members[0].plan, sweep.ledger, tasks, missing):
+    with telling(settings, sweep.ledger, tasks, missing):
         for stage in stages:
             sweep.complete(stage)
     sweep.write()
@@ -63,16 +68,12 @@ def complete_sweep(sweep: Sweep) -> None:
 
 @contextlib.contextmanager
 def telling(
-    plan: Plan,
-    ledger: Ledger,
-    tasks: Sequence[Task],
-    missing: Sequence[Task],
-    estimated: Callable[[Any], Estimate] = Estimate,
+    settings: Settings, ledger: Ledger, tasks: Sequence[Task], missing: Sequence[Task], estimated: Estimated = Estimate
 ) -> Iterator[None]:
     """While the missing among the tasks run: say how long they will take, and how far they are.
 
     Args:
-        plan: whose sizes the estimate counts.
+        settings: whose sizes the estimate counts.
         ledger: that the outcomes go to.
         tasks: all, in the order in which they run.
         missing: those that are not done yet.
@@ -81,7 +82,7 @@ def telling(
     if not missing or not is_first():
         yield
         return
-    estimate, unknown = estimated(plan), {task.fingerprint for task in missing}
+    estimate, unknown = estimated(settings, missing[0].images), {task.fingerprint for task in missing}
     for task in tasks:
         if task.fingerprint not in unknown:
             estimate.learn(task, ledger.seconds(task))

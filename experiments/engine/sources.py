@@ -16,6 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from experiments.engine.names_read import Chain, Function, NamesRead, is_bound
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("jax_bioadv", "experiments")
 # Not followed, because no outcome depends on them: what keeps outcomes and states, and what refuses settings or names
@@ -33,9 +35,6 @@ INSTALLED = ("site-packages", "dist-packages")
 # A fingerprint holds the values of settings that a task reads: the defaults here are nothing to it.
 HOLD_SETTINGS = tuple(f"experiments.settings.{name}" for name in ("groups", "reproduction", "presets"))
 _NOT_DIGESTED = ("annotation", "returns", "type_comment", "ctx", "kind")
-
-_Function = ast.FunctionDef | ast.AsyncFunctionDef
-_Chain = tuple[str, ...]
 
 
 def code_digest(*functions: Callable[..., Any]) -> str:
@@ -90,7 +89,7 @@ class _Module:
     def __init__(self, name: str, path: Path):
         self.name = name
         self.tree = _Silence().visit(ast.parse(path.read_text(encoding="utf-8")))
-        self.imports: dict[str, set[_Chain]] = {}
+        self.imports: dict[str, set[Chain]] = {}
         self.definitions: dict[str, list[ast.stmt]] = {}
         self.loose: list[ast.stmt] = []
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
@@ -113,12 +112,12 @@ class _Module:
 
 
 def _defined(statement: ast.stmt) -> list[str]:
-    if isinstance(statement, _Function | ast.ClassDef):
+    if isinstance(statement, Function | ast.ClassDef):
         return [statement.name]
     if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         names = [node for target in targets for node in ast.walk(target)]
-        return [node.id for node in names if isinstance(node, ast.Name) and _is_bound(node)]
+        return [node.id for node in names if isinstance(node, ast.Name) and is_bound(node)]
     return []
 
 
@@ -172,7 +171,7 @@ class _Reached:
     def digest(self) -> str:
         return digest_of([[unit, [_canonical(node) for node in nodes]] for unit, nodes in sorted(self.units.items())])
 
-    def follow(self, name: str, chain: _Chain) -> None:
+    def follow(self, name: str, chain: Chain) -> None:
         """Reach what a chain of names, such as ``("analysis", "robustness", "epsilon_grid")``, means in a module."""
         module = self.module(name)
         if module is None:
@@ -206,8 +205,8 @@ class _Reached:
                 self._add(module, unit, statement)
 
     def _reach_class(self, module: _Module, definition: ast.ClassDef, unit: str) -> None:
-        methods = [one for one in definition.body if isinstance(one, _Function)]
-        fields = [one for one in definition.body if not isinstance(one, _Function)]
+        methods = [one for one in definition.body if isinstance(one, Function)]
+        fields = [one for one in definition.body if not isinstance(one, Function)]
         if module.name in HOLD_SETTINGS:
             self._read(module, [one.annotation for one in fields if isinstance(one, ast.AnnAssign)])
             fields = [one for one in fields if not isinstance(one, ast.AnnAssign)]
@@ -227,7 +226,7 @@ class _Reached:
         self._read(module, [node])
 
     def _read(self, module: _Module, nodes: Iterable[ast.AST]) -> None:
-        reader = _Reader()
+        reader = NamesRead()
         for node in nodes:
             reader.visit(node)
         for attribute in sorted(reader.attributes - self.attributes):
@@ -242,85 +241,6 @@ class _Reached:
 def _parents(name: str) -> list[str]:
     parts = name.split(".")
     return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
-
-
-class _Reader(ast.NodeVisitor):
-    """The chains of names that code takes from outside of itself, and every attribute that it may ask for."""
-
-    def __init__(self) -> None:
-        self.chains: set[_Chain] = set()
-        self.attributes: set[str] = set()
-        self.bound: list[set[str]] = []
-
-    def visit_Name(self, node: ast.Name) -> None:
-        self._take((node.id,))
-
-    def visit_Attribute(self, node: ast.Attribute) -> None:
-        chain: list[str] = []
-        inner: ast.expr = node
-        while isinstance(inner, ast.Attribute):
-            chain.insert(0, inner.attr)
-            inner = inner.value
-        self.attributes.update(chain)
-        if isinstance(inner, ast.Name):
-            self._take((inner.id, *chain))
-        else:
-            self.visit(inner)
-
-    def visit_Constant(self, node: ast.Constant) -> None:
-        if isinstance(node.value, str) and node.value.isidentifier():
-            self.attributes.add(node.value)  # for getattr
-
-    def _take(self, chain: _Chain) -> None:
-        if not any(chain[0] in names for names in self.bound):
-            self.chains.add(chain)
-
-    def _function(self, node: Any) -> None:
-        arguments = node.args
-        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
-        every = [one for one in every if one is not None]
-        outside = [*getattr(node, "decorator_list", []), getattr(node, "returns", None)]
-        outside += [*arguments.defaults, *arguments.kw_defaults, *(one.annotation for one in every)]
-        for one in outside:
-            if one is not None:
-                self.visit(one)
-        body = node.body if isinstance(node.body, list) else [node.body]
-        self._inside({one.arg for one in every} | _bound_in(body), body)
-
-    visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = _function
-
-    def _comprehension(self, node: Any) -> None:
-        self.visit(node.generators[0].iter)
-        targets = [name for one in node.generators for name in ast.walk(one.target)]
-        parts = [getattr(node, name) for name in node._fields if name != "generators"]
-        self._inside({one.id for one in targets if isinstance(one, ast.Name)}, [*parts, *node.generators])
-
-    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension
-
-    def _inside(self, bound: set[str], nodes: Iterable[ast.AST]) -> None:
-        self.bound.append(bound)
-        for node in nodes:
-            self.visit(node)
-        self.bound.pop()
-
-
-def _is_bound(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-
-
-def _bound_in(body: Iterable[ast.AST]) -> set[str]:
-    """Names that are local to a function with this body."""
-    bound: set[str] = set()
-    left = list(body)
-    while left:
-        node = left.pop()
-        if isinstance(node, _Function | ast.ClassDef):
-            bound.add(node.name)
-        elif _is_bound(node):
-            bound.add(node.id)  # type: ignore[attr-defined]
-        elif not isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
-            left += ast.iter_child_nodes(node)
-    return bound
 
 
 def _canonical(node: Any) -> Any:

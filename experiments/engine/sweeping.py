@@ -5,14 +5,12 @@ them are tasks of a ledger, so that a sweep which was stopped, or whose grid has
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.attacks import ATTACKS
 from experiments.engine.hosts import SharedLedger, is_first
 from experiments.engine.ledger import checked, failure
-from experiments.engine.members import members_of
 from experiments.engine.populations import (
     Devices,
     Population,
@@ -22,10 +20,7 @@ from experiments.engine.populations import (
     program_of,
 )
 from experiments.engine.tasks import Outcome, Task, Work
-from experiments.images import Images
-from experiments.results.sweep_table import rows, write_table
 from experiments.settings.grid import Grid
-from experiments.settings.reproduction import Settings
 from jax_bioadv.command_line import stop_if_told
 from jax_bioadv.storage import StorageError
 
@@ -35,27 +30,34 @@ TRAINED = ("layer", "train")
 
 
 class Sweep:
-    """The members of a sweep and the ledger of what they found."""
+    """The members of a sweep and the ledger of what they found.
+
+    Args:
+        members: the tasks of each, by stage.
+        grid: in what they differ.
+        measurements: the stages after the training, in their order.
+        devices: where populations run.
+        directory: the folder of the sweep.
+        publish: writes what is found so far, of which it is given the ledger's look-up.
+    """
 
     def __init__(
         self,
-        settings: Settings,
-        images: Images,
+        members: Sequence[Mapping[str, Task]],
         grid: Grid,
         measurements: Sequence[str],
         devices: Devices,
         directory: Path,
+        publish: Callable[[Callable[[Task], Outcome | None]], None],
     ):
-        self.settings, self.images = settings, images
-        self.grid, self.measurements, self.devices, self.directory = grid, measurements, devices, directory
+        self.members, self.grid, self.measurements = members, grid, measurements
+        self.devices, self.directory, self.publish = devices, directory, publish
         self.ledger = SharedLedger(directory, many_settings=True)
-        self.members = members_of(settings, images, grid)
         self.at_a_time: dict[Any, int] = {}
-        self.stages = [member.stages(measurements) for member in self.members]
 
     def tasks(self, stage: str) -> list[Task]:
         """The different tasks of a stage."""
-        return list({stages[stage].fingerprint: stages[stage] for stages in self.stages if stage in stages}.values())
+        return list({member[stage].fingerprint: member[stage] for member in self.members if stage in member}.values())
 
     def plan(self) -> None:
         """Group what is left to do and see how much of it fits into memory, before anything runs.
@@ -64,7 +66,7 @@ class Sweep:
             ValueError: not one member of a group fits.
         """
         planned: set[str] = set()
-        for stage in (*TRAINED, *(stage for stage in self.measurements if stage in ATTACKS)):
+        for stage in (*TRAINED, *self.measurements):
             pending: dict[Any, list[Task]] = {}
             for task in self.tasks(stage):
                 kind = population_of(task)
@@ -147,5 +149,4 @@ class Sweep:
     def write(self) -> None:
         """The table of what is known so far."""
         if is_first():
-            table = list(rows(self.members, self.measurements, self.ledger.on_disk))
-            write_table(self.directory / "sweep.csv", table, self.grid)
+            self.publish(self.ledger.on_disk)

@@ -22,7 +22,9 @@ from experiments.results.collect import collect
 from experiments.results.evaluation import collect_evaluation
 from experiments.results.schema import read_results
 from experiments.settings.presets import Preset
+from experiments.settings.reproduction import Settings
 from jax_bioadv.command_line import stop_if_told
+from jax_bioadv.data import Dataset
 from jax_bioadv.storage import write_json
 
 logger = logging.getLogger("experiments")
@@ -74,14 +76,14 @@ def _drawn_and_written(directory: Path, results: dict[str, Any]) -> list[str]:
     return failed if undrawn.failed else []
 
 
-def close_sweep(sweep: Sweep, preset: Preset) -> list[str]:
+def close_sweep(sweep: Sweep, settings: Settings, dataset: Dataset, preset: Preset) -> list[str]:
     """Write sweep.json and the figure beside sweep.csv, and say where these are.
 
     Returns:
         What did not succeed, a sentence each.
     """
     directory, failed = sweep.directory, []
-    write_json(directory / "sweep.json", _description(sweep, preset))
+    write_json(directory / "sweep.json", _description(sweep, settings, dataset, preset))
     try:
         draw_sweep(directory)
     except Exception as error:
@@ -92,8 +94,7 @@ def close_sweep(sweep: Sweep, preset: Preset) -> list[str]:
     return failed
 
 
-def _description(sweep: Sweep, preset: Preset) -> dict[str, Any]:
-    dataset, settings = sweep.images.dataset, sweep.settings
+def _description(sweep: Sweep, settings: Settings, dataset: Dataset, preset: Preset) -> dict[str, Any]:
     return {
         "preset": preset,
         "grid": sweep.grid,

@@ -23,7 +23,8 @@ from experiments.report.tables import (
     titled,
     windows_text,
 )
-from jax_bioadv.figures import measure_name, threat_name
+from experiments.threats import threat_labels
+from jax_bioadv.figures import measure_name
 
 CAPTIONS = {
     "taps": (
@@ -128,7 +129,7 @@ def _beside(results: Results) -> list[Html]:
 
 def _at_a_glance(threats: Results, distances: Results) -> Html:
     """Accuracy, what is left of it under the worst of all attacks, and the shortest perturbations."""
-    shown = list(next(iter(threats["models"].values()))["robust_accuracy"])
+    shown = threat_labels(next(iter(threats["models"].values()))["robust_accuracy"])
     rows = [
         [
             label(name),
@@ -138,7 +139,7 @@ def _at_a_glance(threats: Results, distances: Results) -> Html:
         ]
         for name, one in models_of(threats).items()
     ]
-    head = ["", "test accuracy", *map(threat_name, shown), "median L₂ of the shortest, in norms of the image"]
+    head = ["", "test accuracy", *shown.values(), "median L₂ of the shortest, in norms of the image"]
     return Html(f"<h3>At a glance</h3>{table(head, rows)}")
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments.attacks import ATTACKS
+from experiments.attacks import ATTACK_LABELS, ATTACK_STRENGTHS, ATTACKS
 from experiments.models import STYLES
 from experiments.report.evaluation import same_threats
 from experiments.report.figures import fit_of
 from experiments.report.numbers import dig
 from experiments.results import figure_arrays
 from experiments.results.figure_arrays import INPUTS
+from experiments.threats import THREAT_LABELS
 from jax_bioadv import figures
 from jax_bioadv.figures import ModelStyle, SpectrumCurve
 from jax_bioadv.figures.style import SOLID
@@ -43,11 +44,11 @@ def evaluation_makers(directory: Path, results: dict[str, Any]) -> dict[str, Cal
             entry = dig(results, "models", name, "relative_accuracy", attack)
             curves[attack] = {name: (entry["epsilons"], entry["accuracy"])} if distances is not None else {}
         rows = {attack: {} if one is None else {name: list(one)} for attack, one in found.items()}
-        return figures.robustness_figure(curves, rows, styles)
+        return figures.robustness_figure(curves, rows, styles, ATTACK_LABELS, ATTACK_STRENGTHS)
 
     def threats() -> Figure:
         models = same_threats(results)["models"]
         shown = {one: models[one] for one in (name, *BESIDE) if one in models}
-        return figures.threat_figure(shown, styles)
+        return figures.threat_figure(shown, styles, ATTACK_LABELS, THREAT_LABELS)
 
     return {"taps": taps, "robustness": robustness, "threats": threats}

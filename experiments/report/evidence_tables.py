@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from experiments.attacks import attack_labels
 from experiments.models import PAPER_MODELS, label
 from experiments.report.claims import Results
 from experiments.report.numbers import (
@@ -20,7 +21,8 @@ from experiments.report.numbers import (
 )
 from experiments.report.page import Html, paragraph, table
 from experiments.report.tables import models_of, titled
-from jax_bioadv.figures import THREAT_NAMES, attack_name, measure_name, ordered_attacks, threat_name
+from experiments.threats import threat_labels
+from jax_bioadv.figures import measure_name
 
 BUDGET = (
     "Shares of all these images, misclassified ones among them. Budgets for each image: {steps} steps of APGD with "
@@ -58,7 +60,7 @@ def comparisons_table(results: Results, anchor: str, title: str, pairs: Iterable
         (dig(pair, "attack"), dig(pair, "first"), dig(pair, "second")): pair
         for pair in dig(results, "comparisons") or []
     }
-    attacks = ordered_attacks(str(attack) for attack, _, _ in found)
+    attacks = attack_labels(str(attack) for attack, _, _ in found)
     rows = []
     for first, second in pairs:
         row = [f"{label(first)} / {label(second)}"]
@@ -69,7 +71,7 @@ def comparisons_table(results: Results, anchor: str, title: str, pairs: Iterable
             rows.append(row)
     if not rows:
         return _absent(title, anchor)
-    groups = [("", 1), *((attack_name(attack), 3) for attack in attacks)]
+    groups = [("", 1), *((name, 3) for name in attacks.values())]
     return titled(
         title, table(["critical distances"] + ["ratio", "farther on", "p"] * len(attacks), rows, groups), anchor
     )
@@ -92,12 +94,12 @@ def comparison_tables(results: Results) -> list[Html]:
     ]
 
 
-def threat_table(results: Results, threat: str, anchor: str) -> Html:
+def threat_table(results: Results, threat: str, name: str, anchor: str) -> Html:
     """Robust accuracy of each model under one threat model, attack by attack and in the worst case."""
     entries = {
         model: entry for model, row in models_of(results).items() if (entry := dig(row, "robust_accuracy", threat))
     }
-    attacks = ordered_attacks(_seen(entries, "attacks"))
+    attacks = attack_labels(_seen(entries, "attacks"))
     rows = [
         [
             label(model),
@@ -112,17 +114,17 @@ def threat_table(results: Results, threat: str, anchor: str) -> Html:
     images = " or, for controls, ".join(map(str, counts)) or NOT_AVAILABLE
     epsilon = dig(first, "epsilon")
     strength = f"ε = {NOT_AVAILABLE if epsilon is None else f'{epsilon:.3g}'}, {images} images"
-    head = ["", "worst case", "no attack", *(attack_name(attack) for attack in attacks)]
-    return titled(f"Robust accuracy: {threat_name(threat)}, {strength}", table(head, rows), anchor)
+    head = ["", "worst case", "no attack", *attacks.values()]
+    return titled(f"Robust accuracy: {name}, {strength}", table(head, rows), anchor)
 
 
 def threat_tables(results: Results) -> list[Html]:
     """A table for each threat model."""
-    present = _seen(models_of(results), "robust_accuracy")
-    threats = [name for name in THREAT_NAMES if name in present] + sorted(set(present) - set(THREAT_NAMES))
+    threats = threat_labels(_seen(models_of(results), "robust_accuracy"))
     if not threats:
         return [_absent("Robust accuracy", "threats")]
-    tables = [threat_table(results, threat, "threats" if threat == threats[0] else threat) for threat in threats]
+    anchors = ["threats", *list(threats)[1:]]
+    tables = [threat_table(results, *of, anchor) for of, anchor in zip(threats.items(), anchors, strict=True)]
     budget = dig(results, "settings", "threats")
     return [*tables, paragraph(BUDGET.format(**budget))] if budget is not None else tables
 
@@ -190,7 +192,7 @@ def correlations_table(results: Results) -> Html:
     found = {(str(dig(one, "measure")), str(dig(one, "attack"))): one for one in entries}
     if not found:
         return _absent(title, "correlated")
-    attacks = ordered_attacks(attack for _, attack in found)
+    attacks = attack_labels(attack for _, attack in found)
     rows = []
     for measure in dict.fromkeys(measure for measure, _ in found):
         row = [measure_name(measure)]
@@ -203,7 +205,7 @@ def correlations_table(results: Results) -> Html:
             p = p_text(dig(one, "p_corrected"), bool(dig(one, "p_at_floor")))
             row += [text, p.removeprefix("= ")]
         rows.append(row)
-    groups = [("", 1), *((attack_name(attack), 2) for attack in attacks)]
+    groups = [("", 1), *((name, 2) for name in attacks.values())]
     return titled(title, table([""] + ["ρ", "p"] * len(attacks), rows, groups), "correlated")
 
 

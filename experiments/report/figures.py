@@ -1,7 +1,7 @@
 """The figures of a published folder, from its results.json and figures.npz alone; what cannot be drawn is named.
 
-The paper's figures show the paper's models. Controls have figures of their own, in two families, each with the
-Krotov–Hopfield network and plain backpropagation for orientation.
+Figures show the paper's models. Controls have figures of their own, in two families, each with the Krotov–Hopfield
+network and plain backpropagation for orientation. Figure 8 alone has all: what it shows is said of all models.
 """
 
 import logging
@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.attacks import ATTACKS
+from experiments.attacks import ATTACK_LABELS, ATTACK_STRENGTHS, ATTACKS
 from experiments.models import CONTROLS, MODELS, PAPER_MODELS, STYLES, in_order
 from experiments.report.numbers import dig, present
 from experiments.results import figure_arrays
 from experiments.results.figure_arrays import INPUTS
 from experiments.results.schema import read_results
+from experiments.threats import THREAT_LABELS
 from jax_bioadv import figures
 from jax_bioadv.analysis.boundaries import Landscape
 from jax_bioadv.analysis.spectra import PowerLawFit
@@ -71,7 +72,7 @@ class Drawing:
         for attack in ATTACKS:
             entries = {m: dig(self.results, "models", m, "relative_accuracy", attack) for m in critical[attack]}
             curves[attack] = {m: (one["epsilons"], one["accuracy"]) for m, one in entries.items() if one}
-        return figures.robustness_figure(curves, critical, STYLES)
+        return figures.robustness_figure(curves, critical, STYLES, ATTACK_LABELS, ATTACK_STRENGTHS)
 
     def figure2(self) -> Figure:
         layers = ("data", "untrained", *(["kh"] if "kh" in self.results["models"] else []))
@@ -93,6 +94,26 @@ class Drawing:
             if f"landscape/{model}/coordinates" in self.arrays
         }
         return figures.landscape_figure(planes, [str(name) for name in self.arrays["class_names"]], STYLES)
+
+    def figure5(self, models: list[str]) -> Figure:
+        """Against the first model of the run, which is the Krotov–Hopfield network where that is there."""
+        reference = in_order(self.results["models"])[0]
+        pairs = [p for p in self.results["comparisons"] if {p["first"], p["second"]} <= {reference, *models}]
+        return figures.comparison_figure(pairs, reference, STYLES, CONTROLS, ATTACK_LABELS)
+
+    def figure6(self, models: list[str]) -> Figure:
+        return figures.threat_figure(self._entries(models), STYLES, ATTACK_LABELS, THREAT_LABELS)
+
+    def figure7(self, models: list[str]) -> Figure:
+        return figures.bounds_figure(self._entries(models), STYLES)
+
+    def figure8(self) -> Figure:
+        """All models, over which the rank correlations are."""
+        models, correlations = self.results["models"], self.results["correlations"]
+        return figures.smoothness_figure(models, correlations, styles=STYLES, attacks=ATTACK_LABELS)
+
+    def _entries(self, models: list[str]) -> dict[str, Any]:
+        return {model: self.results["models"][model] for model in models}
 
     def figure_a1(self) -> Figure:
         """The layer of the first seed that started from noise."""
@@ -140,6 +161,7 @@ class Drawing:
             {m: one["test_accuracy_interval"] for m, one in entries.items() if "test_accuracy_interval" in one},
             medians("median_interval"),
             STYLES,
+            ATTACK_LABELS,
         )
 
     def training_curves(self, models: list[str], layers: tuple[str, ...] = ()) -> Figure:
@@ -185,14 +207,15 @@ class Undrawn(NamedTuple):
 
 def makers(drawing: Drawing) -> dict[str, Callable[[], Figure]]:
     """Every figure that the folder of a run should have, by the name of its file."""
-    results = drawing.results
-    models = in_order(results["models"])
-    reference = "kh" if "kh" in models else models[0]
+    models = in_order(drawing.results["models"])
     paper = [model for model in models if model in PAPER_MODELS]
     of_models: dict[str, Callable[[list[str]], Figure]] = {
         "figure1": drawing.figure1,
         "figure3": drawing.figure3,
         "figure4": drawing.figure4,
+        "figure5": drawing.figure5,
+        "figure6": drawing.figure6,
+        "figure7": drawing.figure7,
         "figureA2": drawing.figure_a2,
         "training_curves": drawing.training_curves,
     }
@@ -200,10 +223,7 @@ def makers(drawing: Drawing) -> dict[str, Callable[[], Figure]]:
     made["training_curves"] = partial(drawing.training_curves, paper, ("noise_start", "kh"))
     made |= {
         "figure2": drawing.figure2,
-        "figure5": lambda: figures.comparison_figure(results["comparisons"], reference, STYLES, CONTROLS),
-        "figure6": lambda: figures.threat_figure(results["models"], STYLES),
-        "figure7": lambda: figures.bounds_figure(results["models"], STYLES),
-        "figure8": lambda: figures.smoothness_figure(results["models"], results["correlations"], styles=STYLES),
+        "figure8": drawing.figure8,
         "figureA1": drawing.figure_a1,
     }
     for family in FAMILIES:

@@ -4,15 +4,19 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from experiments.attacks import ATTACKS
+from experiments.attacks import ATTACKS, short_label
 from experiments.models import in_order, label
 from experiments.report.numbers import centre, dig, present, told, verdicts_text
 from experiments.results.schema import read_results, whole_results
+from experiments.threats import THREAT_LABELS
 from jax_bioadv.command_line import exit_code, start
-from jax_bioadv.figures import THREAT_NAMES, threat_name
 from jax_bioadv.user_folders import user_path
 
-HEADER = ("", "test accuracy", "α on images", "α on noise", "r² on noise", "Gaussian", "FGSM", "PGD", "mean ‖∂a/∂x‖")
+HEADER = (
+    *("", "test accuracy", "α on images", "α on noise", "r² on noise"),
+    *(short_label(attack) for attack in ATTACKS),
+    "mean ‖∂a/∂x‖",
+)
 BOUNDS = ("lipschitz", "relaxation")
 
 
@@ -56,9 +60,9 @@ def markdown_table(results: dict[str, Any]) -> str:
 def evidence_table(results: dict[str, Any]) -> str:
     """One row per model: worst-case robust accuracy per threat model, certified distances, verdicts on the spectra."""
     models = results["models"].values()
-    threats = [name for name in THREAT_NAMES if any(dig(model, "robust_accuracy", name) for model in models)]
+    threats = [name for name in THREAT_LABELS if any(dig(model, "robust_accuracy", name) for model in models)]
     bounds = [name for name in BOUNDS if any(dig(model, "certified_l2", name) for model in models)]
-    header = ["", *map(threat_name, threats), *(f"certified L₂ ({name})" for name in bounds)]
+    header = ["", *(THREAT_LABELS[name] for name in threats), *(f"certified L₂ ({name})" for name in bounds)]
     columns: list[tuple[Callable[..., str], tuple[str, ...]]] = [
         *((_cell, ("robust_accuracy", threat, "worst_case")) for threat in threats),
         *((_cell, ("certified_l2", bound, "median")) for bound in bounds),

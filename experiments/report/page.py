@@ -30,8 +30,8 @@ a { color: var(--accent); }
 dl { margin: 0; }
 .scroll { overflow-x: auto; margin: .8rem 0 1.2rem; }
 table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .42rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
-th { font-weight: 600; color: var(--soft); vertical-align: bottom; }
+th, td { padding: .42rem .55rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
+th { font-weight: 600; color: var(--soft); vertical-align: bottom; white-space: normal; }
 th.group { text-align: center; color: var(--ink); }
 td.apart, th.apart { border-left: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }

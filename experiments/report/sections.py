@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.attacks import PUBLISHED_NOISE
+from experiments.attacks import PUBLISHED_NOISE, attack_label
 from experiments.models import label
 from experiments.report import evidence_tables, words
-from experiments.report.claims import Claim, Results, Stated, Verdict, claims_by_group
+from experiments.report.claims import Claim, Finding, Results, Verdict, claims_by_group
 from experiments.report.claims.comparing import MARGIN
 from experiments.report.claims.settling import not_converged
 from experiments.report.diagnostics_table import diagnostics_tables
@@ -26,7 +26,6 @@ from experiments.report.numbers import (
 from experiments.report.page import Html, bullets, folded, paragraph, picture, safe, section, table
 from experiments.report.tables import NORMS, accuracy_table, critical_table, models_of, spectra_table
 from experiments.results.published import DATASET, EPOCHS, HIDDEN_UNITS, PUBLISHED, SOURCE
-from jax_bioadv.figures import attack_name
 
 _BADGES = {
     Verdict.AGREES: "good",
@@ -186,8 +185,8 @@ def figures(directory: Path) -> Html:
     return section("figures", "Figures", *pictures)
 
 
-def _badge(claim: Claim) -> str:
-    return f'<span class="badge {_BADGES.get(claim.verdict, "open")}">{safe(claim.verdict.value)}</span>'
+def _badge(verdict: Verdict) -> str:
+    return f'<span class="badge {_BADGES.get(verdict, "open")}">{safe(verdict.value)}</span>'
 
 
 def opening(results: Results, directory: Path) -> Html:
@@ -195,34 +194,34 @@ def opening(results: Results, directory: Path) -> Html:
     rows = ""
     for heading, group in claims_by_group(results).items():
         rows += f'<tr class="heading"><th colspan="2">{safe(heading)}</th></tr>'
-        for stated, claim in group:
-            link = f'<a href="#claim-{stated.name}" title="{safe(claim.title)}">{safe(stated.words)}</a>'
-            rows += f"<tr><td>{link}</td><td>{_badge(claim)}</td></tr>"
+        for claim, finding in group:
+            link = f'<a href="#claim-{claim.name}" title="{safe(claim.title)}">{safe(claim.words)}</a>'
+            rows += f"<tr><td>{link}</td><td>{_badge(finding.verdict)}</td></tr>"
     verdicts = f'<table class="verdicts"><tbody>{rows}</tbody></table>'
     shown = picture(directory / f"{OPENING}.png", *words.CAPTIONS[OPENING])
     return Html(f'<div class="opening" id="opening"><div>{shown}</div><div>{verdicts}</div></div>')
 
 
-def _claim(stated: Stated, claim: Claim) -> str:
+def _claim(claim: Claim, finding: Finding) -> str:
     """One claim: its verdict, the sentence, what speaks for and against it, and where that was measured."""
     sides = ""
-    for name, lines in (("For", claim.supporting), ("Against", claim.opposing)):
+    for name, lines in (("For", finding.supporting), ("Against", finding.opposing)):
         if lines:
             opened = " open" if len(lines) <= _FEW else ""
             sides += f"<details{opened}><summary>{name} ({len(lines)})</summary>{bullets(lines)}</details>"
         else:
             sides += f'<p class="soft">{name}: nothing</p>'
-    told = f'<p class="verdict">{safe(claim.sentence)}</p><div class="sides">{sides}</div>'
-    places = " · ".join(f'<a href="#{anchor}">{safe(words.PLACES[anchor])}</a>' for anchor in stated.evidence)
+    told = f'<p class="verdict">{safe(finding.sentence)}</p><div class="sides">{sides}</div>'
+    places = " · ".join(f'<a href="#{anchor}">{safe(words.PLACES[anchor])}</a>' for anchor in claim.evidence)
     body = f'<h4>{safe(claim.title)}</h4>{told}<p class="soft">Evidence: {places}</p>'
-    return f'<div class="claim" id="claim-{stated.name}">{_badge(claim)}<div>{body}</div></div>'
+    return f'<div class="claim" id="claim-{claim.name}">{_badge(finding.verdict)}<div>{body}</div></div>'
 
 
 def what_holds(results: Results) -> Html:
     """The claims with their verdicts, group by group."""
     groups = claims_by_group(results)
-    claims = [claim for group in groups.values() for _, claim in group]
-    count = {verdict: sum(claim.verdict is verdict for claim in claims) for verdict in Verdict}
+    found = [finding for group in groups.values() for _, finding in group]
+    count = {verdict: sum(finding.verdict is verdict for finding in found) for verdict in Verdict}
     counted = " · ".join(f"{verdict.value}: {number}" for verdict, number in count.items() if number)
     text = (
         f"Verdicts: {counted}. Numbers differ if their 95 % interval, over seeds and images, lies beyond a margin of "
@@ -257,7 +256,7 @@ def unconverged(results: Results) -> list[str]:
             "test accuracy": dig(model, "test_accuracy"),
             **{f"α on {kind}": dig(model, "spectrum", kind, "alpha") for kind in dig(model, "spectrum") or {}},
             **{
-                f"median critical L₂, {attack_name(attack)}": dig(model, "critical_l2", attack, "median")
+                f"median critical L₂, {attack_label(attack)}": dig(model, "critical_l2", attack, "median")
                 for attack in dig(model, "critical_l2") or {}
             },
         }

@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.attacks import ATTACKS
+from experiments.attacks import ATTACKS, short_label
 from experiments.models import MODELS, label
-from experiments.report.claims import Verdict, all_claims
+from experiments.report.claims import Verdict, findings
 from experiments.report.numbers import centre, dig
-from jax_bioadv.figures import attack_name
 
 COLUMNS = {
     "accuracy": ("test_accuracy",),
     "α images": ("spectrum", "images", "alpha"),
     "α noise": ("spectrum", "noise", "alpha"),
-    **{attack_name(attack).split()[0]: ("critical_l2", attack, "median") for attack in ATTACKS},
+    **{short_label(attack): ("critical_l2", attack, "median") for attack in ATTACKS},
 }
 
 
@@ -76,8 +75,6 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _verdicts(results: dict[str, Any]) -> list[str]:
     """A line for each claim of which something can be told, and how many the others are."""
-    claims = all_claims(results)
-    told = [claim for claim in claims if claim.verdict is not Verdict.UNDECIDED]
-    return [f"{len(told)} of {len(claims)} claims can be told:"] + [
-        f"  {claim.verdict.value}: {claim.title}" for claim in told
-    ]
+    found = findings(results)
+    told = [f"  {one.verdict.value}: {title}" for title, one in found.items() if one.verdict is not Verdict.UNDECIDED]
+    return [f"{len(told)} of {len(found)} claims can be told:", *told]

@@ -7,7 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from experiments.engine.members import show
+from experiments.attacks import ATTACKS, short_label
+from experiments.members import show
 from experiments.models import label as name_of
 from jax_bioadv.figures.style import save_figure
 from jax_bioadv.figures.sweep import SweepLine, sweep_figure
@@ -18,9 +19,7 @@ QUANTITIES = (
     ("train", "test_accuracy", "test accuracy"),
     ("spectra", "alpha_images", "exponent α on images"),
     ("spectra", "alpha_noise", "exponent α on white noise"),
-    ("gaussian", "median_critical_l2", "median critical L2, Gaussian"),
-    ("fgsm", "median_critical_l2", "median critical L2, FGSM"),
-    ("pgd", "median_critical_l2", "median critical L2, PGD"),
+    *((attack, "median_critical_l2", f"median critical L2, {short_label(attack)}") for attack in ATTACKS),
 )
 LABELS = {
     "layer.delta": "Δ",

@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from experiments.attacks import attack_labels
 from experiments.models import in_order, label
 from experiments.report.claims import Results
 from experiments.report.numbers import NOT_AVAILABLE, centre, dig, percent_text, summary_text, told
 from experiments.report.page import Html, paragraph, safe, table
-from jax_bioadv.figures import attack_name, ordered_attacks
 
 LONG = 9
 """Tables of more rows, the head among them, are folded: the paper's five models fit, with the baselines."""
@@ -82,7 +82,7 @@ def spectra_table(results: Results) -> Html:
 def critical_table(results: Results, norm: str) -> Html:
     """Median critical distances in one norm and the share of images never flipped, per attack."""
     models = models_of(results)
-    attacks = ordered_attacks(attack for model in models.values() for attack in dig(model, norm) or {})
+    attacks = attack_labels(attack for model in models.values() for attack in dig(model, norm) or {})
     title = f"Median critical distance, {NORMS.get(norm, norm)}"
     if not attacks:
         return titled(title, paragraph("Not available in this run."), norm)
@@ -93,6 +93,6 @@ def critical_table(results: Results, norm: str) -> Html:
             entry = dig(model, norm, attack)
             row += [told(entry, "median"), percent_text(centre(dig(entry, "censored")))]
         rows.append(row)
-    groups = [("", 1), *((attack_name(attack), 2) for attack in attacks)]
+    groups = [("", 1), *((name, 2) for name in attacks.values())]
     head = [""] + ["median", "never flipped"] * len(attacks)
     return titled(title, table(head, rows, groups), norm)

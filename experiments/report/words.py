@@ -34,11 +34,10 @@ CAPTIONS = {
         "lie further from the dot where the landscape above is flatter.",
     ),
     "figure5": (
-        "Figure 5 — the Krotov–Hopfield network against every other",
+        "Figure 5 — the Krotov–Hopfield network against the others",
         "How many times as far the Krotov–Hopfield network's images must be moved to be misclassified, paired over "
         "images, with 95 % intervals over seeds and images. Right of 1 it is more robust. Hollow markers: not told "
-        "apart after correction for all pairs. Below the dotted line stand the controls: one at 1 or left of it "
-        "needs no such rule.",
+        "apart after correction for all pairs.",
     ),
     "figure6": (
         "Figure 6 — robust accuracy in the worst case",
@@ -79,7 +78,7 @@ CAPTIONS = {
 }
 CONTROLS = (
     "Controls in the same quantities, with the Krotov–Hopfield network and plain backpropagation for orientation. A "
-    "control that does as well needs no Krotov–Hopfield learning."
+    "control that does as well needs no Krotov–Hopfield learning; in figure 5 it stands at 1 or left of it."
 )
 PLACES = {
     **{name: title.partition(" — ")[0] for name, (title, _) in CAPTIONS.items()},
@@ -87,6 +86,7 @@ PLACES = {
     "spectra": "covariance spectra",
     "critical_l2": "critical distances",
     "compared": "models compared",
+    "controls": "compared with the controls",
     "threats": "robust accuracy",
     "masked": "masked gradients",
     "certified": "bounds",

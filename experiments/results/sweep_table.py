@@ -2,15 +2,15 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments.attacks import ATTACKS
-from experiments.engine.members import Member, show
 from experiments.engine.tasks import Outcome, Task
+from experiments.members import Member, show
 from experiments.settings.grid import Grid
 from jax_bioadv.analysis import robustness
 from jax_bioadv.storage import atomic_file
@@ -67,10 +67,37 @@ METRICS = (
 )
 
 
-def rows(
+def write_table(
+    path: Path,
+    members: Sequence[Member],
+    measurements: Sequence[str],
+    grid: Grid,
+    find: Callable[[Task], Outcome | None],
+) -> None:
+    """A row for each member and finished stage as CSV, atomically: who, where on the grid, which stage, what was found.
+
+    What does not apply to a stage, or is not known, is left empty.
+
+    Args:
+        path: of the table.
+        members: of the sweep.
+        measurements: their stages after the training.
+        grid: in what they differ.
+        find: the outcome of a task, if there is one yet.
+    """
+    text = io.StringIO(newline="")
+    columns = ("member", "model", "seed", *grid, "stage", "diverged", *METRICS)
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in _rows(members, measurements, find):
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+    with atomic_file(path) as stream:
+        stream.write(text.getvalue().encode())
+
+
+def _rows(
     members: Sequence[Member], measurements: Sequence[str], find: Callable[[Task], Outcome | None]
 ) -> Iterator[dict[str, Any]]:
-    """A row for each member and finished stage: who, where on the grid, which stage, what was found."""
     for member in members:
         for stage, task in member.stages(measurements).items():
             outcome = find(task)
@@ -86,17 +113,6 @@ def rows(
                 "stage": stage,
                 **found,
             }
-
-
-def write_table(path: Path, table: Sequence[Mapping[str, Any]], grid: Grid) -> None:
-    """The rows as CSV, atomically; what does not apply to a stage, or is not known, is left empty."""
-    text = io.StringIO(newline="")
-    columns = ("member", "model", "seed", *grid, "stage", "diverged", *METRICS)
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _cell(value) for name, value in row.items()} for row in table)
-    with atomic_file(path) as stream:
-        stream.write(text.getvalue().encode())
 
 
 def _cell(value: Any) -> Any:

@@ -15,6 +15,7 @@ as large as what was tried says, so this is a lower bound, with an interval that
 
 import math
 from collections.abc import Sequence
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,7 +84,7 @@ def overall(
     seeds = _seed_arm(numbers, confidence)
     arms = np.zeros(2)
     if ends is not None:
-        scale = scipy.stats.norm.ppf((1 + confidence) / 2) / scipy.stats.norm.ppf(0.975)
+        scale = _normal_quantile((1 + confidence) / 2) / _normal_quantile(0.975)
         arms = scale * np.maximum([(numbers - ends[:, 0]).mean(), (ends[:, 1] - numbers).mean()], 0.0)
     low, high = centre - math.hypot(seeds, arms[0]), centre + math.hypot(seeds, arms[1])
     if ends is not None and ends[:, 0].min() >= 0:
@@ -107,10 +108,26 @@ def share_interval(share: float, images: int, confidence: float = 0.95) -> tuple
     """
     if images < 1 or not 0 <= share <= 1 or not 0 < confidence < 1:
         raise ValueError(f"a share of images lies between 0 and 1, got {share} of {images} at {confidence}")
-    tail, count = (1 - confidence) / 2, round(share * images)
+    return _count_interval(round(share * images), images, confidence)
+
+
+# Curves ask for thousands of intervals, of few different counts; SciPy takes half a millisecond for each.
+@lru_cache(maxsize=65536)
+def _count_interval(count: int, images: int, confidence: float) -> tuple[float, float]:
+    tail = (1 - confidence) / 2
     low = float(scipy.stats.beta.ppf(tail, count, images - count + 1)) if count else 0.0
     high = float(scipy.stats.beta.isf(tail, count + 1, images - count)) if count < images else 1.0
     return low, high
+
+
+@cache
+def _normal_quantile(share: float) -> float:
+    return float(scipy.stats.norm.ppf(share))
+
+
+@cache
+def _student_quantile(share: float, freedom: int) -> float:
+    return float(scipy.stats.t.ppf(share, freedom))
 
 
 def _ends(intervals: Sequence[Interval | None] | None, known: np.ndarray) -> np.ndarray | None:
@@ -128,4 +145,4 @@ def _seed_arm(numbers: np.ndarray, confidence: float) -> float:
     if numbers.size < 2:
         return 0.0
     error = numbers.std(ddof=1) / math.sqrt(numbers.size)
-    return float(scipy.stats.t.ppf((1 + confidence) / 2, numbers.size - 1) * error)
+    return float(_student_quantile((1 + confidence) / 2, numbers.size - 1) * error)

@@ -25,32 +25,27 @@ from jax_bioadv.figures.seeds import mean_interval, overall_at
 from jax_bioadv.figures.smoothness import smoothness_figure
 from jax_bioadv.figures.spectra import SpectrumCurve, layer_spectra_figure, model_spectra_figure
 from jax_bioadv.figures.style import (
-    ATTACK_NAMES,
     MEASURE_NAMES,
-    THREAT_NAMES,
     ModelStyle,
+    Names,
     Styles,
-    attack_name,
     measure_name,
     model_styles,
-    ordered_attacks,
+    named,
     save_figure,
-    threat_name,
 )
 from jax_bioadv.figures.threats import threat_figure
 from jax_bioadv.figures.training import ConvergenceHistory, TrainingHistory, training_curves_figure
 
 __all__ = [
-    "ATTACK_NAMES",
     "MEASURE_NAMES",
-    "THREAT_NAMES",
     "ConvergenceHistory",
     "ModelStyle",
+    "Names",
     "SpectrumCurve",
     "Styles",
     "TrainingHistory",
     "accuracy_robustness_figure",
-    "attack_name",
     "bounds_figure",
     "comparison_figure",
     "landscape_figure",
@@ -59,13 +54,12 @@ __all__ = [
     "measure_name",
     "model_spectra_figure",
     "model_styles",
-    "ordered_attacks",
+    "named",
     "overall_at",
     "pruning_figure",
     "robustness_figure",
     "save_figure",
     "smoothness_figure",
     "threat_figure",
-    "threat_name",
     "training_curves_figure",
 ]

@@ -14,13 +14,13 @@ from jax_bioadv.figures.seeds import Numbers, require, scalars
 from jax_bioadv.figures.style import (
     INK,
     ModelStyle,
+    Names,
     Styles,
-    attack_name,
     in_shared_style,
     letter,
     model_styles,
+    named,
     new_figure,
-    ordered_attacks,
     plain_logarithmic_ticks,
     settle,
 )
@@ -33,6 +33,7 @@ def accuracy_robustness_figure(
     accuracy_interval: Mapping[str, Sequence[Interval | None]] | None = None,
     median_interval: Mapping[str, Mapping[str, Sequence[Interval | None]]] | None = None,
     styles: Styles | None = None,
+    attacks: Names | None = None,
 ) -> Figure:
     """Figure A2: test accuracy against the median critical L2 distance, a panel per attack, a small point per seed.
 
@@ -46,12 +47,13 @@ def accuracy_robustness_figure(
         accuracy_interval: model -> one interval over images per seed; without, bars are over seeds alone.
         median_interval: attack -> model -> the same of the medians.
         styles: how models are drawn and called, in this order; others get further colours, by name.
+        attacks: what attacks are called, in this order; others by their keys, behind.
 
     Raises:
         ValueError: nothing to draw, or a model with different numbers of seeds in the two mappings.
     """
     require(median_critical, "attack")
-    attacks = ordered_attacks(median_critical)
+    attacks = named(median_critical, attacks)
     models = [model for model in test_accuracy if any(model in median_critical[attack] for attack in attacks)]
     require(dict.fromkeys(models), "model with both accuracy and distance")
     styles = model_styles(models, styles)
@@ -68,7 +70,7 @@ def accuracy_robustness_figure(
     top = ceiling * (ceiling / floor) ** 0.14
     figure = new_figure(1.4 + 4.2 * len(attacks), 5.2)
     grid = figure.subplots(1, len(attacks), sharey=True, sharex=True, squeeze=False)[0]
-    for panel, attack in zip(grid, attacks, strict=True):
+    for panel, (attack, name) in zip(grid, attacks.items(), strict=True):
         panel.set_yscale("log")
         panel.set_ylim(floor, top)
         if np.isinf(all_medians).any():
@@ -81,7 +83,7 @@ def accuracy_robustness_figure(
                 if len(pairs) > 1:
                     accuracy = overall(test_accuracy[model], (accuracy_interval or {}).get(model))
                     _draw_overall(panel, accuracy, across[attack, model], styles[model], strip)
-        panel.set_title(attack_name(attack))
+        panel.set_title(name)
         panel.set_xlabel("test accuracy")
         panel.margins(x=0.12)
         plain_logarithmic_ticks(panel.yaxis, floor, ceiling)

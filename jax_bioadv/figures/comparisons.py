@@ -18,13 +18,13 @@ from jax_bioadv.figures.style import (
     GREY,
     INK,
     ModelStyle,
+    Names,
     Styles,
-    attack_name,
     in_shared_style,
     letter,
     model_styles,
+    named,
     new_figure,
-    ordered_attacks,
     plain_logarithmic_ticks,
     settle,
 )
@@ -79,6 +79,7 @@ def comparison_figure(
     reference: str,
     styles: Styles | None = None,
     controls: Collection[str] = (),
+    attacks: Names | None = None,
 ) -> Figure:
     """Figure 5: the reference against every other model, a panel for each attack.
 
@@ -90,15 +91,16 @@ def comparison_figure(
         reference: the model that all others are compared with.
         styles: how models are drawn and called, in this order; others get further colours, by name.
         controls: models that stand below a dotted line, where the order of drawing has them last.
+        attacks: what attacks are called, in this order; others by their keys, behind.
 
     Raises:
         ValueError: no comparison with the reference.
     """
     found = ratios_to(comparisons, reference)
     require(found, f"comparison with {reference}")
-    attacks = ordered_attacks(found)
+    attacks = named(found, attacks)
     styles = model_styles({reference, *(model for ratios in found.values() for model in ratios)}, styles)
-    name = styles.pop(reference).label
+    ours = styles.pop(reference).label
     models = list(styles)
     places = {model: place for place, model in enumerate(models)}
     ends = [end for ratios in found.values() for ratio in ratios.values() for end in (ratio.interval or (ratio.value,))]
@@ -111,7 +113,7 @@ def comparison_figure(
         panel.set_axis_off()
     panels = list(grid.ravel()[: len(attacks)])
     first = min((places[model] for model in models if model in controls), default=0)
-    for panel, attack in zip(panels, attacks, strict=True):
+    for panel, (attack, name) in zip(panels, attacks.items(), strict=True):
         panel.set_xscale("log")
         panel.set_xlim(low, high)
         panel.axvspan(1.0, high, color=FAINT, alpha=0.6, linewidth=0, zorder=0)
@@ -127,8 +129,8 @@ def comparison_figure(
             panel.xaxis.set_minor_locator(NullLocator())
         else:
             plain_logarithmic_ticks(panel.xaxis, low, high)
-        panel.set_title(attack_name(attack))
-        panel.set_xlabel(f"ratio of critical distances\n{name} / other")
+        panel.set_title(name)
+        panel.set_xlabel(f"ratio of critical distances\n{ours} / other")
     settle(panels)
     letter(panels)
     return figure

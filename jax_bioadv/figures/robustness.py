@@ -21,16 +21,15 @@ from jax_bioadv.figures.style import (
     GREY,
     INK,
     ModelStyle,
+    Names,
     Styles,
-    attack_name,
     in_shared_style,
     letter,
     model_styles,
+    named,
     new_figure,
-    ordered_attacks,
     plain_logarithmic_ticks,
     settle,
-    strength_name,
 )
 
 Curves = Mapping[str, Mapping[str, tuple[Numbers, Numbers]]]
@@ -205,7 +204,13 @@ def _draw_boxes(
 
 
 @in_shared_style
-def robustness_figure(curves: Curves, critical: Distances, styles: Styles | None = None) -> Figure:
+def robustness_figure(
+    curves: Curves,
+    critical: Distances,
+    styles: Styles | None = None,
+    attacks: Names | None = None,
+    strengths: Names | None = None,
+) -> Figure:
     """Figure 1: relative accuracy against ε, above box plots of the critical L2 distances, one column per attack.
 
     Lines are means over seeds with their 95 % interval over seeds and the images of ``critical``. Boxes hold the images
@@ -217,23 +222,24 @@ def robustness_figure(curves: Curves, critical: Distances, styles: Styles | None
         curves: attack -> model -> (ε of shape (strengths,), relative accuracy of shape (seeds, strengths)).
         critical: attack -> model -> one array per seed with each image's critical L2 distance, infinite if censored.
         styles: how models are drawn and called, in this order; others get further colours, by name.
+        attacks: what attacks are called, in this order; others by their keys, behind.
+        strengths: what the ε of an attack measures, of those where it has a name.
 
     Raises:
         ValueError: nothing to draw, lengths that do not fit, or a NaN among the distances.
     """
     require({**curves, **critical}, "attack")
-    present = set(curves) | set(critical)
-    attacks = ordered_attacks(present)
+    attacks = named({*curves, *critical}, attacks)
     models = {model for each in (*curves.values(), *critical.values()) for model in each}
     require(dict.fromkeys(models), "model")
     styles = model_styles(models, styles)
     figure = new_figure(1.6 + max(4.0, 0.62 * len(styles)) * len(attacks), 8.4)
     grid = figure.subplots(2, len(attacks), sharey="row", squeeze=False)
-    for panel, attack in zip(grid[0], attacks, strict=True):
+    for panel, (attack, name) in zip(grid[0], attacks.items(), strict=True):
         _draw_curves(panel, curves.get(attack, {}), critical.get(attack, {}), styles)
-        panel.set_xlabel(f"perturbation ε ({strength_name(attack)})")
-        panel.set_title(attack_name(attack))
-    _draw_boxes(list(grid[1]), attacks, critical, styles)
+        panel.set_xlabel(f"perturbation ε ({(strengths or {}).get(attack, name)})")
+        panel.set_title(name)
+    _draw_boxes(list(grid[1]), list(attacks), critical, styles)
     grid[0, 0].set_ylabel("relative accuracy")
     grid[1, 0].set_ylabel("critical L₂ distance")
     settle(grid.ravel())

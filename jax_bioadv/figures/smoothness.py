@@ -13,14 +13,14 @@ from matplotlib.lines import Line2D
 from jax_bioadv.figures.seeds import numbers_at, require
 from jax_bioadv.figures.style import (
     ModelStyle,
+    Names,
     Styles,
-    attack_name,
     in_shared_style,
     letter,
     measure_name,
     model_styles,
+    named,
     new_figure,
-    ordered_attacks,
     plain_logarithmic_ticks,
     settle,
 )
@@ -109,6 +109,7 @@ def smoothness_figure(
     correlations: Sequence[Mapping[str, Any]] = (),
     attack: str = "pgd",
     styles: Styles | None = None,
+    attacks: Names | None = None,
 ) -> Figure:
     """Figure 8: smoothness, boundaries and exponents against the median critical distance, a panel a measure.
 
@@ -122,13 +123,14 @@ def smoothness_figure(
         correlations: the entries of ``correlations`` in results.json, with measures named as by :func:`predictors`.
         attack: whose critical distances stand on the ordinate; another is taken where it is missing.
         styles: how models are drawn and called, in this order; others get further colours, by name.
+        attacks: what attacks are called, in this order; others by their keys, behind.
 
     Raises:
         ValueError: no member has both a measure and a critical distance.
     """
-    attacks = ordered_attacks(name for entry in models.values() for name in entry.get("critical_l2") or {})
+    attacks = named((name for entry in models.values() for name in entry.get("critical_l2") or {}), attacks)
     require(dict.fromkeys(attacks), "critical distance")
-    attack = attack if attack in attacks else attacks[0]
+    attack = attack if attack in attacks else next(iter(attacks))
     distances = {model: numbers_at(entry, "critical_l2", attack, "median") for model, entry in models.items()}
     points = {measure: members(each, distances) for measure, each in predictors(models).items()}
     points = {measure: pairs for measure, pairs in points.items() if pairs}
@@ -145,7 +147,7 @@ def smoothness_figure(
         _draw(panel, pairs, styles, _correlation_text(pairs, correlations, measure, attack))
         panel.set_xlabel(measure_name(measure), fontsize=11.5)
     for row in grid:
-        row[0].set_ylabel(f"median critical L₂ distance,\n{attack_name(attack)}", fontsize=11.5)
+        row[0].set_ylabel(f"median critical L₂ distance,\n{attacks[attack]}", fontsize=11.5)
     settle(panels)
     letter(panels)
     handles = [

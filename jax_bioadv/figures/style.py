@@ -1,7 +1,7 @@
 """One look for all figures: a colour, marker and line for each model, and legible sizes.
 
-How models look and what they are called is handed in, as a :class:`ModelStyle` each; colours should stay apart for all
-common kinds of colour blindness, as those of Okabe and Ito (2008) do, and markers and dashes repeat what colour says.
+How models look, and what they and attacks are called, is handed in; colours should stay apart for all common kinds of
+colour blindness, as those of Okabe and Ito (2008) do, and markers and dashes repeat what colour says.
 """
 
 import functools
@@ -16,31 +16,14 @@ from typing import Any, Literal, NamedTuple, ParamSpec
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 from PIL import Image
 
 from jax_bioadv.storage import atomic_file
 
-ATTACK_NAMES = {
-    "gaussian": "Gaussian noise",
-    "fgsm": "FGSM",
-    "pgd": "PGD",
-    "minimum_norm": "minimum norm",
-    "apgd_ce": "APGD-CE",
-    "apgd_dlr": "APGD-DLR",
-    "apgd_targeted": "APGD targeted",
-    "square": "Square",
-    "transfer": "transfer",
-    "gaussian_published": "published noise",
-}
-STRENGTH_NAMES = {"gaussian": "noise s.d.", "gaussian_published": "noise s.d.", "fgsm": "L∞", "pgd": "L∞"}
-THREAT_NAMES = {
-    "unit_linf": "L∞, unit-norm images",
-    "unit_l2": "L₂, unit-norm images",
-    "raw_linf": "L∞, raw pixels",
-    "raw_l2": "L₂, raw pixels",
-}
 MEASURE_NAMES = {
     "jacobian_frobenius": "‖∂a/∂x‖ (Frobenius)",
     "jacobian_spectral": "‖∂a/∂x‖ (spectral)",
@@ -91,6 +74,8 @@ class ModelStyle(NamedTuple):
 
 Styles = Mapping[str, ModelStyle]
 """How models are drawn; their order is the order of drawing."""
+Names = Mapping[str, str]
+"""What attacks or threats are called; their order is the order of drawing."""
 
 _FURTHER = (
     ModelStyle("#882255", "d", SOLID),
@@ -128,24 +113,15 @@ def model_styles(models: Iterable[str], styles: Styles | None = None) -> dict[st
     return found
 
 
-def ordered_attacks(attacks: Iterable[str]) -> list[str]:
-    """The paper's attacks first, then the stronger ones, then all others by name."""
-    return _ordered(attacks, ATTACK_NAMES)
+def named(present: Iterable[str], names: Names | None = None) -> dict[str, str]:
+    """What each of those that are there is called, in the order of drawing.
 
-
-def attack_name(attack: str) -> str:
-    """The name of an attack as it stands in a figure or a table."""
-    return ATTACK_NAMES.get(attack, attack.replace("_", " "))
-
-
-def strength_name(attack: str) -> str:
-    """What the ε of an attack measures; of an attack that is not known here, the attack's own name."""
-    return STRENGTH_NAMES.get(attack, attack_name(attack))
-
-
-def threat_name(threat: str) -> str:
-    """The name of a threat model as it stands in a figure or a table."""
-    return THREAT_NAMES.get(threat, threat.replace("_", " "))
+    Args:
+        present: attacks or threats by their keys in the data.
+        names: of known ones, which come first and in this order; others follow by key, and are called by it.
+    """
+    known = names or {}
+    return {one: known.get(one, one.replace("_", " ")) for one in _ordered(present, known)}
 
 
 def measure_name(measure: str) -> str:
@@ -230,17 +206,20 @@ def save_figure(figure: Figure, directory: Path, name: str, dpi: int = 120) -> l
     takes a third of the room; the PDF is for print.
     """
     paths = [directory / f"{name}.{kind}" for kind in ("png", "pdf")]
-    engine = figure.get_layout_engine()
+    engine, own_dpi = figure.get_layout_engine(), figure.dpi
     with shared_style():
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once for both files
+        # By the canvases themselves: savefig would draw once more for each file, to lay out what is laid out.
         picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=dpi)
+        figure.set_dpi(dpi)
+        FigureCanvasAgg(figure).print_png(picture)
+        figure.set_dpi(own_dpi)
         with atomic_file(paths[0]) as stream:
             Image.open(picture).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
                 stream, "png", optimize=True
             )
         with atomic_file(paths[1]) as stream:
-            figure.savefig(stream, format="pdf", metadata={"CreationDate": None})
+            FigureCanvasPdf(figure).print_pdf(stream, metadata={"CreationDate": None})
     figure.set_layout_engine(engine)
     return paths

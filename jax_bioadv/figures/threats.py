@@ -18,17 +18,15 @@ from jax_bioadv.figures.style import (
     CROWD,
     GREY,
     INK,
-    THREAT_NAMES,
     ModelStyle,
+    Names,
     Styles,
-    attack_name,
     in_shared_style,
     letter,
     model_styles,
+    named,
     new_figure,
-    ordered_attacks,
     settle,
-    threat_name,
 )
 
 ATTACK_MARKERS = "osD^v<>PX*"
@@ -76,7 +74,12 @@ def _draw(
 
 
 @in_shared_style
-def threat_figure(models: Mapping[str, Mapping[str, Any]], styles: Styles | None = None) -> Figure:
+def threat_figure(
+    models: Mapping[str, Mapping[str, Any]],
+    styles: Styles | None = None,
+    attacks: Names | None = None,
+    threats: Names | None = None,
+) -> Figure:
     """Figure 6: a panel for each threat model; bars are the worst case, points the single attacks.
 
     Bars are means over seeds with their 95 % interval over seeds and images, for one seed over images. A short line
@@ -85,6 +88,8 @@ def threat_figure(models: Mapping[str, Mapping[str, Any]], styles: Styles | None
     Args:
         models: the map ``models`` of results.json; what is read is ``robust_accuracy``.
         styles: how models are drawn and called, in this order; others get further colours, by name.
+        attacks: what attacks are called, in this order; others by their keys, behind.
+        threats: what threat models are called, likewise.
 
     Raises:
         ValueError: no model has a robust accuracy.
@@ -95,11 +100,9 @@ def threat_figure(models: Mapping[str, Mapping[str, Any]], styles: Styles | None
         if any(overall_at(threat, "worst_case") is not None for threat in entry.get("robust_accuracy", {}).values())
     }
     require(found, "robust accuracy")
-    present = {threat for entry in found.values() for threat in entry}
-    threats = [threat for threat in THREAT_NAMES if threat in present] + sorted(present - set(THREAT_NAMES))
-    attacks = ordered_attacks(
-        attack for entry in found.values() for threat in entry.values() for attack in threat.get("attacks") or {}
-    )
+    threats = named((threat for entry in found.values() for threat in entry), threats)
+    tried = (attack for entry in found.values() for threat in entry.values() for attack in threat.get("attacks") or {})
+    attacks = named(tried, attacks)
     markers = {attack: ATTACK_MARKERS[place % len(ATTACK_MARKERS)] for place, attack in enumerate(attacks)}
     styles = model_styles(found, styles)
     columns = min(len(threats), 2)
@@ -109,10 +112,10 @@ def threat_figure(models: Mapping[str, Mapping[str, Any]], styles: Styles | None
     for panel in grid.ravel()[len(threats) :]:
         panel.set_axis_off()
     panels = list(grid.ravel()[: len(threats)])
-    for panel, threat in zip(panels, threats, strict=True):
+    for panel, (threat, name) in zip(panels, threats.items(), strict=True):
         entries = {model: found[model][threat] for model in styles if threat in found[model]}
-        _draw(panel, entries, styles, attacks, markers)
-        panel.set_title(threat_name(threat) + _epsilon_text(next(iter(entries.values()))), fontsize=13)
+        _draw(panel, entries, styles, list(attacks), markers)
+        panel.set_title(name + _epsilon_text(next(iter(entries.values()))), fontsize=13)
         panel.set_ylim(0, None)
         panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     for row in grid:
@@ -124,10 +127,8 @@ def threat_figure(models: Mapping[str, Mapping[str, Any]], styles: Styles | None
         Line2D([], [], color=GREY, linewidth=2.4, label="no attack"),
     ]
     handles += [
-        Line2D(
-            [], [], linestyle="", marker=markers[attack], color="white", markeredgecolor=INK, label=attack_name(attack)
-        )
-        for attack in attacks
+        Line2D([], [], linestyle="", marker=markers[attack], color="white", markeredgecolor=INK, label=name)
+        for attack, name in attacks.items()
     ]
     across = 5 if columns > 1 else 3
     figure.legend(handles=handles, loc="outside upper center", ncols=across, fontsize=11.5, columnspacing=1.2)

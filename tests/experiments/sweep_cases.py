@@ -8,8 +8,8 @@ import numpy as np
 
 from experiments import sweep
 from experiments.engine.ledger import Ledger
-from experiments.engine.members import members_of
 from experiments.images import Images
+from experiments.members import members_of
 from experiments.settings.grid import parse_grid
 from jax_bioadv import data
 

@@ -6,7 +6,7 @@ import pytest
 from claim_cases import by_medians, changed, recompared, with_accuracies, with_medians
 from evidence_cases import CONTROLS, PAPER, evidence
 
-from experiments.report.claims import GROUPS, Verdict, all_claims
+from experiments.report.claims import GROUPS, Verdict, findings
 from experiments.report.claims.comparing import compare, robuster
 from experiments.report.claims.robustness import (
     accuracy_for_robustness,
@@ -22,14 +22,14 @@ INFINITY = float("inf")
 
 @pytest.mark.parametrize("seeds", [1, 5])
 def test_where_all_comes_true_no_claim_of_the_paper_is_contradicted(seeds):
-    verdicts = [claim.verdict for claim in all_claims(evidence(seeds))]
+    verdicts = [claim.verdict for claim in findings(evidence(seeds)).values()]
     assert Verdict.CONTRADICTS not in verdicts
     assert Verdict.FAILS not in verdicts
     assert verdicts.count(Verdict.AGREES) >= 10
 
 
 def test_nothing_can_be_told_from_nothing():
-    claims = all_claims({})
+    claims = findings({}).values()
     assert len(claims) == sum(map(len, GROUPS.values()))
     assert {claim.verdict for claim in claims} == {Verdict.UNDECIDED}
     assert all(re.search("(?i)not available|needed|takes|fewer than|no |nothing", claim.sentence) for claim in claims)
@@ -37,7 +37,7 @@ def test_nothing_can_be_told_from_nothing():
 
 @pytest.mark.parametrize("seeds", [1, 5])
 def test_every_verdict_is_one_sentence_and_tells_how_far_it_reaches(seeds):
-    for claim in all_claims(evidence(seeds)):
+    for claim in findings(evidence(seeds)).values():
         assert claim.sentence.endswith(".")
         assert not re.search(r"\.\s", re.sub("vs. ", "", claim.sentence)), claim.sentence
         assert re.search(r"\d", claim.sentence), claim.sentence

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from experiments.engine.estimate import OVERHEAD_SECONDS, Estimate, in_words, products
+from experiments.engine.estimate import OVERHEAD_SECONDS, Estimate, in_words, measure_product, products
 from experiments.plan import STAGES
 from experiments.settings.presets import PRESETS
 
@@ -16,13 +16,14 @@ def smoke_plan(plan_of):
 
 def test_a_training_is_its_products_with_every_image(smoke_plan):
     plan = smoke_plan()
-    train = len(plan.images.dataset.train_images)
-    assert products(plan.layer(0), plan) == train * plan.settings.layer.epochs
-    assert products(plan.model("bp", 0), plan) == train * 2 * plan.settings.backprop.epochs
-    assert products(plan.model("spectral", 0), plan) > products(plan.model("l2", 0), plan)
-    attacked = dataclasses.replace(plan.settings.adversarial, steps=3, epochs=4)
+    settings, train = plan.settings, len(plan.images.dataset.train_images)
+    assert products(plan.layer(0), settings.hidden) == train * settings.layer.epochs
+    backprop, l2, spectral = (products(plan.model(name, 0), settings.hidden) for name in ("bp", "l2", "spectral"))
+    assert backprop == train * 2 * settings.backprop.epochs
+    assert spectral > l2
+    attacked = dataclasses.replace(settings.adversarial, steps=3, epochs=4)
     plan = smoke_plan(models="adversarial", adversarial=attacked)
-    assert products(plan.model("adversarial", 0), plan) == train * (2 + 2 * 3) * 4
+    assert products(plan.model("adversarial", 0), settings.hidden) == train * (2 + 2 * 3) * 4
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -30,8 +31,8 @@ def test_every_stage_counts_and_more_of_it_counts_more(stage, smoke_plan):
     plan = smoke_plan(models="kh,bp,kmeans,bp_matched,adversarial")
     tasks = [task for task in plan.all_tasks() if task.stage == stage]
     assert tasks
-    estimate = Estimate(plan, product_seconds=1e-6)
-    slower = Estimate(plan, product_seconds=2e-6)
+    estimate = Estimate(plan.settings, plan.images, product_seconds=1e-6)
+    slower = Estimate(plan.settings, plan.images, product_seconds=2e-6)
     small = stage in ("landscape", "boundaries")
     assert (estimate.seconds(tasks) == len(tasks) * OVERHEAD_SECONDS) == small
     assert (slower.seconds(tasks) > estimate.seconds(tasks)) != small
@@ -39,12 +40,12 @@ def test_every_stage_counts_and_more_of_it_counts_more(stage, smoke_plan):
 
 def test_it_learns_how_much_longer_the_tasks_of_a_stage_take(smoke_plan):
     plan = smoke_plan()
-    estimate = Estimate(plan, product_seconds=1.0)
+    estimate = Estimate(plan.settings, plan.images, product_seconds=1.0)
     first, second, other = plan.model("bp", 0), plan.model("l2", 0), plan.layer(0)
     before = estimate.seconds([second])
     estimate.learn(first, 3 * estimate.seconds([first]))
     assert estimate.seconds([second]) == pytest.approx(3 * before)
-    alone = Estimate(plan, product_seconds=1.0).seconds([other])
+    alone = Estimate(plan.settings, plan.images, product_seconds=1.0).seconds([other])
     assert estimate.seconds([other]) == pytest.approx(3 * alone, rel=1e-2), "nothing better is known of this stage"
     estimate.learn(other, 1.0)
     assert estimate.seconds([other]) == pytest.approx(1.0)
@@ -54,14 +55,15 @@ def test_it_learns_how_much_longer_the_tasks_of_a_stage_take(smoke_plan):
 def test_one_short_task_says_little_of_other_stages(smoke_plan):
     """The spectra of the data come first and take many times their few products."""
     plan = smoke_plan()
-    estimate, other = Estimate(plan, product_seconds=1e-6), [plan.layer(0)]
+    estimate, other = Estimate(plan.settings, plan.images, product_seconds=1e-6), [plan.layer(0)]
     before = estimate.seconds(other)
     estimate.learn(plan.data_spectra(), 20.0)
     assert before < estimate.seconds(other) < 1.5 * before
 
 
 def test_the_speed_is_measured_on_this_device(smoke_plan):
-    assert 0 < Estimate(smoke_plan()).product_seconds < 1.0
+    plan = smoke_plan()
+    assert 0 < measure_product(plan.settings, plan.images) < 1.0
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "1 s"), (61, "61 s"), (600, "10 min"), (36_000, "10.0 h")])

@@ -1,10 +1,13 @@
 """The plan of an experiment: a setting reaches the tasks that depend on it and no other, and none is forgotten."""
 
 import dataclasses
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from experiments import engine
 from experiments.attacks import ATTACKS, PUBLISHED_NOISE
 from experiments.images import Images
 from experiments.models import CONTROLS, MODELS, PAPER_MODELS
@@ -257,3 +260,10 @@ def test_the_control_of_untrained_rows_starts_from_images_whatever_the_layer_sta
     rows = plan.first_layer(MODELS["kh_start"], 0).compute({}, tmp_path).arrays["synapses"]
     images = np.asarray(plan.images.train)
     assert (rows[:, None] == images[None]).all(axis=2).any(axis=1).all()
+
+
+def test_the_engine_knows_nothing_of_what_it_runs():
+    """It imports settings and images; the plan, the tasks and what becomes of them import it."""
+    modules = list(Path(engine.__path__[0]).glob("*.py"))
+    imported = {name for path in modules for name in re.findall(r"^from experiments\.(\w+)", path.read_text(), re.M)}
+    assert imported == {"engine", "images", "settings"}

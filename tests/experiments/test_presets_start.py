@@ -65,7 +65,7 @@ def test_every_task_is_given_what_its_run_takes_and_the_run_can_be_estimated(pla
         run = task.run.together if isinstance(task.run, Population) else task.run
         if run is task.run:
             inspect.signature(run).bind(Work(task, {}, Path()), **task.given)
-    assert Estimate(plan, product_seconds=1e-6).seconds(tasks) > 60
+    assert Estimate(plan.settings, plan.images, product_seconds=1e-6).seconds(tasks) > 60
 
 
 def programs_of(plan):

@@ -34,7 +34,7 @@ def clock(monkeypatch):
 def begun(plan, clock):
     """The layer and the networks of the smoke preset, of which nothing is done."""
     tasks = [plan.layer(0), plan.model("bp", 0), plan.model("l2", 0), plan.jacobian("bp", 0)]
-    return Progress(tasks, tasks, Estimate(plan, product_seconds=1e-6)), tasks
+    return Progress(tasks, tasks, Estimate(plan.settings, plan.images, product_seconds=1e-6)), tasks
 
 
 def test_a_line_says_the_stage_at_work_and_the_times_of_the_run(begun, clock):
@@ -65,7 +65,7 @@ def test_time_left_falls_while_a_task_works_but_not_below_the_tasks_behind_it(be
 
 def test_what_was_done_before_or_is_not_of_the_run_is_not_counted(plan, clock):
     tasks = [plan.model(model, 0) for model in ("bp", "l2", "jacobian")]
-    progress = Progress(tasks, tasks[1:], Estimate(plan, product_seconds=1e-6))
+    progress = Progress(tasks, tasks[1:], Estimate(plan.settings, plan.images, product_seconds=1e-6))
     assert progress.line().startswith("train: 1 of 3 tasks")
     progress.done(plan.layer(0), 1e6)
     assert progress.line().startswith("train: 1 of 3 tasks")
@@ -83,7 +83,7 @@ def test_what_failed_or_diverged_says_nothing_of_how_long_tasks_take(plan, clock
     needing = Task("needing", "train", blocked, plan.images, "highest", {}, {"model": failing})
     last = plan.model("bp", 0)
     tasks, ledger = [failing, needing, last], Ledger(tmp_path)
-    progress = Progress(tasks, tasks, Estimate(plan, product_seconds=1e-6))
+    progress = Progress(tasks, tasks, Estimate(plan.settings, plan.images, product_seconds=1e-6))
     before, ledger.listener = progress.estimate.seconds([last]), progress.done
     ledger.complete(needing)
     assert progress.line().startswith("train: 2 of 3 tasks")
@@ -111,7 +111,7 @@ def test_a_long_task_gives_signs_of_life_and_not_too_many(plan, slow_task, monke
     monkeypatch.setattr("sys.stderr", errors)
     task = slow_task(seconds)
     started = time.monotonic()
-    running.complete_all(plan, Ledger(tmp_path), [task], "smoke")
+    running.complete_all(plan.settings, Ledger(tmp_path), [task], "smoke")
     spent = time.monotonic() - started
     lines = errors.getvalue().splitlines()
     assert lines, "a sign of life"
@@ -123,8 +123,8 @@ def test_a_long_task_gives_signs_of_life_and_not_too_many(plan, slow_task, monke
 def test_nothing_is_told_of_a_run_in_which_nothing_is_missing(plan, slow_task, monkeypatch, tmp_path):
     ledger, task = Ledger(tmp_path), slow_task(0.0)
     ledger.complete(task)
-    monkeypatch.setattr(running, "Estimate", lambda plan: pytest.fail("a product was timed for nothing"))
-    running.complete_all(plan, ledger, [task], "smoke")
+    monkeypatch.setattr(running, "Estimate", lambda *sizes: pytest.fail("a product was timed for nothing"))
+    running.complete_all(plan.settings, ledger, [task], "smoke")
 
 
 def test_on_a_terminal_a_bar_moves_instead(plan, slow_task, monkeypatch, tmp_path):
@@ -134,5 +134,5 @@ def test_on_a_terminal_a_bar_moves_instead(plan, slow_task, monkeypatch, tmp_pat
 
     errors = Terminal()
     monkeypatch.setattr("sys.stderr", errors)
-    running.complete_all(plan, Ledger(tmp_path), [slow_task(0.0)], "smoke")
+    running.complete_all(plan.settings, Ledger(tmp_path), [slow_task(0.0)], "smoke")
     assert re.search(r"all tasks .*1/1 tasks \[00:00 spent, about 1 s left", errors.getvalue())

@@ -226,17 +226,17 @@ def test_the_page_opens_with_the_verdicts_each_on_the_way_to_its_evidence(tmp_pa
     page = written(tmp_path, evidence(2), ["figure1"])
     opening = page[page.index('id="opening"') : page.index('id="paper"')]
     assert opening.count("<img") == 1
-    assert re.findall(r'href="#claim-([^"]*)"', opening) == [stated.name for stated in CLAIMS]
+    assert re.findall(r'href="#claim-([^"]*)"', opening) == [claim.name for claim in CLAIMS]
     assert opening.count('class="badge') == len(CLAIMS)
     assert 'id="figure1"' not in page[page.index('id="paper"') :], "it is not embedded twice"
-    for stated in CLAIMS:
-        told = page[page.index(f'id="claim-{stated.name}"') :].partition('class="claim"')[0]
-        assert all(f'href="#{anchor}"' in told for anchor in stated.evidence)
+    for claim in CLAIMS:
+        told = page[page.index(f'id="claim-{claim.name}"') :].partition('class="claim"')[0]
+        assert all(f'href="#{anchor}"' in told for anchor in claim.evidence)
 
 
 def test_claims_have_names_of_their_own_and_evidence():
-    assert len({stated.name for stated in CLAIMS}) == len(CLAIMS)
-    assert all(stated.evidence and len(stated.words) <= 50 for stated in CLAIMS)
+    assert len({claim.name for claim in CLAIMS}) == len(CLAIMS)
+    assert all(claim.evidence and len(claim.words) <= 50 for claim in CLAIMS)
 
 
 def test_long_tables_and_figures_of_controls_are_folded(tmp_path):

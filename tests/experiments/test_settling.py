@@ -6,19 +6,19 @@ import pytest
 from claim_cases import changed, with_medians
 from evidence_cases import PAPER, evidence, published_settings
 
-from experiments.report.claims import Verdict, all_claims
+from experiments.report.claims import Verdict, findings
 from experiments.report.claims.settling import not_converged, once_a_number, settle
-from experiments.report.claims.verdicts import Claim
+from experiments.report.claims.verdicts import Finding
 from experiments.results.published import unlike_published
 from experiments.settings.presets import PRESETS
 
-RED = Claim("bp is better", Verdict.CONTRADICTS, "It is.", (), ("it",), ("kh", "bp"), frozenset(["number"]))
-GREEN = Claim("kh is better", Verdict.AGREES, "It is.", ("it",), (), ("kh", "bp"))
+RED = Finding(Verdict.CONTRADICTS, "It is.", (), ("it",), ("kh", "bp"), frozenset(["number"]))
+GREEN = Finding(Verdict.AGREES, "It is.", ("it",), (), ("kh", "bp"))
 
 
 def test_in_a_run_of_the_published_kind_verdicts_stand():
-    for claim in (RED, GREEN):
-        assert settle(evidence(2), claim) == claim
+    for finding in (RED, GREEN):
+        assert settle(evidence(2), finding) == finding
 
 
 @pytest.mark.parametrize(
@@ -58,28 +58,23 @@ def test_networks_that_have_not_converged_contradict_nothing(key, model):
 
 
 def test_a_number_turns_one_claim_red():
-    twice = RED._replace(title="again")
-    new = twice._replace(against=frozenset(["number", "another"]))
-    settled = once_a_number([RED, twice, new])
-    assert [claim.verdict for claim in settled] == [Verdict.CONTRADICTS, Verdict.UNDECIDED, Verdict.CONTRADICTS]
-    assert "“bp is better”" in settled[1].sentence
+    new = RED._replace(against=frozenset(["number", "another"]))
+    settled = once_a_number({"bp is better": RED, "again": RED, "new": new})
+    verdicts = [finding.verdict for finding in settled.values()]
+    assert verdicts == [Verdict.CONTRADICTS, Verdict.UNDECIDED, Verdict.CONTRADICTS]
+    assert "“bp is better”" in settled["again"].sentence
 
 
 def test_one_better_rival_under_one_attack_contradicts_one_claim():
-    red = [claim.title for claim in all_claims(with_medians(evidence(5), "bp", "pgd", 9.0)) if claim.against]
-    contradicted = [
-        claim.title
-        for claim in all_claims(with_medians(evidence(5), "bp", "pgd", 9.0))
-        if claim.verdict is Verdict.CONTRADICTS
-    ]
-    assert len(red) > 1
+    found = findings(with_medians(evidence(5), "bp", "pgd", 9.0)).values()
+    assert sum(bool(finding.against) for finding in found) > 1
     # Under PGD the hybrid falls behind backprop; so do L2 and Jacobian, which is a number of its own.
-    assert len(contradicted) == 2
+    assert sum(finding.verdict is Verdict.CONTRADICTS for finding in found) == 2
 
 
 def test_one_law_that_should_not_be_contradicts_one_claim():
     results = changed(evidence(5), "models", "l2", "spectrum", "images", "verdict", ["power law"] * 5)
-    assert [claim.verdict for claim in all_claims(results)].count(Verdict.CONTRADICTS) == 1
+    assert [finding.verdict for finding in findings(results).values()].count(Verdict.CONTRADICTS) == 1
 
 
 def test_the_reduced_preset_is_not_of_the_published_kind_and_the_papers_sizes_are():

@@ -7,7 +7,7 @@ import pytest
 
 from experiments.attacks import ATTACKS
 from experiments.models import MODELS
-from experiments.report.claims import Verdict, all_claims
+from experiments.report.claims import Verdict, findings
 from experiments.report.summary import in_short
 from experiments.results.schema import read_results
 
@@ -47,11 +47,11 @@ def test_what_was_not_measured_is_a_dash_and_what_never_flips_is_infinite(result
 
 
 def test_claims_of_which_something_can_be_told_are_told_and_the_others_counted(results):
-    text, claims = in_short(results, REPORT), all_claims(results)
-    told = [claim for claim in claims if claim.verdict is not Verdict.UNDECIDED]
-    assert f"\n{len(told)} of {len(claims)} claims can be told:\n" in text
-    assert 0 < len(told) < len(claims)
-    for claim in claims:
-        assert (f"  {claim.verdict.value}: {claim.title}\n" in text) == (claim in told)
+    text, found = in_short(results, REPORT), findings(results)
+    told = [title for title, finding in found.items() if finding.verdict is not Verdict.UNDECIDED]
+    assert f"\n{len(told)} of {len(found)} claims can be told:\n" in text
+    assert 0 < len(told) < len(found)
+    for title, finding in found.items():
+        assert (f"  {finding.verdict.value}: {title}\n" in text) == (title in told)
     assert text.endswith(f"\nreport: {REPORT}")
     assert len(text.splitlines()) <= 40, "a screen"

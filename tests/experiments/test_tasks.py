@@ -7,48 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from task_cases import IMAGES, Chain
 
-from experiments.engine import ledger, provenance
-from experiments.engine.ledger import Ledger
+from experiments.engine import provenance
 from experiments.engine.populations import begin_chunk, one_device
-from experiments.engine.tasks import Outcome, Task, Work
-from experiments.images import Images
-from jax_bioadv import data
-from jax_bioadv.learning.training import DivergenceError
-from jax_bioadv.storage import StorageError
-
-IMAGES = Images(data.load("digits"), 3.0)
-
-
-class Chain:
-    """Three tasks, ``first -> middle -> last``, and one beside them; counts how often each runs."""
-
-    def __init__(self, directory: Path, settings: int = 0, fail: str | None = None, error: Exception | None = None):
-        self.ledger, self.runs, self.fail = Ledger(directory), [], fail
-        self.error = error or DivergenceError(3, "loss is nan", "Lower it.")
-        self.first = self._task("first", {}, settings=0)
-        self.middle = self._task("middle", {"before": self.first}, settings)
-        self.last = self._task("last", {"before": self.middle}, settings=0)
-        self.beside = self._task("beside", {}, settings=0)
-        self.tasks = (self.first, self.middle, self.last, self.beside)
-
-    def _task(self, name: str, needs: dict[str, Task], settings: int) -> Task:
-        def run(work: Work, *, settings: int) -> Outcome:
-            assert work.name == name
-            self.runs.append(name)
-            if name == self.fail:
-                raise self.error
-            before = work.needed["before"].values["sum"] if work.needed else 0
-            return Outcome({"sum": before + settings + 1}, {"numbers": np.arange(5.0) + before + settings})
-
-        return Task(name, "train", run, IMAGES, "highest", {"settings": settings}, needs)
-
-    def complete(self) -> list[str]:
-        """The names of the tasks that had to run."""
-        for task in self.tasks:
-            self.ledger.complete(task)
-        return self.runs
-
+from experiments.engine.tasks import Task, Work
 
 names = st.text("abc", max_size=3)
 contents = st.tuples(
@@ -235,81 +198,6 @@ def test_an_altered_or_missing_entry_of_a_record_is_noticed(tmp_path, key, value
     path.write_text(json.dumps(record))
     assert chain.ledger.find(chain.middle) is None
     assert chain.complete() == ["middle"]
-
-
-@pytest.mark.parametrize("stopped", ["write_arrays", "write_json"])
-def test_a_stop_while_an_outcome_is_stored_leaves_no_outcome(tmp_path, monkeypatch, stopped):
-    """But the one that the same task had under other settings."""
-    Chain(tmp_path).complete()
-
-    def stop(*arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ledger, stopped, stop)
-        with pytest.raises(KeyboardInterrupt):
-            Chain(tmp_path, settings=5).complete()
-    assert Chain(tmp_path, settings=0).complete() == []
-    assert Chain(tmp_path, settings=5).complete() == ["middle", "last"]
-
-
-def test_a_divergence_is_an_outcome_and_stops_only_what_builds_on_it(tmp_path):
-    chain = Chain(tmp_path, fail="middle")
-    assert chain.complete() == ["first", "middle", "beside"]
-    for task in (chain.middle, chain.last):
-        reason = chain.ledger.find(task).diverged
-        assert reason.startswith("middle: training diverged in epoch 3: loss is nan")
-        assert not chain.ledger.find(task).arrays
-    assert chain.ledger.find(chain.first).diverged is chain.ledger.find(chain.beside).diverged is None
-    assert Chain(tmp_path).complete() == [], "it would only diverge again"
-
-
-def test_a_divergence_leaves_no_arrays_of_other_settings_behind(tmp_path):
-    Chain(tmp_path).complete()
-    Chain(tmp_path, settings=5, fail="middle").complete()
-    assert sorted(path.stem for path in (tmp_path / "arrays").iterdir()) == ["beside", "first"]
-
-
-def test_other_settings_give_a_diverged_task_another_chance(tmp_path):
-    Chain(tmp_path, fail="middle").complete()
-    assert Chain(tmp_path, settings=1).complete() == ["middle", "last"]
-
-
-@pytest.mark.parametrize("error", [MemoryError(), ValueError("impossible fit\nand more"), OSError("odd"), KeyError(3)])
-def test_a_failed_task_stops_only_what_needs_it_is_named_and_tried_again(error, tmp_path, caplog):
-    caplog.set_level("INFO")
-    chain = Chain(tmp_path, fail="middle", error=error)
-    assert chain.complete() == ["first", "middle", "beside"]
-    assert chain.complete() == ["first", "middle", "beside"], "not twice in one run"
-    assert chain.ledger.find(chain.middle) is chain.ledger.find(chain.last) is None
-    [note] = chain.ledger.failure_notes()
-    assert note.startswith(f"middle failed ({type(error).__name__}")
-    assert note.endswith("; 1 tasks that need it were not run")
-    assert "Traceback" in caplog.text
-    assert "raise self.error" in caplog.text
-    [complaint] = chain.ledger.complaints()
-    assert complaint.startswith("middle failed ")
-    assert complaint.endswith("the same command tries again.")
-    again = Chain(tmp_path)
-    assert again.complete() == ["middle", "last"]
-    assert again.ledger.complaints() == []
-
-
-def test_an_error_that_a_signal_is_behind_stops_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr("jax_bioadv.command_line._stopped_by", 2)
-    with pytest.raises(KeyboardInterrupt):
-        Chain(tmp_path, fail="middle", error=RuntimeError("a library says something else")).complete()
-
-
-def test_what_json_cannot_hold_fails_its_task_alone(tmp_path):
-    task = Task("broken", "train", lambda work: Outcome({"alpha": float("inf")}), IMAGES, "highest")
-    assert Ledger(tmp_path).complete(task).failed.startswith("broken: ValueError")
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), StorageError("disk full"), SystemExit(3)])
-def test_an_interruption_and_a_full_disk_stop_the_run(error, tmp_path):
-    with pytest.raises(type(error)):
-        Chain(tmp_path, fail="middle", error=error).complete()
 
 
 def test_checkpoints_of_the_same_task_under_other_settings_are_named(tmp_path, caplog):

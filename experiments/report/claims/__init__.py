@@ -1,4 +1,4 @@
-"""What holds: each claim is a pure function from a results dictionary to a verdict and the evidence on both sides.
+"""What holds: one record for each claim, with its words and a pure function from results to what was found on it.
 
 Claims of the paper (arXiv 2405.00679) end in *agrees*, *holds at this size*, *agrees, but so do controls*,
 *contradicts the paper* or *cannot tell*; those about the evidence and our own checks in *holds*, *does not hold* or
@@ -10,100 +10,210 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+from experiments.attacks import ATTACKS, attack_label
+from experiments.models import label
 from experiments.report.claims import evidence, robustness, smoothness, spectra, spectral
 from experiments.report.claims.comparing import Results
 from experiments.report.claims.settling import once_a_number, settle
-from experiments.report.claims.verdicts import Claim, Verdict
+from experiments.report.claims.verdicts import Finding, Verdict, names
 from experiments.report.numbers import dig
+from experiments.results.published import ROBUSTNESS_ORDER, STRAIGHT_ON
 
-__all__ = ["CLAIMS", "GROUPS", "Claim", "Results", "Stated", "Verdict", "all_claims", "claims_by_group"]
+__all__ = ["CLAIMS", "GROUPS", "Claim", "Finding", "Results", "Verdict", "claims_by_group", "findings"]
 
 
-class Stated(NamedTuple):
-    """A claim as the report has it.
+class Claim(NamedTuple):
+    """A claim.
 
     Attributes:
         name: the anchor of its verdict.
-        words: in a few words, for the table that opens the report; the whole sentence is the title of the verdict.
-        judge: a pure function from results to the verdict.
+        title: the claim, in a sentence.
+        words: in a few words, for the table that opens the report.
+        judge: a pure function from results to what was found.
         evidence: the anchors of the tables and figures that it rests on.
     """
 
     name: str
+    title: str
     words: str
-    judge: Callable[[Results], Claim]
+    judge: Callable[[Results], Finding]
     evidence: tuple[str, ...]
 
 
-def _robust(attack: str, name: str) -> Stated:
-    figures = ("figure5",) if attack == "minimum_norm" else ("figure1", "figure5")
-    judge = partial(robustness.more_robust, attack=attack)
-    return Stated(
-        f"robust-{attack}".replace("_", "-"), f"KH is the most robust to {name}", judge, (*figures, "compared")
+def _robust(attack: str, called: str = "") -> Claim:
+    name = called or attack_label(attack)
+    figures = ("figure1", "figure5") if attack in ATTACKS else ("figure5",)
+    return Claim(
+        f"robust-{attack}".replace("_", "-"),
+        f"The Krotov–Hopfield network is more robust to {name} than the other four",
+        f"KH is the most robust to {name}",
+        partial(robustness.more_robust, attack=attack),
+        (*figures, "compared"),
     )
 
 
-def _straight(kind: str, words: str) -> Stated:
-    return Stated(f"power-law-{kind}", words, partial(spectra.power_laws, kind=kind), ("figure3", f"law-{kind}"))
+def _straight(kind: str, words: str) -> Claim:
+    those = names(STRAIGHT_ON[kind])
+    return Claim(
+        f"power-law-{kind}",
+        f"On {spectra.INPUTS[kind]} the spectrum is a power law for {those}, and for no other of the five",
+        words,
+        partial(spectra.power_laws, kind=kind),
+        ("figure3", f"law-{kind}"),
+    )
 
 
-_S, _R, _E = smoothness, robustness, evidence
-GROUPS = {
-    "The paper's claims": (
-        Stated("smoother", "KH is the smoothest", _S.smoother, ("figure4", "smoothness")),
-        _robust("gaussian", "Gaussian noise"),
-        _robust("fgsm", "FGSM"),
-        _robust("pgd", "PGD"),
-        Stated("order", "order of robustness", _R.robustness_order, ("figure1", "compared")),
-        Stated("price", "robustness has its price in accuracy", _R.accuracy_for_robustness, ("figureA2", "accuracy")),
-        _straight("images", "power law on images: KH, spectral"),
-        _straight("noise", "power law on white noise: KH alone"),
-        Stated("steep", "KH steeper than the data", spectra.exponents_above_the_data, ("figure2", "spectra")),
-        Stated("pruning", "pruning does no harm", spectra.pruning_is_harmless, ("figureA1", "spectra")),
-        Stated("spectral", "spectral fails on white noise", spectral.spectral_fails_on_noise, ("figure3", "law-noise")),
-        Stated(
-            "apart", "smooth without power law", _S.regularizers_smooth_without_power_law, ("figure3", "smoothness")
-        ),
-        Stated("boundaries", "KH has the smoothest boundaries", _S.smoother_boundaries, ("figure4", "planes")),
+_PAPER = (
+    Claim(
+        "smoother",
+        "The Krotov–Hopfield representation is smoother than every other",
+        "KH is the smoothest",
+        smoothness.smoother,
+        ("figure4", "smoothness"),
     ),
-    "The evidence": (
-        _robust("minimum_norm", "the minimum-norm attack"),
-        Stated("worst", "same order in the worst case", _R.order_in_the_worst_case, ("figure6", "threats")),
-        Stated("masking", "no masked gradients", _E.no_masking, ("masked",)),
-        Stated("bounds", "certificates below attacks", _E.bounds_are_consistent, ("figure7", "certified")),
-        Stated(
-            "goes-with", "smoothness with robustness", _S.smoothness_goes_with_robustness, ("figure8", "correlated")
-        ),
-        Stated(
-            "exponents", "exponents, boundaries, robustness", _S.exponents_and_boundaries, ("figure8", "correlated")
-        ),
+    _robust("gaussian"),
+    _robust("fgsm"),
+    _robust("pgd"),
+    Claim(
+        "order",
+        f"The order of robustness is {' > '.join(map(label, ROBUSTNESS_ORDER))}",
+        "order of robustness",
+        robustness.robustness_order,
+        ("figure1", "compared"),
     ),
-    "Our own checks": (
-        Stated("learning", "learning beats images as rows", _E.learning_beats_its_start, ("figure5", "compared")),
-        Stated("attacks", "gradient attacks beat noise", _E.gradient_attacks_beat_noise, ("figure1", "critical_l2")),
-        Stated("jacobian", "Jacobian penalty smooths", _S.jacobian_regularizer_smooths, ("smoothness",)),
-        Stated("moves", "spectral penalty moves α", spectral.spectral_regularizer_moves, ("figure3", "spectra")),
+    Claim(
+        "price",
+        "The Krotov–Hopfield network trades accuracy for robustness",
+        "robustness has its price in accuracy",
+        robustness.accuracy_for_robustness,
+        ("figureA2", "accuracy"),
     ),
-}
+    _straight("images", "power law on images: KH, spectral"),
+    _straight("noise", "power law on white noise: KH alone"),
+    Claim(
+        "steep",
+        "The Krotov–Hopfield exponent on images lies above that of the images themselves",
+        "KH steeper than the data",
+        spectra.exponents_above_the_data,
+        ("figure2", "spectra"),
+    ),
+    Claim(
+        "pruning",
+        "Pruning units that stayed noise costs no accuracy and straightens the spectrum",
+        "pruning does no harm",
+        spectra.pruning_is_harmless,
+        ("figureA1", "spectra"),
+    ),
+    Claim(
+        "spectral",
+        "Spectral regularization gives a power law on images and fails on white noise",
+        "spectral fails on white noise",
+        spectral.spectral_fails_on_noise,
+        ("figure3", "law-noise"),
+    ),
+    Claim(
+        "apart",
+        "Weight and Jacobian regularization make the layer smooth without giving it a power law",
+        "smooth without power law",
+        smoothness.regularizers_smooth_without_power_law,
+        ("figure3", "smoothness"),
+    ),
+    Claim(
+        "boundaries",
+        "The Krotov–Hopfield network's decision boundaries are smoother than every other",
+        "KH has the smoothest boundaries",
+        smoothness.smoother_boundaries,
+        ("figure4", "planes"),
+    ),
+)
+_EVIDENCE = (
+    _robust("minimum_norm", "the minimum-norm attack"),
+    Claim(
+        "worst",
+        "The order of robustness is the same under the worst case of all attacks, in both spaces",
+        "same order in the worst case",
+        robustness.order_in_the_worst_case,
+        ("figure6", "threats"),
+    ),
+    Claim(
+        "masking",
+        "No model owes its robustness to masked gradients",
+        "no masked gradients",
+        evidence.no_masking,
+        ("masked",),
+    ),
+    Claim(
+        "bounds",
+        "Certified distances lie below those that attacks find",
+        "certificates below attacks",
+        evidence.bounds_are_consistent,
+        ("figure7", "certified"),
+    ),
+    Claim(
+        "goes-with",
+        "The smoother a representation, the more robust it is",
+        "smoothness with robustness",
+        smoothness.smoothness_goes_with_robustness,
+        ("figure8", "correlated"),
+    ),
+    Claim(
+        "exponents",
+        "The steeper the spectrum on images, the shorter the decision boundary",
+        "exponents, boundaries, robustness",
+        smoothness.exponents_and_boundaries,
+        ("figure8", "correlated"),
+    ),
+)
+_CHECKS = (
+    Claim(
+        "learning",
+        "Krotov–Hopfield learning makes the network more robust than training images as synapses",
+        "learning beats images as rows",
+        evidence.learning_beats_its_start,
+        ("controls",),
+    ),
+    Claim(
+        "attacks",
+        "Gradient attacks are stronger than random noise",
+        "gradient attacks beat noise",
+        evidence.gradient_attacks_beat_noise,
+        ("figure1", "critical_l2"),
+    ),
+    Claim(
+        "jacobian",
+        "The Jacobian penalty makes the layer smoother than plain backprop",
+        "Jacobian penalty smooths",
+        smoothness.jacobian_regularizer_smooths,
+        ("smoothness",),
+    ),
+    Claim(
+        "moves",
+        "The spectral regularizer brings the exponent nearer to its target",
+        "spectral penalty moves α",
+        spectral.spectral_regularizer_moves,
+        ("figure3", "spectra"),
+    ),
+)
+GROUPS = {"The paper's claims": _PAPER, "The evidence": _EVIDENCE, "Our own checks": _CHECKS}
 """Every claim, in the order of the report."""
-CLAIMS = tuple(stated for group in GROUPS.values() for stated in group)
+CLAIMS = tuple(claim for group in GROUPS.values() for claim in group)
 
 
-def _with_its_reach(claim: Claim, seeds: int) -> Claim:
+def _with_its_reach(finding: Finding, seeds: int) -> Finding:
     """With one seed a verdict is about these networks only, and says so."""
-    if seeds != 1 or not (claim.supporting or claim.opposing):
-        return claim
-    return claim._replace(sentence=f"{claim.sentence[:-1]} (one seed: about these networks only).")
+    if seeds != 1 or not (finding.supporting or finding.opposing):
+        return finding
+    return finding._replace(sentence=f"{finding.sentence[:-1]} (one seed: about these networks only).")
 
 
-def all_claims(results: Results) -> list[Claim]:
-    """All claims, in the order of :data:`CLAIMS`."""
+def findings(results: Results) -> dict[str, Finding]:
+    """What was found on every claim, by its title, in the order of :data:`CLAIMS`."""
     seeds = len(dig(results, "seeds") or [])
-    found = once_a_number([settle(results, stated.judge(results)) for stated in CLAIMS])
-    return [_with_its_reach(claim, seeds) for claim in found]
+    settled = once_a_number({claim.title: settle(results, claim.judge(results)) for claim in CLAIMS})
+    return {title: _with_its_reach(finding, seeds) for title, finding in settled.items()}
 
 
-def claims_by_group(results: Results) -> dict[str, list[tuple[Stated, Claim]]]:
-    """All claims with their verdicts under the headings of the report."""
-    found = iter(all_claims(results))
-    return {heading: [(stated, next(found)) for stated in group] for heading, group in GROUPS.items()}
+def claims_by_group(results: Results) -> dict[str, list[tuple[Claim, Finding]]]:
+    """All claims and what was found on them, under the headings of the report."""
+    found = findings(results)
+    return {heading: [(claim, found[claim.title]) for claim in group] for heading, group in GROUPS.items()}

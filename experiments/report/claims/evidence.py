@@ -1,20 +1,18 @@
 """Claims about the evidence itself: masked gradients, certified bounds, and whether learning did any of it."""
 
-from experiments.attacks import ATTACKS
+from experiments.attacks import ATTACKS, attack_label
 from experiments.models import label
 from experiments.report.claims.comparing import MARGIN, MORE, Results, compare, measured, robuster
-from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
+from experiments.report.claims.verdicts import Finding, Verdict, names, undecided
 from experiments.report.numbers import centre, dig, number_text, percent_text, present
-from jax_bioadv.figures import attack_name
 
 START = "kh_start"
 SPARED = 0.02
 """PGD may spare so large a share of the images more than FGSM, whose grids end at different lengths (our choice)."""
 
 
-def no_masking(results: Results) -> Claim:
+def no_masking(results: Results) -> Finding:
     """Evidence: checks for masked gradients, model by model."""
-    title = "No model owes its robustness to masked gradients"
     supporting, opposing, unknown = [], [], []
     for model in dig(results, "models") or {}:
         checks = dig(results, "models", model, "masking") or {}
@@ -35,14 +33,14 @@ def no_masking(results: Results) -> Claim:
             supporting.append(f"{label(model)}: {'only ' + ', '.join(odd) if odd else 'no check is suspicious'}")
     if opposing:
         said_of = f"{len(opposing)} of {len(opposing) + len(supporting)} models are suspect: {'; '.join(opposing)}"
-        return Claim(title, Verdict.FAILS, f"{said_of}.", tuple(supporting), tuple(opposing))
+        return Finding(Verdict.FAILS, f"{said_of}.", tuple(supporting), tuple(opposing))
     if not supporting:
-        return undecided(title, "The checks for masked gradients are not available.")
+        return undecided("The checks for masked gradients are not available.")
     if unknown:
         missing = f"no check is suspicious for {len(supporting)} models; not checked: {names(unknown)}"
-        return undecided(title, f"{missing[0].upper()}{missing[1:]}.", supporting)
+        return undecided(f"{missing[0].upper()}{missing[1:]}.", supporting)
     said = f"No check is suspicious in most seeds for any of {len(supporting)} models{_largest_share(results)}."
-    return Claim(title, Verdict.HOLDS, said, tuple(supporting))
+    return Finding(Verdict.HOLDS, said, tuple(supporting))
 
 
 def _flagged(check: str, seeds: list[bool]) -> str:
@@ -66,9 +64,8 @@ def _largest_share(results: Results) -> str:
     return f"{told}, of {images} images a seed"
 
 
-def gradient_attacks_beat_noise(results: Results) -> Claim:
+def gradient_attacks_beat_noise(results: Results) -> Finding:
     """Check for gradient masking: PGD must flip within a shorter distance than noise, and no fewer images than FGSM."""
-    title = "Gradient attacks are stronger than random noise"
     supporting: list[str] = []
     opposing: list[str] = []
     unreached: list[str] = []
@@ -91,27 +88,27 @@ def gradient_attacks_beat_noise(results: Results) -> Claim:
             unsettled.append(model)
     if opposing:
         said = f"A gradient attack does worse than a weaker one on {'; '.join(opposing)}"
-        return Claim(
-            title, Verdict.FAILS, f"{said}: robustness to it proves nothing there.", tuple(supporting), tuple(opposing)
+        return Finding(
+            Verdict.FAILS,
+            f"{said}: robustness to it proves nothing there.",
+            tuple(supporting),
+            tuple(opposing),
         )
     if unreached:
         said = f"PGD's range of ε ends before half of the images flip for {names(unreached)}"
-        return undecided(
-            title, f"{said}; for {len(supporting)} other models the median is shorter under PGD.", supporting
-        )
+        return undecided(f"{said}; for {len(supporting)} other models the median is shorter under PGD.", supporting)
     if unsettled:
         return undecided(
-            title, f"PGD and noise are not told apart for {len(unsettled)} models: {names(unsettled)}.", supporting
+            f"PGD and noise are not told apart for {len(unsettled)} models: {names(unsettled)}.", supporting
         )
     if not supporting:
-        return undecided(title, "No model has medians under both Gaussian noise and PGD.")
+        return undecided("No model has medians under both Gaussian noise and PGD.")
     said = f"For all {len(supporting)} models the median critical L₂ distance is shorter under PGD than under noise"
-    return Claim(title, Verdict.HOLDS, f"{said}, and PGD spares no more images than FGSM.", tuple(supporting))
+    return Finding(Verdict.HOLDS, f"{said}, and PGD spares no more images than FGSM.", tuple(supporting))
 
 
-def bounds_are_consistent(results: Results) -> Claim:
+def bounds_are_consistent(results: Results) -> Finding:
     """Evidence: no image may have an adversarial perturbation shorter than its certified distance."""
-    title = "Certified distances lie below those that attacks find"
     supporting: list[str] = []
     opposing: list[str] = []
     for model in dig(results, "models") or {}:
@@ -122,9 +119,9 @@ def bounds_are_consistent(results: Results) -> Claim:
             told += f", attack / certificate {number_text(gap)}" if gap is not None else ""
             (opposing if sum(violations) else supporting).append(told)
     if opposing:
-        return Claim(title, Verdict.FAILS, f"{'; '.join(opposing)}.", tuple(supporting), tuple(opposing))
+        return Finding(Verdict.FAILS, f"{'; '.join(opposing)}.", tuple(supporting), tuple(opposing))
     if not supporting:
-        return undecided(title, "Certified distances are not available.")
+        return undecided("Certified distances are not available.")
     gaps = [
         gap
         for model in dig(results, "models") or {}
@@ -132,26 +129,25 @@ def bounds_are_consistent(results: Results) -> Claim:
     ]
     spread = f"; attacks reach {number_text(min(gaps))} to {number_text(max(gaps))} times as far" if gaps else ""
     said = f"No image violates its bound in any of {len(supporting)} models{spread}."
-    return Claim(title, Verdict.HOLDS, said, tuple(supporting))
+    return Finding(Verdict.HOLDS, said, tuple(supporting))
 
 
-def learning_beats_its_start(results: Results) -> Claim:
+def learning_beats_its_start(results: Results) -> Finding:
     """Check: Krotov–Hopfield learning must give more robustness than training images as rows, without learning."""
-    title = "Krotov–Hopfield learning makes the network more robust than training images as synapses"
     found = {
-        attack_name(attack): one
+        attack_label(attack): one
         for attack in (*ATTACKS, "minimum_norm")
         if (one := robuster(results, attack, "kh", START)) is not None
     }
     if not found:
-        return undecided(title, f"The critical distances of {names(['kh', START])} are needed.")
+        return undecided(f"The critical distances of {names(['kh', START])} are needed.")
     lines = {name: f"{name}: {one.text}" for name, one in found.items()}
     better = [name for name, one in found.items() if one.outcome > 0]
     supporting = tuple(lines[name] for name in better)
     opposing = tuple(lines[name] for name in found if name not in better)
     said = "; ".join(f"{name}: {one.short}" for name, one in found.items())
     if not opposing:
-        return Claim(title, Verdict.HOLDS, f"{said}.", supporting)
+        return Finding(Verdict.HOLDS, f"{said}.", supporting)
     if all(one.no_lead or one.outcome < 0 for one in found.values()):
-        return Claim(title, Verdict.FAILS, f"{said}: learning adds less than {MARGIN:.0%}.", (), opposing)
-    return undecided(title, f"{said}.", supporting, opposing)
+        return Finding(Verdict.FAILS, f"{said}: learning adds less than {MARGIN:.0%}.", (), opposing)
+    return undecided(f"{said}.", supporting, opposing)

@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 
 from experiments.report.claims.comparing import MARGIN, YARDSTICKS, Standing, briefly, listed
-from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
+from experiments.report.claims.verdicts import Finding, Verdict, names, undecided
 
 
 def control_lines(controls: Standing) -> tuple[list[str], list[str]]:
@@ -13,11 +13,10 @@ def control_lines(controls: Standing) -> tuple[list[str], list[str]]:
     return supporting, opposing + listed(controls.open, "not told apart from the control")
 
 
-def judge(title: str, rivals: Standing, controls: Standing, quantity: str, key: Hashable) -> Claim:
+def judge(rivals: Standing, controls: Standing, quantity: str, key: Hashable) -> Finding:
     """Agrees if it beats all rivals, contradicts if one of them beats it; shared if controls do as well.
 
     Args:
-        title: the claim.
         rivals: how the Krotov–Hopfield network compares with the paper's other models.
         controls: how it compares with the controls.
         quantity: what the numbers are.
@@ -31,23 +30,22 @@ def judge(title: str, rivals: Standing, controls: Standing, quantity: str, key: 
     if rivals.behind:
         said = f"By {quantity}, it does worse than {briefly(rivals.behind)}, each by more than {MARGIN:.0%}."
         against = frozenset((key, frozenset(("kh", rival))) for rival in rivals.behind)
-        return Claim(title, Verdict.CONTRADICTS, said, *evidence, ("kh", *rivals.behind), against)
+        return Finding(Verdict.CONTRADICTS, said, *evidence, ("kh", *rivals.behind), against)
     if unsettled or rivals.missing or not rivals.ahead:
         parts = [f"not told apart from {briefly(unsettled)}"] if unsettled else []
         parts += [f"not available: {names(rivals.missing)}"] if rivals.missing else []
         beaten = f"; it beats {briefly(rivals.ahead)}" if rivals.ahead else ""
-        return undecided(title, f"By {quantity}: {'; '.join(parts) or 'nothing to compare with'}{beaten}.", *evidence)
+        return undecided(f"By {quantity}: {'; '.join(parts) or 'nothing to compare with'}{beaten}.", *evidence)
     said = f"By {quantity}, it beats {briefly(rivals.ahead)}"
-    return against_controls(title, said, controls, evidence, ("kh", *rivals.ahead))
+    return against_controls(said, controls, evidence, ("kh", *rivals.ahead))
 
 
 def against_controls(
-    title: str,
     said: str,
     controls: Standing,
     evidence: tuple[tuple[str, ...], tuple[str, ...]],
     models: tuple[str, ...] = ("kh",),
-) -> Claim:
+) -> Finding:
     """The verdict on what is true of the paper's models: shared if a control does as well, open if one may."""
     equals = [model for model in controls.do_as_well if model not in YARDSTICKS]
     beaten = [model for model in controls.ahead if model not in YARDSTICKS]
@@ -55,9 +53,9 @@ def against_controls(
     decided = len(beaten) + len(equals)
     if equals:
         sentence = f"{said}, but {len(equals)} of {decided} controls do as well: {names(equals)}."
-        return Claim(title, Verdict.SHARED, sentence, *evidence, models)
+        return Finding(Verdict.SHARED, sentence, *evidence, models)
     if unsettled:
-        return undecided(title, f"{said}, but it is not told apart from the controls {names(unsettled)}.", *evidence)
+        return undecided(f"{said}, but it is not told apart from the controls {names(unsettled)}.", *evidence)
     if decided:
-        return Claim(title, Verdict.AGREES, f"{said}; of {decided} controls none does as well.", *evidence, models)
-    return Claim(title, Verdict.AGREES, f"{said}; no control was run to compare with.", *evidence, models)
+        return Finding(Verdict.AGREES, f"{said}; of {decided} controls none does as well.", *evidence, models)
+    return Finding(Verdict.AGREES, f"{said}; no control was run to compare with.", *evidence, models)

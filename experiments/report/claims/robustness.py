@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
-from experiments.attacks import ATTACKS
+from experiments.attacks import ATTACKS, attack_label, attack_labels
 from experiments.models import label
 from experiments.report.claims.comparing import (
     SIGNIFICANCE,
@@ -17,27 +17,26 @@ from experiments.report.claims.comparing import (
     standing,
 )
 from experiments.report.claims.judging import against_controls, control_lines, judge
-from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
+from experiments.report.claims.verdicts import Finding, Verdict, names, undecided
 from experiments.report.numbers import dig, number_text
 from experiments.results.published import ROBUSTNESS_ORDER
-from jax_bioadv.figures import THREAT_NAMES, attack_name, threat_name
+from experiments.threats import threat_labels
 
 RIVALS = ("bp", "l2", "jacobian", "spectral")
 NO_ONE_RESISTS = 0.02
 """Below this robust accuracy of every model a threat tells nothing about their order."""
 
 
-def more_robust(results: Results, attack: str) -> Claim:
+def more_robust(results: Results, attack: str) -> Finding:
     """Paper: the Krotov–Hopfield network is the most robust of the five, under each attack."""
 
     def difference(other: str) -> Difference | None:
         return robuster(results, attack, "kh", other)
 
-    title = f"The Krotov–Hopfield network is more robust to {attack_name(attack)} than the other four"
     if measured(dig(results, "models", "kh", "critical_l2", attack), "median") is None:
-        return undecided(title, "The Krotov–Hopfield network has no critical distances under this attack.")
+        return undecided("The Krotov–Hopfield network has no critical distances under this attack.")
     rivals, controls = standing(RIVALS, difference), standing(controls_of(results), difference)
-    return judge(title, rivals, controls, "critical L₂ distances", ("critical", attack))
+    return judge(rivals, controls, "critical L₂ distances", ("critical", attack))
 
 
 def _ranking(centres: Mapping[str, float]) -> str:
@@ -86,7 +85,7 @@ def order_under(results: Results, attack: str) -> Order:
     return _order(centres, lambda first, second: robuster(results, attack, first, second))
 
 
-def _over(title: str, found: Mapping[str, Order], names_of: Mapping[str, str], good: Verdict, bad: Verdict) -> Claim:
+def _over(found: Mapping[str, Order], names_of: Mapping[str, str], good: Verdict, bad: Verdict) -> Finding:
     """One claim from the same question asked under several attacks or threats; ``names_of`` says what they are."""
     lines = {key: f"{names_of[key]}: {order.text}" for key, order in found.items()}
     supporting = tuple(lines[key] for key in found if found[key].verdict is Verdict.AGREES)
@@ -95,33 +94,31 @@ def _over(title: str, found: Mapping[str, Order], names_of: Mapping[str, str], g
     if against:
         numbers = frozenset((("critical", key), frozenset(pair)) for key in against for pair in found[key].against)
         models = tuple(dict.fromkeys(model for key in against for pair in found[key].against for model in pair))
-        return Claim(title, bad, f"Not under {lines[against[0]]}.", supporting, opposing, models, numbers)
+        return Finding(bad, f"Not under {lines[against[0]]}.", supporting, opposing, models, numbers)
     if opposing:
         first = next(key for key in found if found[key].verdict is not Verdict.AGREES)
-        return undecided(title, f"Open under {lines[first]}.", supporting, opposing)
-    return Claim(title, good, f"So it is under {'; '.join(lines.values())}.", supporting, (), ROBUSTNESS_ORDER)
+        return undecided(f"Open under {lines[first]}.", supporting, opposing)
+    return Finding(good, f"So it is under {'; '.join(lines.values())}.", supporting, (), ROBUSTNESS_ORDER)
 
 
-def robustness_order(results: Results) -> Claim:
+def robustness_order(results: Results) -> Finding:
     """The whole order, under all three attacks."""
-    title = f"The order of robustness is {' > '.join(label(model) for model in ROBUSTNESS_ORDER)}"
     found = {attack: order_under(results, attack) for attack in ATTACKS}
-    return _over(title, found, {a: attack_name(a) for a in ATTACKS}, Verdict.AGREES, Verdict.CONTRADICTS)
+    return _over(found, attack_labels(ATTACKS), Verdict.AGREES, Verdict.CONTRADICTS)
 
 
-def order_in_the_worst_case(results: Results) -> Claim:
+def order_in_the_worst_case(results: Results) -> Finding:
     """Evidence: does the order survive the strongest of many attacks, in the paper's space and on raw pixels?"""
-    title = "The order of robustness is the same under the worst case of all attacks, in both spaces"
     models = dig(results, "models") or {}
-    present = {threat for model in models for threat in dig(models, model, "robust_accuracy") or {}}
+    threats = threat_labels(threat for model in models for threat in dig(models, model, "robust_accuracy") or {})
     found: dict[str, Order] = {}
     futile = []
     pairs = len(ROBUSTNESS_ORDER) * (len(ROBUSTNESS_ORDER) - 1) // 2
-    for threat in [name for name in THREAT_NAMES if name in present] + sorted(present - set(THREAT_NAMES)):
+    for threat, name in threats.items():
         path = ("robust_accuracy", threat, "worst_case")
         centres = _centres(results, *path)
         if centres and max(centres.values()) < NO_ONE_RESISTS:
-            futile.append(f"{threat_name(threat)}: no model keeps {NO_ONE_RESISTS:.0%} of the images")
+            futile.append(f"{name}: no model keeps {NO_ONE_RESISTS:.0%} of the images")
             continue
 
         def difference(first: str, second: str, path: tuple[str, ...] = path) -> Difference | None:
@@ -131,22 +128,21 @@ def order_in_the_worst_case(results: Results) -> Claim:
 
         found[threat] = _order(centres, difference)
     if not found:
-        return undecided(title, futile[0] + "." if futile else "No robust accuracies under threat models.", (), futile)
-    claim = _over(title, found, {threat: threat_name(threat) for threat in found}, Verdict.HOLDS, Verdict.FAILS)
-    return claim._replace(opposing=(*claim.opposing, *futile))
+        return undecided(futile[0] + "." if futile else "No robust accuracies under threat models.", (), futile)
+    finding = _over(found, threats, Verdict.HOLDS, Verdict.FAILS)
+    return finding._replace(opposing=(*finding.opposing, *futile))
 
 
-def accuracy_for_robustness(results: Results, attack: str = "pgd") -> Claim:
+def accuracy_for_robustness(results: Results, attack: str = "pgd") -> Finding:
     """Paper: the Krotov–Hopfield network gains robustness at the price of accuracy; is it that price that buys it?"""
-    title = "The Krotov–Hopfield network trades accuracy for robustness"
     accuracies = {m: measured(dig(results, "models", m), "test_accuracy") for m in ("kh", "bp", "bp_matched")}
     dearer = compare(accuracies["kh"], accuracies["bp"], smaller_is_better=True)
     farther = robuster(results, attack, "kh", "bp")
     if dearer is None or farther is None:
-        return undecided(title, f"Accuracies and critical distances under {attack_name(attack)} of both are needed.")
+        return undecided(f"Accuracies and critical distances under {attack_label(attack)} of both are needed.")
     told = [
         (dearer.outcome > 0, f"test accuracy {dearer.text} of backprop"),
-        (farther.outcome > 0, f"critical distance under {attack_name(attack)}, to backprop's: {farther.text}"),
+        (farther.outcome > 0, f"critical distance under {attack_label(attack)}, to backprop's: {farther.text}"),
     ]
     matched = robuster(results, attack, "kh", "bp_matched")
     level = compare(accuracies["kh"], accuracies["bp_matched"])
@@ -159,12 +155,12 @@ def accuracy_for_robustness(results: Results, attack: str = "pgd") -> Claim:
     if -1 in (dearer.outcome, farther.outcome):
         keys: set[Hashable] = {("accuracy", frozenset(("kh", "bp")))} if dearer.outcome < 0 else set()
         keys |= {(("critical", attack), frozenset(("kh", "bp")))} if farther.outcome < 0 else set()
-        return Claim(title, Verdict.CONTRADICTS, f"{numbers}.", supporting, opposing, ("kh", "bp"), frozenset(keys))
+        return Finding(Verdict.CONTRADICTS, f"{numbers}.", supporting, opposing, ("kh", "bp"), frozenset(keys))
     if 0 in (dearer.outcome, farther.outcome):
-        return undecided(title, f"{numbers}: not told apart.", supporting, opposing)
+        return undecided(f"{numbers}: not told apart.", supporting, opposing)
     if matched is None:
         said = f"{numbers}; no accuracy-matched network was run."
-        return Claim(title, Verdict.AGREES, said, supporting, opposing, ("kh", "bp"))
+        return Finding(Verdict.AGREES, said, supporting, opposing, ("kh", "bp"))
     if matched.outcome > 0:
         said = (
             f"{numbers}, and {matched.short} relative to backprop of the same accuracy: accuracy alone does not buy it."
@@ -172,9 +168,9 @@ def accuracy_for_robustness(results: Results, attack: str = "pgd") -> Claim:
         controls = standing(controls_of(results), lambda model: robuster(results, attack, "kh", model))
         for_it, against_it = control_lines(controls)
         evidence = ((*supporting, *for_it), (*opposing, *against_it))
-        return against_controls(title, said[:-1], controls, evidence, ("kh", "bp"))
+        return against_controls(said[:-1], controls, evidence, ("kh", "bp"))
     if matched.outcome < 0 or matched.no_lead:
         said = f"{numbers}, but backprop stopped at the same accuracy does as well ({matched.short})."
-        return Claim(title, Verdict.SHARED, said, supporting, opposing)
+        return Finding(Verdict.SHARED, said, supporting, opposing)
     said = f"{numbers}, but it is not told apart from backprop of the same accuracy ({matched.short})."
-    return undecided(title, said, supporting, opposing)
+    return undecided(said, supporting, opposing)

@@ -6,10 +6,10 @@ number that no earlier claim has turned red already; else it cannot be told. Whe
 kind, the claim holds at this size.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 from experiments.report.claims.comparing import Results
-from experiments.report.claims.verdicts import Claim, Verdict, names
+from experiments.report.claims.verdicts import Finding, Verdict, names
 from experiments.report.numbers import dig
 from experiments.results.published import unlike_published
 
@@ -27,37 +27,37 @@ def not_converged(results: Results, models: Iterable[str]) -> list[str]:
     return [model for model, each in flags.items() if any(False in one for one in each)]
 
 
-def settle(results: Results, claim: Claim) -> Claim:
-    """The claim with the verdict that the kind of the run allows."""
-    if not claim.models or claim.verdict not in (*RED, Verdict.AGREES):
-        return claim
-    unlike = unlike_published(dig(results, "settings") or {}, dig(results, "dataset", "name"), claim.models)
-    late = not_converged(results, claim.models)
+def settle(results: Results, finding: Finding) -> Finding:
+    """The finding with the verdict that the kind of the run allows."""
+    if not finding.models or finding.verdict not in (*RED, Verdict.AGREES):
+        return finding
+    unlike = unlike_published(dig(results, "settings") or {}, dig(results, "dataset", "name"), finding.models)
+    late = not_converged(results, finding.models)
     obstacles = [f"not as published: {_few(unlike)}"] if unlike else []
     obstacles += [f"not converged: {names(late)}"] if late else []
     if not obstacles:
-        return claim
+        return finding
     why = "; ".join(obstacles)
-    if claim.verdict in RED:
-        said = f"{claim.sentence[:-1]}; but of the paper this tells nothing ({why})."
-        return claim._replace(verdict=Verdict.UNDECIDED, sentence=said)
-    verdict = Verdict.HERE if unlike else claim.verdict
-    return claim._replace(verdict=verdict, sentence=f"{claim.sentence[:-1]} ({why}).")
+    if finding.verdict in RED:
+        said = f"{finding.sentence[:-1]}; but of the paper this tells nothing ({why})."
+        return finding._replace(verdict=Verdict.UNDECIDED, sentence=said)
+    verdict = Verdict.HERE if unlike else finding.verdict
+    return finding._replace(verdict=verdict, sentence=f"{finding.sentence[:-1]} ({why}).")
 
 
-def once_a_number(claims: Sequence[Claim]) -> list[Claim]:
-    """The claims in their order, where no number turns a second one red."""
+def once_a_number(findings: Mapping[str, Finding]) -> dict[str, Finding]:
+    """The findings on claims, by the claims' titles and in their order, where no number turns a second one red."""
     spent: dict[Hashable, str] = {}
-    settled = []
-    for claim in claims:
-        if claim.verdict in RED and claim.against:
-            if claim.against <= set(spent):
-                earlier = spent[min(claim.against, key=str)]
-                said = f"{claim.sentence[:-1]}; but these numbers stand against “{earlier}” already."
-                claim = claim._replace(verdict=Verdict.UNDECIDED, sentence=said)
+    settled = {}
+    for title, finding in findings.items():
+        if finding.verdict in RED and finding.against:
+            if finding.against <= set(spent):
+                earlier = spent[min(finding.against, key=str)]
+                said = f"{finding.sentence[:-1]}; but these numbers stand against “{earlier}” already."
+                finding = finding._replace(verdict=Verdict.UNDECIDED, sentence=said)
             else:
-                spent |= {number: claim.title for number in claim.against if number not in spent}
-        settled.append(claim)
+                spent |= {number: title for number in finding.against if number not in spent}
+        settled[title] = finding
     return settled
 
 

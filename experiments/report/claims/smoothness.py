@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.attacks import attack_label
 from experiments.models import label
 from experiments.report.claims.comparing import (
     SIGNIFICANCE,
@@ -18,11 +19,11 @@ from experiments.report.claims.comparing import (
 from experiments.report.claims.judging import judge
 from experiments.report.claims.robustness import RIVALS
 from experiments.report.claims.spectra import is_power_law, spectrum_text
-from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
+from experiments.report.claims.verdicts import Finding, Verdict, names, undecided
 from experiments.report.numbers import centre, dig, p_text, signed_text
 from jax_bioadv.analysis import statistics
 from jax_bioadv.analysis.crossed import Overall
-from jax_bioadv.figures import attack_name, measure_name
+from jax_bioadv.figures import measure_name
 
 LARGER_IS_SMOOTHER = ("margin_over_gradient",)
 NO_SMOOTHNESS = ("alpha_images", "alpha_noise", "test_accuracy")
@@ -40,25 +41,24 @@ def jacobian_norm(results: Results, model: str) -> Overall | None:
     return measured(dig(results, "models", model), "jacobian_norm", "activation")
 
 
-def smoother(results: Results) -> Claim:
+def smoother(results: Results) -> Finding:
     """Paper: the Krotov–Hopfield representation is smoother, by the norm of its Jacobian."""
-    title = "The Krotov–Hopfield representation is smoother than every other"
     ours = jacobian_norm(results, "kh")
     if ours is None:
-        return undecided(title, "The norm of the Krotov–Hopfield network's Jacobian is not available.")
+        return undecided("The norm of the Krotov–Hopfield network's Jacobian is not available.")
 
     def difference(other: str) -> Difference | None:
         return compare(ours, jacobian_norm(results, other), smaller_is_better=True)
 
     rivals, controls = standing(RIVALS, difference), standing(controls_of(results), difference)
-    claim = judge(title, rivals, controls, "mean ‖∂a/∂x‖ over test images", "jacobian norm")
-    supporting, opposing = list(claim.supporting), list(claim.opposing)
+    finding = judge(rivals, controls, "mean ‖∂a/∂x‖ over test images", "jacobian norm")
+    supporting, opposing = list(finding.supporting), list(finding.opposing)
     for measure in dig(results, "models", "kh", "smoothness") or {}:
         one, other = (measured(dig(results, "models", m), "smoothness", measure) for m in ("kh", "bp"))
         found = compare(one, other, smaller_is_better=measure not in LARGER_IS_SMOOTHER)
         if found is not None and measure != "jacobian_frobenius":
             _book(found, f"{measure_name(measure)}, against backprop", supporting, opposing)
-    return claim._replace(supporting=tuple(supporting), opposing=tuple(opposing))
+    return finding._replace(supporting=tuple(supporting), opposing=tuple(opposing))
 
 
 def _book(found: Difference, what: str, supporting: list[str], opposing: list[str]) -> None:
@@ -68,9 +68,8 @@ def _book(found: Difference, what: str, supporting: list[str], opposing: list[st
     )
 
 
-def regularizers_smooth_without_power_law(results: Results) -> Claim:
+def regularizers_smooth_without_power_law(results: Results) -> Finding:
     """Paper: weight decay and the Jacobian penalty give smoothness, but no power law."""
-    title = "Weight and Jacobian regularization make the layer smooth without giving it a power law"
     supporting: list[str] = []
     opposing: list[str] = []
     missing: list[str] = []
@@ -100,19 +99,18 @@ def regularizers_smooth_without_power_law(results: Results) -> Claim:
         said = f"Against it: {'; '.join(opposing)}."
         models = tuple(dict.fromkeys((*against.values(), "bp")))
         numbers = frozenset(against)
-        return Claim(title, Verdict.CONTRADICTS, said, tuple(supporting), tuple(opposing), models, numbers)
+        return Finding(Verdict.CONTRADICTS, said, tuple(supporting), tuple(opposing), models, numbers)
     if missing or unsettled:
         said = "; ".join([*unsettled, *([f"not available: {', '.join(missing)}"] if missing else [])])
-        return undecided(title, f"{said[0].upper()}{said[1:]}.", supporting)
-    return Claim(title, Verdict.AGREES, f"{'; '.join(supporting)}.", tuple(supporting), (), ("l2", "jacobian", "bp"))
+        return undecided(f"{said[0].upper()}{said[1:]}.", supporting)
+    return Finding(Verdict.AGREES, f"{'; '.join(supporting)}.", tuple(supporting), (), ("l2", "jacobian", "bp"))
 
 
-def smoother_boundaries(results: Results) -> Claim:
+def smoother_boundaries(results: Results) -> Finding:
     """Paper: the Krotov–Hopfield network's decision boundaries are smoother."""
-    title = "The Krotov–Hopfield network's decision boundaries are smoother than every other"
     radii = sorted(dig(results, "models", "kh", "boundaries") or {}, key=_radius)
     if not radii:
-        return undecided(title, "The boundaries' lengths on planes through test images are not available.")
+        return undecided("The boundaries' lengths on planes through test images are not available.")
 
     def compared(other: str, radius: str, what: str) -> Difference | None:
         ours, theirs = (measured(dig(results, "models", m), "boundaries", radius, what) for m in ("kh", other))
@@ -123,15 +121,15 @@ def smoother_boundaries(results: Results) -> Claim:
 
     rivals, controls = standing(RIVALS, nearest), standing(controls_of(results), nearest)
     quantity = f"boundary length per plane of {radii[0].replace('_', ' ')}"
-    claim = judge(title, rivals, controls, quantity, "boundary length")
-    supporting, opposing = list(claim.supporting), list(claim.opposing)
+    finding = judge(rivals, controls, quantity, "boundary length")
+    supporting, opposing = list(finding.supporting), list(finding.opposing)
     others = [(radius, what, rival) for radius in radii for what in ("length", "curvature") for rival in RIVALS]
     for radius, what, rival in others:
         found = compared(rival, radius, what)
         if found is not None and (radius, what) != (radii[0], "length"):
             where = f"{what} at {radius.replace('_', ' ')}, against {label(rival)}"
             _book(found, where, supporting, opposing)
-    return claim._replace(supporting=tuple(supporting), opposing=tuple(opposing))
+    return finding._replace(supporting=tuple(supporting), opposing=tuple(opposing))
 
 
 def _radius(name: str) -> tuple[int, str]:
@@ -151,13 +149,12 @@ def _told(one: Mapping[str, Any]) -> str:
     return text + (f", p {p_text(p, bool(dig(one, 'p_at_floor')))}" if p is not None else "")
 
 
-def smoothness_goes_with_robustness(results: Results) -> Claim:
+def smoothness_goes_with_robustness(results: Results) -> Finding:
     """The paper's question: are smoother representations more robust, over all models and seeds?"""
-    title = "The smoother a representation, the more robust it is"
     entries = [one for one in dig(results, "correlations") or [] if dig(one, "spearman") is not None]
     entries = [one for one in entries if dig(one, "measure") not in NO_SMOOTHNESS]
     if not entries:
-        return undecided(title, f"It takes the rank correlations of {FEWEST_MODELS} models and more.")
+        return undecided(f"It takes the rank correlations of {FEWEST_MODELS} models and more.")
     supporting: list[str] = []
     opposing: list[str] = []
     right: dict[str, dict[str, int]] = {}
@@ -165,24 +162,24 @@ def smoothness_goes_with_robustness(results: Results) -> Claim:
         p = dig(one, "p_corrected")
         sign = int(np.sign(one["spearman"])) * _expected(one["measure"]) * (p is not None and p < SIGNIFICANCE)
         right.setdefault(one["measure"], {})[one["attack"]] = sign
-        line = f"{measure_name(one['measure'])}, {attack_name(one['attack'])}: {_told(one)}"
+        line = f"{measure_name(one['measure'])}, {attack_label(one['attack'])}: {_told(one)}"
         (supporting if sign > 0 else opposing).append(line)
     said = "; ".join(_best(entries, kind) for kind in ("the representation", "the logits", "boundaries"))
     said = f"{said[0].upper()}{said[1:]}"
     evidence = (tuple(supporting), tuple(opposing))
     own = right.get("jacobian_frobenius", {})
     if not own:
-        return undecided(title, f"{said}; mean ‖∂a/∂x‖, the paper's own measure, is not available.", *evidence)
+        return undecided(f"{said}; mean ‖∂a/∂x‖, the paper's own measure, is not available.", *evidence)
     kept, total = sum(sign > 0 for sign in own.values()), len(own)
     told = "; ".join(
-        f"{attack_name(one['attack'])} {_told(one)}" for one in entries if one["measure"] == "jacobian_frobenius"
+        f"{attack_label(one['attack'])} {_told(one)}" for one in entries if one["measure"] == "jacobian_frobenius"
     )
     said += f"; mean ‖∂a/∂x‖, the paper's own measure, goes with robustness under {kept} of {total} attacks ({told})"
     if min(own.values()) < 0:
-        return Claim(title, Verdict.FAILS, f"{said}, and against it under others.", *evidence)
+        return Finding(Verdict.FAILS, f"{said}, and against it under others.", *evidence)
     if kept < total:
-        return undecided(title, f"{said}.", *evidence)
-    return Claim(title, Verdict.HOLDS, f"{said}.", *evidence)
+        return undecided(f"{said}.", *evidence)
+    return Finding(Verdict.HOLDS, f"{said}.", *evidence)
 
 
 def _kind(measure: str) -> str:
@@ -199,13 +196,12 @@ def _best(entries: Sequence[Mapping[str, Any]], kind: str) -> str:
         return f"no measure of {kind}"
     best = max(of_kind, key=lambda one: one["spearman"] * _expected(one["measure"]))
     return (
-        f"of {kind}, {measure_name(best['measure'])} goes best with it ({_told(best)}, {attack_name(best['attack'])})"
+        f"of {kind}, {measure_name(best['measure'])} goes best with it ({_told(best)}, {attack_label(best['attack'])})"
     )
 
 
-def exponents_and_boundaries(results: Results) -> Claim:
+def exponents_and_boundaries(results: Results) -> Finding:
     """Open question of the paper: does the geometry of the decision boundary follow the spectrum?"""
-    title = "The steeper the spectrum on images, the shorter the decision boundary"
     models = dig(results, "models") or {}
     radii = sorted({radius for model in models for radius in dig(models, model, "boundaries") or {}}, key=_radius)
     found = {}
@@ -220,7 +216,7 @@ def exponents_and_boundaries(results: Results) -> Claim:
             alphas, lengths = zip(*rows.values(), strict=True)
             found[radius] = statistics.rank_correlation(alphas, lengths, list(rows))
     if not found:
-        return undecided(title, f"It takes {FEWEST_MODELS} models with exponents and boundary lengths.")
+        return undecided(f"It takes {FEWEST_MODELS} models with exponents and boundary lengths.")
     corrected = dict(zip(found, statistics.holm([one.p_value for one in found.values()]), strict=True))
     told, signs = {}, {}
     for radius, one in found.items():
@@ -232,23 +228,22 @@ def exponents_and_boundaries(results: Results) -> Claim:
     supporting = tuple(told[radius] for radius, sign in signs.items() if sign < 0)
     opposing = tuple(told[radius] for radius, sign in signs.items() if sign >= 0)
     if all(sign < 0 for sign in signs.values()):
-        return Claim(title, Verdict.HOLDS, said, supporting)
+        return Finding(Verdict.HOLDS, said, supporting)
     if any(sign > 0 for sign in signs.values()):
-        return Claim(title, Verdict.FAILS, said, supporting, opposing)
-    return undecided(title, said, supporting, opposing)
+        return Finding(Verdict.FAILS, said, supporting, opposing)
+    return undecided(said, supporting, opposing)
 
 
-def jacobian_regularizer_smooths(results: Results) -> Claim:
+def jacobian_regularizer_smooths(results: Results) -> Finding:
     """Check: the Jacobian penalty must lower the Jacobian norm below that of plain backpropagation."""
-    title = "The Jacobian penalty makes the layer smoother than plain backprop"
     found = compare(jacobian_norm(results, "jacobian"), jacobian_norm(results, "bp"), smaller_is_better=True)
     if found is None:
-        return undecided(title, f"The Jacobian norms of {label('jacobian')} and {label('bp')} are needed.")
+        return undecided(f"The Jacobian norms of {label('jacobian')} and {label('bp')} are needed.")
     text = f"mean ‖∂a/∂x‖ over test images {found.text} without the penalty"
     sentence = f"{text[0].upper()}{text[1:]}."
     if found.outcome == 0:
-        return undecided(title, f"{sentence[:-1]}: not told apart.", (), (text,))
+        return undecided(f"{sentence[:-1]}: not told apart.", (), (text,))
     if found.outcome > 0:
-        return Claim(title, Verdict.HOLDS, sentence, (text,))
+        return Finding(Verdict.HOLDS, sentence, (text,))
     against = frozenset([("jacobian norm", frozenset(("jacobian", "bp")))])
-    return Claim(title, Verdict.FAILS, sentence, (), (text,), against=against)
+    return Finding(Verdict.FAILS, sentence, (), (text,), against=against)

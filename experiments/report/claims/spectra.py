@@ -18,7 +18,7 @@ from experiments.report.claims.comparing import (
     standing,
 )
 from experiments.report.claims.judging import against_controls
-from experiments.report.claims.verdicts import Claim, Verdict, names, undecided
+from experiments.report.claims.verdicts import Finding, Verdict, names, undecided
 from experiments.report.numbers import centre, dig, number_text, per_seed, percent_text, present, verdicts_text
 from experiments.results.published import STRAIGHT_ON
 from jax_bioadv.analysis.crossed import Overall, overall
@@ -95,15 +95,12 @@ def _lines(results: Results, models: Iterable[str], kind: str, what: str = "") -
     ]
 
 
-def power_laws(results: Results, kind: str) -> Claim:
+def power_laws(results: Results, kind: str) -> Finding:
     """Paper: on images kh and spectral keep a power law, on white noise kh alone; the other models do not."""
     said_of = STRAIGHT_ON.get(kind, ())
-    title = (
-        f"On {INPUTS.get(kind, kind)} the spectrum is a power law for {names(said_of)}, and for no other of the five"
-    )
     known = [m for m in PAPER_MODELS if judged(dig(results, "models", m, "spectrum", kind))]
     if "kh" not in known or len(known) < 2:
-        return undecided(title, "The spectra of the Krotov–Hopfield layer and of another model are needed.")
+        return undecided("The spectra of the Krotov–Hopfield layer and of another model are needed.")
     laws = {model: is_power_law(results, model, kind) for model in known}
     against = [model for model in known if laws[model] is not None and laws[model] != (model in said_of)]
     mixed = [model for model in known if laws[model] is None]
@@ -133,22 +130,22 @@ def power_laws(results: Results, kind: str) -> Claim:
         text = "; ".join(_lines(results, against, kind))
         said = f"Against the paper, {said} ({text}){by}."
         numbers_against = frozenset(("law", model, kind) for model in against)
-        return Claim(title, Verdict.CONTRADICTS, said, *evidence, tuple(against), numbers_against)
+        return Finding(Verdict.CONTRADICTS, said, *evidence, tuple(against), numbers_against)
     if mixed or missing:
         parts = [f"{MIXED} for {names(mixed)} ({'; '.join(_lines(results, mixed, kind))})"] if mixed else []
         parts += [f"not available: {names(missing)}"] if missing else []
         said = "; ".join(parts)
-        return undecided(title, f"{said[0].upper()}{said[1:]}.", *evidence)
+        return undecided(f"{said[0].upper()}{said[1:]}.", *evidence)
     numbers = "; ".join(_lines(results, known, kind)) + by
     if equals:
         said = f"{len(equals)} of {len(controls)} controls have one too, {names(equals)}"
         said += f", and perhaps {names(open_controls)}" if open_controls else ""
-        return Claim(title, Verdict.SHARED, f"{numbers}; but {said}.", *evidence)
+        return Finding(Verdict.SHARED, f"{numbers}; but {said}.", *evidence)
     if open_controls:
         said = f"{numbers}; but so may the controls {names(open_controls)}: {MIXED}."
-        return undecided(title, said, *evidence)
+        return undecided(said, *evidence)
     said = f"no control has one of {len(without)}" if without else "no control was run to compare with"
-    return Claim(title, Verdict.AGREES, f"{numbers}; {said}.", *evidence, tuple(known))
+    return Finding(Verdict.AGREES, f"{numbers}; {said}.", *evidence, tuple(known))
 
 
 def exponent(entry: Any) -> Overall | None:
@@ -159,9 +156,8 @@ def exponent(entry: Any) -> Overall | None:
     return overall(alphas)
 
 
-def exponents_above_the_data(results: Results) -> Claim:
+def exponents_above_the_data(results: Results) -> Finding:
     """Paper: the layer's spectrum falls faster than that of the images themselves."""
-    title = "The Krotov–Hopfield exponent on images lies above that of the images themselves"
     spectra = dig(results, "baselines", "data", "spectrum")
     data = exponent(dig(spectra, "images_layer_window") or dig(spectra, "images"))
 
@@ -170,7 +166,7 @@ def exponents_above_the_data(results: Results) -> Claim:
 
     ours = above("kh")
     if ours is None:
-        return undecided(title, "The exponents of the Krotov–Hopfield layer and of the data are needed.")
+        return undecided("The exponents of the Krotov–Hopfield layer and of the data are needed.")
     controls = standing(controls_of(results), above)
     supporting = [f"α {ours.text} of the data"] if ours.outcome > 0 else []
     opposing = [] if ours.outcome > 0 else [f"α {ours.text} of the data"]
@@ -185,12 +181,12 @@ def exponents_above_the_data(results: Results) -> Claim:
     said = f"α is {ours.text} of the data"
     if ours.outcome < 0:
         against = frozenset([("alpha", "kh", "images")])
-        return Claim(title, Verdict.CONTRADICTS, f"{said}.", *evidence, ("kh",), against)
+        return Finding(Verdict.CONTRADICTS, f"{said}.", *evidence, ("kh",), against)
     if ours.outcome == 0:
-        return undecided(title, f"{said}: not told apart.", *evidence)
+        return undecided(f"{said}: not told apart.", *evidence)
     # Which controls lie above the data is what counts here, not which lie above kh.
     turned = Standing({**controls.behind, **controls.level}, {}, controls.ahead, controls.open, controls.missing)
-    return against_controls(title, said, turned, evidence)
+    return against_controls(said, turned, evidence)
 
 
 def _gain(before: list[float], after: list[float], margin: float = 0.0) -> int:
@@ -209,12 +205,11 @@ def _of_the_same_seeds(one: Any, other: Any) -> tuple[list[float], list[float]]:
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
-def pruning_is_harmless(results: Results) -> Claim:
+def pruning_is_harmless(results: Results) -> Finding:
     """Paper: pruning leaves the accuracy as it is and straightens the head of the spectrum; both of one layer."""
-    title = "Pruning units that stayed noise costs no accuracy and straightens the spectrum"
     layer = dig(results, "baselines", "noise_start")
     if not any(units > 0 for units in present(dig(layer, "pruned_units"))):
-        return undecided(title, "Nothing was pruned, or the pruned units are not known.")
+        return undecided("Nothing was pruned, or the pruned units are not known.")
     before, after = (dig(layer, "spectrum", kind) for kind in ("images_raw", "images"))
     raw, pruned = _of_the_same_seeds(*(dig(fits, "r2") for fits in (before, after)))
     whole, kept = _of_the_same_seeds(*(dig(layer, key) for key in ("test_accuracy_unpruned", "test_accuracy")))
@@ -235,12 +230,12 @@ def pruning_is_harmless(results: Results) -> Claim:
         if not all(flags := present(dig(layer, key)))
     ]
     if late:
-        return undecided(title, f"{said}; but {' and '.join(late)} had not converged.", supporting, opposing)
+        return undecided(f"{said}; but {' and '.join(late)} had not converged.", supporting, opposing)
     if any(outcome < 0 for outcome, _ in found):
         against = frozenset([("pruning", "noise_start")])
-        return Claim(title, Verdict.CONTRADICTS, f"{said}.", supporting, opposing, ("noise_start",), against)
+        return Finding(Verdict.CONTRADICTS, f"{said}.", supporting, opposing, ("noise_start",), against)
     if len(found) < 2:
-        return undecided(title, f"{said}{'; ' if found else ''}not available: accuracy or spectrum without pruning.")
+        return undecided(f"{said}{'; ' if found else ''}not available: accuracy or spectrum without pruning.")
     if opposing:
-        return undecided(title, f"{said}: not told apart over seeds.", supporting, opposing)
-    return Claim(title, Verdict.AGREES, f"{said}.", supporting, (), ("noise_start",))
+        return undecided(f"{said}: not told apart over seeds.", supporting, opposing)
+    return Finding(Verdict.AGREES, f"{said}.", supporting, (), ("noise_start",))

@@ -4,16 +4,15 @@ import math
 
 from experiments.report.claims.comparing import Results, compare
 from experiments.report.claims.spectra import INPUTS, MIXED, exponent, is_power_law, judged, spectrum_text
-from experiments.report.claims.verdicts import Claim, Verdict, undecided
+from experiments.report.claims.verdicts import Finding, Verdict, undecided
 from experiments.report.numbers import dig
 from experiments.results.published import SPECTRAL_TARGET_ALPHA
 
 SAME_ALPHA = 0.02
 
 
-def spectral_fails_on_noise(results: Results) -> Claim:
+def spectral_fails_on_noise(results: Results) -> Finding:
     """Paper: spectral regularization shapes the spectrum on images and fails on white noise."""
-    title = "Spectral regularization gives a power law on images and fails on white noise"
     entry = dig(results, "models", "spectral", "spectrum")
     laws = {kind: is_power_law(results, "spectral", kind) for kind in INPUTS}
     texts = {kind: f"on {INPUTS[kind]}: {spectrum_text(dig(entry, kind))}" for kind in INPUTS}
@@ -29,26 +28,25 @@ def spectral_fails_on_noise(results: Results) -> Claim:
             opposing.append(f"{words}: it changed something there")
     said = "; ".join(texts.values()).capitalize()
     if None in laws.values():
-        return undecided(title, f"{said}: {MIXED}, or numbers are missing.", supporting, opposing)
+        return undecided(f"{said}: {MIXED}, or numbers are missing.", supporting, opposing)
     evidence = tuple(supporting), tuple(opposing)
     wrong = [kind for kind, wanted in (("images", True), ("noise", False)) if laws[kind] is not wanted]
     if wrong:
         against = frozenset(("law", "spectral", kind) for kind in wrong)
-        return Claim(title, Verdict.CONTRADICTS, f"{said}.", *evidence, ("spectral",), against)
+        return Finding(Verdict.CONTRADICTS, f"{said}.", *evidence, ("spectral",), against)
     if set(judged(dig(results, "baselines", "untrained", "spectrum", "images"))) == {True}:
         had = "; but the untrained network has a power law on images too: the penalty moves its exponent"
-        return Claim(title, Verdict.SHARED, f"{said}{had}.", *evidence)
-    return Claim(title, Verdict.AGREES, f"{said}.", *evidence, ("spectral",))
+        return Finding(Verdict.SHARED, f"{said}{had}.", *evidence)
+    return Finding(Verdict.AGREES, f"{said}.", *evidence, ("spectral",))
 
 
-def spectral_regularizer_moves(results: Results) -> Claim:
+def spectral_regularizer_moves(results: Results) -> Finding:
     """Check: the spectral regularizer must bring α nearer to its target than the untrained network's α is."""
-    title = "The spectral regularizer brings the exponent nearer to its target"
     entry = dig(results, "models", "spectral", "spectrum", "images")
     untrained = dig(results, "baselines", "untrained", "spectrum", "images")
     found, begun = exponent(entry), exponent(untrained)
     if found is None or begun is None:
-        return undecided(title, "The exponents of both networks are needed.")
+        return undecided("The exponents of both networks are needed.")
     ours, start = found.centre, begun.centre
     given = dig(results, "settings", "spectral", "exponent")
     target = float(given) if given is not None else SPECTRAL_TARGET_ALPHA
@@ -57,10 +55,10 @@ def spectral_regularizer_moves(results: Results) -> Claim:
     )
     numbers = f"α on test images: {ours:.2f} after training, {start:.2f} untrained, target {target:.2f}"
     if abs(ours - start) <= doubt:
-        return Claim(title, Verdict.FAILS, f"{numbers}; the regularizer moved nothing.", (), (numbers,))
+        return Finding(Verdict.FAILS, f"{numbers}; the regularizer moved nothing.", (), (numbers,))
     gain = abs(start - target) - abs(ours - target)
     if abs(gain) <= doubt:
-        return undecided(title, f"{numbers}; both are equally far from it.")
+        return undecided(f"{numbers}; both are equally far from it.")
     if gain > 0:
-        return Claim(title, Verdict.HOLDS, f"{numbers}.", (numbers,))
-    return Claim(title, Verdict.FAILS, f"{numbers}.", (), (numbers,))
+        return Finding(Verdict.HOLDS, f"{numbers}.", (numbers,))
+    return Finding(Verdict.FAILS, f"{numbers}.", (), (numbers,))

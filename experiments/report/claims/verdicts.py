@@ -1,4 +1,4 @@
-"""What a claim comes to: a verdict, the sentence that gives it, and the evidence on both sides."""
+"""What a claim comes to: a verdict, the sentence with the numbers, and the evidence on both sides."""
 
 from collections.abc import Hashable, Iterable
 from enum import Enum
@@ -19,13 +19,12 @@ class Verdict(Enum):
     UNDECIDED = "cannot tell"
 
 
-class Claim(NamedTuple):
-    """A claim in a sentence, its verdict in a sentence with numbers, and what speaks for and against it.
+class Finding(NamedTuple):
+    """What was found on a claim: the verdict, the numbers in a sentence, and what speaks for and against it.
 
     ``models``: whose training the verdict hangs on. ``against``: the measured numbers that a red verdict rests on.
     """
 
-    title: str
     verdict: Verdict
     sentence: str
     supporting: tuple[str, ...] = ()
@@ -34,9 +33,9 @@ class Claim(NamedTuple):
     against: frozenset[Hashable] = frozenset()
 
 
-def undecided(title: str, why: str, supporting: Iterable[str] = (), opposing: Iterable[str] = ()) -> Claim:
+def undecided(why: str, supporting: Iterable[str] = (), opposing: Iterable[str] = ()) -> Finding:
     """A claim about which nothing can be told, and why."""
-    return Claim(title, Verdict.UNDECIDED, why, tuple(supporting), tuple(opposing))
+    return Finding(Verdict.UNDECIDED, why, tuple(supporting), tuple(opposing))
 
 
 def names(models: Iterable[str]) -> str:
