@@ -36,7 +36,7 @@ def _pass_seconds(network: Loaded, images: Images) -> float:
 def passes(task: Task) -> float:
     """How many passes of one image a task comes to; each looks first for images that are classified correctly."""
     given, test = task.given, len(task.images.dataset.test_images)
-    if task.stage == "train":
+    if task.stage in ("network", "bounds"):
         return test
     if task.stage == "spectra":
         return 2 * min(given["taps"].images, test)
@@ -55,8 +55,6 @@ def passes(task: Task) -> float:
     if task.stage == "masking":
         chosen = given["masking"]
         return test + chosen.images * (10 * GRADIENT * chosen.steps + chosen.queries)
-    if task.stage == "bounds":
-        return test
     chosen = given["threats"]
     shortest = chosen.targets * chosen.minimum_norm_steps
     if "limit" in given:

@@ -17,7 +17,7 @@ from experiments.engine.tasks import Outcome, Task, with_needs
 from experiments.images import Images
 from experiments.measuring import brought as measuring
 from experiments.measuring import threats
-from experiments.plan import BATTERY, Plan
+from experiments.plan import BATTERY, STAGES, Plan
 from experiments.settings.evaluation import EvaluationSettings
 from experiments.settings.groups import only
 from experiments.settings.presets import Preset
@@ -66,10 +66,13 @@ class EvaluationPlan(Plan):
 
     def model(self, name: str = "", seed: int = 0) -> Task:
         """The network, kept with its weights; all others build on it."""
-        return self._task("network", "train", measuring.keeping(self.network), self._given, folder="models")
+        return self._task("network", "network", measuring.keeping(self.network), self._given, folder="models")
 
-    def _of_network(self, kind: str, stage: str, run: Callable[..., Outcome], **given: Any) -> Task:
-        return self._task(kind, stage, run, given, {"model": self.model()})
+    def _of_network(self, name: str, stage: str, run: Callable[..., Outcome], **given: Any) -> Task:
+        return self._task(name, stage, run, given, {"model": self.model()})
+
+    def _of_model(self, kind: str, run: Callable[..., Outcome], model: str, seed: int, **given: Any) -> Task:
+        return self._of_network(kind, kind if kind in STAGES else "threats", run, seed=seed, **given)
 
     # What needs a representation.
 
@@ -106,26 +109,24 @@ class EvaluationPlan(Plan):
 
     def threat(self, threat: str, model: str = "", seed: int = 0) -> Task:
         chosen = only(self.settings.threats, *BATTERY, threat, "images")
-        run = partial(threats.fixed_strength, THREATS[threat])
-        return self._of_network(threat, "threats", run, seed=seed, threats=chosen)
+        return self._of_model(threat, partial(threats.fixed_strength, THREATS[threat]), model, seed, threats=chosen)
 
     def masking(self, model: str = "", seed: int = 0) -> Task:
-        strengths, run = self.settings.threats, threats.masked_gradients
+        chosen, strengths = self.settings.masking, self.settings.threats
         epsilon = strengths.raw_linf if self.images.space == "raw" else strengths.unit_linf
-        return self._of_network("masking", "masking", run, seed=seed, masking=self.settings.masking, epsilon=epsilon)
+        return self._of_model("masking", threats.masked_gradients, model, seed, masking=chosen, epsilon=epsilon)
 
     def smoothness(self, model: str = "", seed: int = 0) -> Task:
-        run, chosen = measuring.logits_smoothness, self.settings.smoothness
-        return self._of_network("smoothness", "smoothness", run, seed=seed, smoothness=chosen)
+        chosen = self.settings.smoothness
+        return self._of_model("smoothness", measuring.logits_smoothness, model, seed, smoothness=chosen)
 
     def boundaries(self, model: str = "", seed: int = 0) -> Task:
-        run, chosen = measuring.boundaries, self.settings.boundaries
-        return self._of_network("boundaries", "boundaries", run, seed=seed, boundaries=chosen)
+        return self._of_model("boundaries", measuring.boundaries, model, seed, boundaries=self.settings.boundaries)
 
     # What needs one hidden layer.
 
     def bounds(self, model: str = "", seed: int = 0) -> Task:
-        return self._of_network("bounds", "bounds", measuring.bounds, seed=seed, bounds=self.settings.bounds)
+        return self._of_model("bounds", measuring.bounds, model, seed, bounds=self.settings.bounds)
 
     def all_tasks(self) -> list[Task]:
         tasks = [self.model()]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.models import label
+from experiments.plan import BATTERY
 from experiments.report import evidence_tables, sections
 from experiments.report.claims import Results
 from experiments.report.diagnostics_table import diagnostics_tables
@@ -16,7 +17,6 @@ from experiments.report.numbers import dig, number_text, summary_text, told, ver
 from experiments.report.page import Html, bullets, document, paragraph, picture, safe, section, table
 from experiments.report.tables import (
     NORMS,
-    accuracy_table,
     critical_table,
     models_of,
     spectra_table,
@@ -48,6 +48,17 @@ IN_NORMS = (
     "perturbation of this network's image, found in raw pixels and kept within [0, 1] but under Gaussian noise, "
     "divided by that norm."
 )
+PUBLISHED = (
+    "The reference models were trained and measured before, not here: they are those published in results/{from}, of "
+    "{n_seeds} seeds; they take {images}. ± is the 95 % interval over seeds and test images, of one network over test "
+    "images alone."
+)
+# Figures of few panels are not blown up; the names of models leave room for numbers.
+STYLE = Html(
+    "<style>figure img { width: auto; max-width: 100%; } "
+    "@media (max-width: 44rem) { .scroll td:first-child { white-space: normal; } }</style>"
+)
+_ACCURACY = ("test_accuracy", "test_accuracy_interval", "test_accuracy_overall")
 _SPACES = {"raw": "raw pixels in [0, 1]", "unit": "images divided by their own norm"}
 
 
@@ -62,7 +73,7 @@ def render(results: Results, figures: Path) -> str:
         section("notes", "What is to be known", bullets([*_about(results), *dig(results, "notes")])),
         sections.stages(results),
     ]
-    return document(f"{dig(results, 'network', 'name')}: smooth, a power law, robust?", body)
+    return document(f"{label(dig(results, 'network', 'name'))}: smooth, a power law, robust?", body)
 
 
 def _header(results: Results) -> Html:
@@ -76,8 +87,8 @@ def _header(results: Results) -> Html:
         "preset": dig(results, "preset"),
     }
     lead = "Is its representation smooth, a power law, robust? Measured as the models of arXiv 2405.00679."
-    title = f"<h1>{safe(network['name'])}</h1>"
-    return Html(f'<header>{title}<p class="soft">{safe(lead)}</p>{sections.facts_list(facts)}</header>')
+    title = f"<h1>{safe(label(network['name']))}</h1>"
+    return Html(f'<header>{STYLE}{title}<p class="soft">{safe(lead)}</p>{sections.facts_list(facts)}</header>')
 
 
 def with_references(results: Results, *keys: str) -> dict[str, Any]:
@@ -88,9 +99,9 @@ def with_references(results: Results, *keys: str) -> dict[str, Any]:
 
 
 def same_threats(results: Results) -> dict[str, Any]:
-    """The network and the references under the threats that it was measured under, at the same strength and space."""
-    own = next(iter(results["models"].values()))["robust_accuracy"]
-    whole = with_references(results, "robust_accuracy")
+    """Accuracies, and those under the threats that the network was measured under, at the same strength and space."""
+    [own] = (model["robust_accuracy"] for model in results["models"].values())
+    whole = with_references(results, *_ACCURACY, "robust_accuracy")
     for entry in whole["models"].values():
         entry["robust_accuracy"] = {
             threat: one
@@ -102,38 +113,49 @@ def same_threats(results: Results) -> dict[str, Any]:
 
 def _beside(results: Results) -> list[Html]:
     """Tables of what has one meaning for all of them."""
-    references = dig(results, "references")
+    references, raw = dig(results, "references"), results["network"]["space"] == "raw"
+    threats, distances = same_threats(results), _in_norms(results)
+    words = "There are no reference models for these data; the notes say why."
+    if references is not None:
+        words = PUBLISHED.format(**references, n_seeds=len(references["seeds"]), images=_SPACES[references["space"]])
+    parts = [paragraph(words), _at_a_glance(threats, distances), *evidence_tables.threat_tables(threats)]
+    parts += map(paragraph, _protocols(results))
+    parts += [critical_table(distances, "critical_l2"), *([paragraph(IN_NORMS)] if raw else [])]
     if references is None:
-        return [paragraph("There are no reference models for these data; the notes say why.")]
-    shared = results["network"]["space"] == references["space"]
-    distances = _in_one_space(results, shared)
-    parts = [
-        paragraph(
-            f"The reference models were trained and measured before, not here: they are those published in "
-            f"results/{references['from']}, of {len(references['seeds'])} seeds; they take {_SPACES['unit']}. ± is the "
-            "95 % interval over seeds and test images, of one network over test images alone."
-        ),
-        _at_a_glance(same_threats(results), distances),
-        *evidence_tables.threat_tables(same_threats(results)),
-        critical_table(distances, "critical_l2"),
-    ]
-    if not shared:
-        apart = {**results, "models": references["models"]}
+        return parts
+    if raw:
         words = "Exponents have no unit, but hang on the images that a network takes: those of the references alone."
-        return [*parts, paragraph(IN_NORMS), paragraph(words), spectra_table(apart)]
+        return [*parts, paragraph(words), spectra_table({**results, "models": references["models"]})]
     whole = with_references(results, "spectrum", "critical_linf", "masking", "smoothness", "boundaries", "certified_l2")
     parts += [spectra_table(whole), critical_table(whole, "critical_linf"), evidence_tables.masking_table(whole)]
     parts += [evidence_tables.smoothness_table(whole), evidence_tables.boundaries_table(whole)]
     return [*parts, evidence_tables.bounds_table(whole)]
 
 
+def _protocols(results: Results) -> list[str]:
+    """How the references were attacked where that was otherwise."""
+    [own] = (model["robust_accuracy"] for model in results["models"].values())
+    chosen, published = results["settings"]["threats"], dig(results, "references", "threats")
+    if published is None:
+        return []
+    said = [
+        f"The references were attacked at ε = {published[threat]:.3g} under {threat_labels([threat])[threat]}: "
+        f"--threats.{threat.replace('_', '-')} {published[threat]:.3g} sets this network beside them."
+        for threat in own
+        if published[threat] != chosen[threat]
+    ]
+    if any(published[name] != chosen[name] for name in BATTERY):
+        said.append(f"Of the references: {evidence_tables.BUDGETS.format(**published)}")
+    return said
+
+
 def _at_a_glance(threats: Results, distances: Results) -> Html:
     """Accuracy, what is left of it under the worst of all attacks, and the shortest perturbations."""
-    shown = threat_labels(next(iter(threats["models"].values()))["robust_accuracy"])
+    shown = threat_labels(evidence_tables.seen(threats["models"], "robust_accuracy"))
     rows = [
         [
             label(name),
-            told(distances["models"][name], "test_accuracy"),
+            told(one, "test_accuracy"),
             *(told(one, "robust_accuracy", threat, "worst_case") for threat in shown),
             told(distances["models"][name], "critical_l2", "minimum_norm", "median"),
         ]
@@ -143,13 +165,11 @@ def _at_a_glance(threats: Results, distances: Results) -> Html:
     return Html(f"<h3>At a glance</h3>{table(head, rows)}")
 
 
-def _in_one_space(results: Results, shared: bool) -> dict[str, Any]:
-    """Accuracies and median critical L2 distances, in units of the image's norm."""
-    accuracy = ("test_accuracy", "test_accuracy_interval", "test_accuracy_overall")
-    whole = with_references(results, *accuracy, "critical_l2", "critical_l2_in_norms")
+def _in_norms(results: Results) -> dict[str, Any]:
+    """Critical L2 distances in units of the image's norm."""
+    whole = with_references(results, "critical_l2", "critical_l2_in_norms")
     for entry in whole["models"].values():
-        if not shared and "critical_l2_in_norms" in entry:
-            entry["critical_l2"] = entry["critical_l2_in_norms"]
+        entry["critical_l2"] = entry.get("critical_l2_in_norms", entry.get("critical_l2"))
     return whole
 
 
@@ -182,7 +202,11 @@ def _inside(results: Results) -> list[Html]:
     return [
         titled("Covariance spectra", table(head, rows, groups), "tap-spectra"),
         paragraph(words),
-        titled("Smoothness", table(["", "‖∂a/∂x‖", *map(measure_name, measures)], smooth), "tap-smoothness"),
+        titled(
+            "Smoothness",
+            table(["", "‖∂a/∂x‖", *(measure_name(one).removesuffix(", logits") for one in measures)], smooth),
+            "tap-smoothness",
+        ),
         paragraph("Means (‖∂a/∂x‖) and medians over the images examined, with 95 % intervals over them."),
     ]
 
@@ -197,10 +221,16 @@ def _found_by(tap: Mapping[str, Any]) -> str:
 
 def _alone(results: Results) -> list[Html]:
     """All that was measured of it, in its own space."""
-    tables = [accuracy_table(results), *(critical_table(results, norm) for norm in NORMS)]
+    [attacked] = (model["n_attacked"] for model in results["models"].values())
+    words = (
+        f"Lengths and ε are in {_SPACES[results['network']['space']]}. Critical distances are those of the first "
+        f"{summary_text(attacked, 4)} test images that are classified correctly; power laws are of the last tap."
+    )
+    tables = [*(critical_table(results, norm) for norm in NORMS)]
     tables += [evidence_tables.masking_table(results), *diagnostics_tables(results)]
     tables += [evidence_tables.smoothness_table(results), evidence_tables.boundaries_table(results)]
-    return [paragraph(f"Lengths and ε are in {_SPACES[results['network']['space']]}."), *tables]
+    bounded = evidence_tables.seen(results["models"], "certified_l2")
+    return [paragraph(words), *tables, *([evidence_tables.bounds_table(results)] if bounded else [])]
 
 
 def _about(results: Results) -> list[str]:

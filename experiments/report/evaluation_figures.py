@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from experiments.attacks import ATTACK_LABELS, ATTACK_STRENGTHS, ATTACKS
-from experiments.models import STYLES
+from experiments.models import STYLES, label
 from experiments.report.evaluation import same_threats
 from experiments.report.figures import fit_of
 from experiments.report.numbers import dig
@@ -27,7 +27,7 @@ BESIDE = ("kh", "bp", "kmeans", "adversarial")
 def evaluation_makers(directory: Path, results: dict[str, Any]) -> dict[str, Callable[[], Figure]]:
     """Every figure that the folder of an evaluation should have, by the name of its file."""
     arrays, name = figure_arrays.read(directory), results["network"]["name"]
-    styles = {name: BROUGHT._replace(label=name), **STYLES}
+    styles = {name: BROUGHT._replace(label=label(name)), **STYLES}
 
     def taps() -> Figure:
         spectra: dict[str, dict[str, list[SpectrumCurve | None]]] = {kind: {} for kind in INPUTS}

@@ -7,7 +7,9 @@ from typing import Any
 from experiments.attacks import ATTACKS, short_label
 from experiments.models import MODELS, label
 from experiments.report.claims import Verdict, findings
+from experiments.report.evaluation import same_threats
 from experiments.report.numbers import centre, dig
+from experiments.report.tables import models_of
 
 COLUMNS = {
     "accuracy": ("test_accuracy",),
@@ -44,15 +46,13 @@ def evaluation_in_short(results: dict[str, Any], report: Path) -> str:
         results: what results.json holds.
         report: the page that has the rest.
     """
-    network, references = results["network"], dig(results, "references", "models") or {}
     [model] = results["models"].values()
-    threats = list(model["robust_accuracy"])
     columns = {"accuracy": ("test_accuracy",)}
-    columns |= {threat: ("robust_accuracy", threat, "worst_case") for threat in threats}
+    columns |= {threat: ("robust_accuracy", threat, "worst_case") for threat in model["robust_accuracy"]}
     rows = [("", *columns)]
-    for name, one in {network["name"]: model, **references}.items():
+    for name, one in models_of(same_threats(results)).items():
         rows.append((label(name), *(_cell(one, path) for path in columns.values())))
-    about = "robust accuracy under the worst of all attacks" + ("; references as published" if references else "")
+    about = "robust accuracy under the worst of all attacks; references as published, where they have this threat"
     taps = [("", "α images", "α noise")]
     for name, tap in model["taps"].items():
         taps.append((name, *(_cell(tap, ("spectrum", kind, "alpha")) for kind in ("images", "noise"))))

@@ -116,6 +116,7 @@ def _references(collector: Collector, folder: Path) -> dict[str, Any] | None:
         **{key: published[key] for key in ("preset", "seeds")},
         "from": folder.name,
         "space": "unit",
+        "threats": published["settings"]["threats"],
         "models": {name: {key: one[key] for key in one if key in _SHOWN} for name, one in models},
     }
 
