@@ -1,7 +1,7 @@
 """The images of an experiment, made unit-norm once, on first use, and what is computed of them alone."""
 
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +11,11 @@ from jax_bioadv.analysis.spectra import covariance
 from jax_bioadv.data import Dataset, unit_norm, white_noise
 from jax_bioadv.data.dataset import sha256_of_array
 from jax_bioadv.learning import regularizers
+from jax_bioadv.raw_pixels import raw_pixels
 
 
 class Images:
-    """A data set as the networks see it: every image divided by its own L_p norm.
+    """A data set as the networks see it: every image divided by its own L_p norm, which is the space of ε.
 
     Args:
         dataset: raw images.
@@ -23,6 +24,8 @@ class Images:
     Raises:
         ValueError: there are fewer than two classes.
     """
+
+    space: Literal["raw", "unit"] = "unit"
 
     def __init__(self, dataset: Dataset, norm: float):
         if dataset.classes < 2:
@@ -85,3 +88,31 @@ class Images:
             vars(other)[name] = getattr(self, name)
         other._noise = self._noise
         return other
+
+
+class RawImages(Images):
+    """A data set as a network sees it that takes pixels in [0, 1], which is the space of ε then."""
+
+    space = "raw"
+
+    @cached_property
+    def train(self) -> jax.Array:
+        return jnp.asarray(raw_pixels(self.dataset.train_images))
+
+    @cached_property
+    def test(self) -> jax.Array:
+        return jnp.asarray(raw_pixels(self.dataset.test_images))
+
+    @cached_property
+    def test_norms(self) -> np.ndarray:
+        """By which a perturbation of each test image is divided where images are divided by their norm."""
+        return np.linalg.norm(np.asarray(self.test, np.float64), self.norm, axis=1)
+
+    def noise(self, count: int) -> np.ndarray:
+        """White noise with mean and variance of the pixels: a network with biases has a scale."""
+        pixels = np.asarray(self.test)
+        return np.float32(pixels.mean()) + np.float32(pixels.std()) * super().noise(count)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return {**super().identity, "space": self.space}

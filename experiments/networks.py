@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.tree_util import Partial
 
+from experiments.brought import network_again
 from experiments.engine.tasks import Outcome
 from experiments.images import Images
 from jax_bioadv.models import Network, fold_batch_norm, logits_function
@@ -56,6 +58,13 @@ def weights(network: nnx.Module) -> dict[str, np.ndarray]:
 @jax.jit
 def _correct(logits: Callable[[jax.Array], jax.Array], images: jax.Array, labels: jax.Array) -> jax.Array:
     return jnp.argmax(logits(images), axis=1) == labels
+
+
+def trained_logits(images: Images, outcome: Outcome) -> Partial:
+    """From images to the logits of a network that a training found, or that a user brought."""
+    if "build" in outcome.values["network"]:
+        return network_again(outcome).logits
+    return logits_function(trained_network(images, outcome))
 
 
 def measured_accuracy(images: Images, network: Network) -> float:

@@ -73,7 +73,7 @@ def run(command: Command) -> Path:
             raise ValueError(f"unknown stage {stage!r}; choose among {', '.join(STAGES)}")
     command.settings.check_values()
     check_devices()
-    with working_in(directory, command) as images:
+    with working_in(directory, command, command.settings) as images:
         for note in left_out(images):
             logger.info("as expected, %s", note)
         plan, ledger = Plan(command.settings, images), Ledger(directory)

@@ -126,7 +126,7 @@ def run(command: Command, grid: Grid) -> Path:
     join_hosts(command.coordinator, command.processes, command.process, command.distributed)
     check_devices()
     devices = devices_of(command)
-    with working_in(command.out, command) as images:
+    with working_in(command.out, command, command.settings) as images:
         members = members_of(command.settings, images, grid)
         publish = partial(write_table, command.out / "sweep.csv", members, measurements, grid)
         tasks = [member.stages(measurements) for member in members]

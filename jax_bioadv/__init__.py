@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import jax_bioadv.sharding as sharding
     import jax_bioadv.storage as storage
     import jax_bioadv.taps as taps
+    import jax_bioadv.weights as weights
     from jax_bioadv.models import Network
     from jax_bioadv.version import __version__
 
@@ -54,6 +55,7 @@ __all__ = [
     "sharding",
     "storage",
     "taps",
+    "weights",
 ]
 
 _PLACES = {"Network": "jax_bioadv.models", "__version__": "jax_bioadv.version"}

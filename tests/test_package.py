@@ -19,7 +19,17 @@ from jax_bioadv.extras import MissingExtraError, extra
 
 ROOT = Path(__file__).parents[1]
 LAZY = ("jax_bioadv", "jax_bioadv.analysis", "jax_bioadv.learning")
-OF_EXTRAS = ("PIL", "contourpy", "matplotlib", "sklearn", "tensorflow", "tensorflow_datasets", "tqdm", "tyro")
+OF_EXTRAS = (
+    "PIL",
+    "contourpy",
+    "matplotlib",
+    "safetensors",
+    "sklearn",
+    "tensorflow",
+    "tensorflow_datasets",
+    "tqdm",
+    "tyro",
+)
 
 ALONE = f"""
 import json, sys
@@ -54,6 +64,7 @@ print(json.dumps(dict(
     file=ba.__file__, version=ba.__version__, at_once=at_once, shape=list(adversarial.images.shape),
     refused=dict(
         figures=[refused(lambda: ba.figures), refused(lambda: __import__("jax_bioadv.figures.style"))],
+        weights=[refused(lambda: ba.weights.read_safetensors(None))],
         data=[
             refused(lambda: ba.data.load("digits")),
             refused(lambda: ba.data.corrupt(np.zeros((1, 8, 8, 3), np.uint8), "jpeg", 1, seed=0)),
@@ -129,7 +140,7 @@ def test_the_wheel_works_without_the_extras(alone):
     assert alone["shape"] == [16, 12]
 
 
-@pytest.mark.parametrize("name", ["analysis", "data", "figures"])
+@pytest.mark.parametrize("name", ["analysis", "data", "figures", "weights"])
 def test_what_needs_an_extra_names_it(name, alone):
     assert [f"pip install 'jax-bioadv[{name}]'" in str(said) for said in alone["refused"][name]] == [True] * len(
         alone["refused"][name]

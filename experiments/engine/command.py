@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import jax
 import tyro
@@ -21,8 +21,8 @@ from jax_bioadv.user_folders import user_path
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-    """What a command works on: the options that all of them have."""
+class Place:
+    """Where a command finds and keeps what it works on: the options that all of them have."""
 
     preset: Preset = "quick"
     """Where the settings below start from."""
@@ -33,10 +33,27 @@ class Options:
     compiled: Path | None = None
     """Folder that keeps compiled programs for later runs, or off; default: $JAX_BIOADV_COMPILED, else
     ~/.cache/jax-bioadv/compiled."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Place):
+    """What a command that trains works on."""
+
     settings: Annotated[Settings, tyro.conf.arg(name="")] = dataclasses.field(default_factory=lambda: PRESETS["quick"])
 
 
-Command = TypeVar("Command", bound=Options)
+Command = TypeVar("Command", bound=Place)
+
+
+class OfData(Protocol):
+    """What of its settings decides how a command sees the data."""
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def norm(self) -> float: ...
+    @property
+    def precision(self) -> str: ...
 
 
 def option(arguments: Sequence[str], name: str) -> str | None:
@@ -70,17 +87,17 @@ def check_devices() -> None:
         raise ValueError(f"JAX finds no device: {str(error).splitlines()[0]} (JAX_PLATFORMS=cpu needs none)") from error
 
 
-def load_images(options: Options) -> data.Dataset:
+def load_images(place: Place, dataset_name: str) -> data.Dataset:
     """The data set, of which every image has a norm; DataError before any work if one has not."""
-    dataset = data.load(options.settings.dataset, options.data_dir)
-    if options.drop_blank_images:
+    dataset = data.load(dataset_name, place.data_dir)
+    if place.drop_blank_images:
         return data.without_blank_images(dataset)
     data.refuse_blank_images(dataset)
     return dataset
 
 
 @contextlib.contextmanager
-def working_in(directory: Path, options: Options) -> Iterator[Images]:
+def working_in(directory: Path, place: Place, settings: OfData, kind: type[Images] = Images) -> Iterator[Images]:
     """The images, while the folder of the run is locked and logged into; of several processes, by the first alone.
 
     Raises:
@@ -91,7 +108,7 @@ def working_in(directory: Path, options: Options) -> Iterator[Images]:
         if is_first():
             opened.enter_context(exclusive(directory))
             opened.enter_context(logging_to(directory))
-        keep_compiled_programs(options.compiled)
-        dataset = load_images(options)
-        with jax.default_matmul_precision(options.settings.precision):
-            yield Images(dataset, options.settings.norm)
+        keep_compiled_programs(place.compiled)
+        dataset = load_images(place, settings.dataset)
+        with jax.default_matmul_precision(settings.precision):
+            yield kind(dataset, settings.norm)

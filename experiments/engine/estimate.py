@@ -7,7 +7,8 @@ are done, in this run or in an earlier one that it goes on from.
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -38,10 +39,17 @@ class Estimate:
         settings: whose sizes count.
         images: whose number counts.
         product_seconds: how long a product of one image with the layer takes; measured if not given.
+        counted: how many of them a task comes to; :func:`products` if not given.
     """
 
-    def __init__(self, settings: Settings, images: Images, product_seconds: float | None = None):
-        self.hidden = settings.hidden
+    def __init__(
+        self,
+        settings: Settings,
+        images: Images,
+        product_seconds: float | None = None,
+        counted: Callable[[Task], float] | None = None,
+    ):
+        self.counted = partial(products, units=settings.hidden) if counted is None else counted
         self.product_seconds = measure_product(settings, images) if product_seconds is None else product_seconds
         self._done: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
 
@@ -55,7 +63,7 @@ class Estimate:
         return sum(self._expected(task) * self._ratio(task.stage) for task in tasks)
 
     def _expected(self, task: Task) -> float:
-        return OVERHEAD_SECONDS + self.product_seconds * products(task, self.hidden)
+        return OVERHEAD_SECONDS + self.product_seconds * self.counted(task)
 
     def _ratio(self, stage: str) -> float:
         if stage in self._done:

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 
@@ -13,14 +13,19 @@ from experiments.engine.ledger import Ledger
 from experiments.engine.progress import Progress
 from experiments.engine.sweeping import TRAINED, Sweep
 from experiments.engine.tasks import Task
+from experiments.images import Images
 from experiments.settings.grid import points
 from experiments.settings.reproduction import Settings
 from jax_bioadv.processes import is_first
 
 logger = logging.getLogger("experiments")
+Estimated = Callable[[Settings, Images], Estimate]
+"""Makes the estimate of how long tasks will take."""
 
 
-def complete_all(settings: Settings, ledger: Ledger, tasks: Sequence[Task], what: str) -> None:
+def complete_all(
+    settings: Settings, ledger: Ledger, tasks: Sequence[Task], what: str, estimated: Estimated = Estimate
+) -> None:
     """Do what of the tasks is not done, one after another.
 
     Not side by side: scikit-learn sets the number of BLAS threads of the whole process while it works, which moves the
@@ -31,11 +36,12 @@ def complete_all(settings: Settings, ledger: Ledger, tasks: Sequence[Task], what
         ledger: where the outcomes are, and go.
         tasks: each after those that it needs.
         what: the run in a few words.
+        estimated: makes the estimate.
     """
     missing = [task for task in tasks if ledger.find(task) is None]
     logger.info("%s: %d tasks, %d already done", what, len(tasks), len(tasks) - len(missing))
     ledger.say_what_runs_again(missing)
-    with telling(settings, ledger, tasks, missing):
+    with telling(settings, ledger, tasks, missing, estimated):
         for task in missing:
             ledger.complete(task)
 
@@ -61,7 +67,9 @@ def complete_sweep(sweep: Sweep, settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def telling(settings: Settings, ledger: Ledger, tasks: Sequence[Task], missing: Sequence[Task]) -> Iterator[None]:
+def telling(
+    settings: Settings, ledger: Ledger, tasks: Sequence[Task], missing: Sequence[Task], estimated: Estimated = Estimate
+) -> Iterator[None]:
     """While the missing among the tasks run: say how long they will take, and how far they are.
 
     Args:
@@ -69,11 +77,12 @@ def telling(settings: Settings, ledger: Ledger, tasks: Sequence[Task], missing: 
         ledger: that the outcomes go to.
         tasks: all, in the order in which they run.
         missing: those that are not done yet.
+        estimated: makes the estimate.
     """
     if not missing or not is_first():
         yield
         return
-    estimate, unknown = Estimate(settings, missing[0].images), {task.fingerprint for task in missing}
+    estimate, unknown = estimated(settings, missing[0].images), {task.fingerprint for task in missing}
     for task in tasks:
         if task.fingerprint not in unknown:
             estimate.learn(task, ledger.seconds(task))

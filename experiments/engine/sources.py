@@ -10,9 +10,10 @@ import ast
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from experiments.engine.names_read import Chain, Function, NamesRead, is_bound
@@ -29,6 +30,8 @@ WITHOUT_INFLUENCE = (
     "jax_bioadv.storage",
     "jax_bioadv.processes",
 )
+# Folders of packages that are no part of what uses them.
+INSTALLED = ("site-packages", "dist-packages")
 # A fingerprint holds the values of settings that a task reads: the defaults here are nothing to it.
 HOLD_SETTINGS = tuple(f"experiments.settings.{name}" for name in ("groups", "reproduction", "presets"))
 _NOT_DIGESTED = ("annotation", "returns", "type_comment", "ctx", "kind")
@@ -41,6 +44,17 @@ def code_digest(*functions: Callable[..., Any]) -> str:
     """
     starts = {(one.__module__, one.__qualname__) for function in functions for one in _parts(function)}
     return _digest(frozenset(starts), ROOT)
+
+
+def code_digest_below(function: Callable[..., Any], folder: Path) -> str:
+    """SHA-256 of all that a function from elsewhere may run of this project's code, and of the modules in a folder.
+
+    Of a folder of installed packages the function's own package alone counts.
+    """
+    package = function.__module__.split(".")[0]
+    reached = _Reached(ROOT, {package: folder} if folder.name in INSTALLED else folder)
+    reached.follow(function.__module__, tuple(function.__qualname__.split(".")[:1]))
+    return reached.digest
 
 
 def _parts(function: Any) -> Iterator[Any]:
@@ -61,7 +75,7 @@ def _digest(starts: frozenset[tuple[str, str]], root: Path) -> str:
     reached = _Reached(root)
     for module, name in sorted(starts):
         reached.follow(module, tuple(name.split(".")[:1]))
-    return digest_of([[unit, [_canonical(node) for node in nodes]] for unit, nodes in sorted(reached.units.items())])
+    return reached.digest
 
 
 def digest_of(content: Any) -> str:
@@ -130,8 +144,8 @@ class _Silence(ast.NodeTransformer):
 class _Reached:
     """The definitions that a start leads to, as syntax trees by dotted name."""
 
-    def __init__(self, root: Path):
-        self.root = root
+    def __init__(self, root: Path, others: Mapping[str, Path] | Path = MappingProxyType({})):
+        self.root, self.others = root, others
         self.units: dict[str, list[ast.AST]] = {}
         self.attributes: set[str] = set()
         self.methods: dict[str, list[tuple[_Module, str, ast.stmt]]] = {}
@@ -139,11 +153,23 @@ class _Reached:
 
     def module(self, name: str) -> _Module | None:
         if name not in self.modules:
-            base = self.root.joinpath(*name.split("."))
-            paths = [path for path in (base / "__init__.py", base.with_suffix(".py")) if path.is_file()]
-            known = name.split(".")[0] in PACKAGES and paths and name not in WITHOUT_INFLUENCE
+            folder = self._folder(name.split(".")[0])
+            base = None if folder is None else folder.joinpath(*name.split("."))
+            files = () if base is None else (base / "__init__.py", base.with_suffix(".py"))
+            paths = [path for path in files if path.is_file()]
+            known = paths and name not in WITHOUT_INFLUENCE
             self.modules[name] = _Module(name, paths[0]) if known else None
         return self.modules[name]
+
+    def _folder(self, package: str) -> Path | None:
+        """Where a package or module is looked for; None if it is not followed."""
+        if package in PACKAGES:
+            return self.root
+        return self.others.get(package) if isinstance(self.others, Mapping) else self.others
+
+    @property
+    def digest(self) -> str:
+        return digest_of([[unit, [_canonical(node) for node in nodes]] for unit, nodes in sorted(self.units.items())])
 
     def follow(self, name: str, chain: Chain) -> None:
         """Reach what a chain of names, such as ``("analysis", "robustness", "epsilon_grid")``, means in a module."""

@@ -17,7 +17,7 @@ from experiments.attacks import SweptAttack
 from experiments.engine.populations import Devices, Finished, alone, called, program_over
 from experiments.engine.tasks import Outcome, Task, Work, progress
 from experiments.images import Images
-from experiments.networks import purpose_key, trained_network, untrained_network
+from experiments.networks import purpose_key, trained_logits, untrained_network
 from experiments.settings.groups import AttackSettings
 from jax_bioadv import population
 from jax_bioadv.analysis import critical, robustness
@@ -39,7 +39,7 @@ class Target(NamedTuple):
 
 
 def target_of(work: Work, limit: int) -> Target:
-    images, logits = work.images, logits_function(trained_network(work.images, work.needed["model"]))
+    images, logits = work.images, trained_logits(work.images, work.needed["model"])
     return Target(logits, robustness.correctly_classified(logits, images.test, images.test_labels, limit))
 
 
@@ -131,12 +131,12 @@ class SearchedAttack:
                 found = _search(programs, members, len(attacked), epsilons, devices, advance)
             for member, (place, target) in enumerate(zip(attacked, correct, strict=True)):
                 mine = {field: getattr(found, field)[member, : len(target.chosen)] for field in PER_IMAGE}
-                outcomes[place] = _outcome(target.chosen, found._replace(**mine))
+                outcomes[place] = searched_outcome(target.chosen, found._replace(**mine))
         seconds = (time.perf_counter() - started) / len(works)
         yield from (Finished(work, outcome, seconds) for work, outcome in zip(works, outcomes, strict=True))
 
 
-def _outcome(chosen: np.ndarray, found: critical.CriticalSearch) -> Outcome:
+def searched_outcome(chosen: np.ndarray, found: critical.CriticalSearch) -> Outcome:
     """The accuracy curve is the distribution of the critical ε."""
     arrays = {
         "images": chosen,

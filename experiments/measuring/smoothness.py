@@ -1,9 +1,12 @@
 """Smoothness: Jacobian norms and landscapes as in the paper; certified bounds, other measures, decision boundaries."""
 
+from collections.abc import Callable, Sequence
+
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.engine.tasks import Outcome, Work
+from experiments.images import Images
 from experiments.networks import purpose_key, trained_network
 from experiments.settings.groups import BoundarySettings, BoundsSettings, LandscapeSettings, SmoothnessSettings
 from jax_bioadv.analysis import boundaries as planes
@@ -37,10 +40,14 @@ def _correct(work: Work, network: Network, limit: int) -> np.ndarray:
 def bounds(work: Work, *, seed: int, bounds: BoundsSettings) -> Outcome:
     """Certified radii of the first images that the model classifies correctly, the same that the attacks begin with."""
     network = trained_network(work.images, work.needed["model"])
-    chosen = _correct(work, network, bounds.images)
+    return certified_bounds(network, work.images, _correct(work, network, bounds.images))
+
+
+def certified_bounds(network: Network, images: Images, chosen: np.ndarray) -> Outcome:
+    """Certified radii of some of the test images."""
     if not len(chosen):
         return Outcome()
-    given = network, np.asarray(work.images.test)[chosen], np.asarray(work.images.test_labels)[chosen]
+    given = network, np.asarray(images.test)[chosen], np.asarray(images.test_labels)[chosen]
     found = {"lipschitz": certified.lipschitz_bound(*given), "relaxation": certified.relaxation_bound(*given)}
     return Outcome({}, {"images": chosen, **found})
 
@@ -65,12 +72,23 @@ def boundaries(work: Work, *, seed: int, boundaries: BoundarySettings) -> Outcom
     """Length and curvature on planes that are the same for all models of a seed."""
     network = trained_network(work.images, work.needed["model"])
     images = jnp.asarray(work.images.test[: boundaries.planes])
+
+    def measured(radius: float) -> boundary_geometry.BoundaryGeometry:
+        return boundary_geometry.boundary_geometry(
+            network, images, purpose_key(seed, "planes"), radius=radius, resolution=boundaries.resolution
+        )
+
+    return boundary_outcome(measured, boundaries.radii)
+
+
+def boundary_outcome(
+    geometry: Callable[[float], boundary_geometry.BoundaryGeometry], radii: Sequence[float]
+) -> Outcome:
+    """What is measured on squares of each size."""
     found: dict[str, dict[str, float | None]] = {}
     arrays: dict[str, np.ndarray] = {}
-    for radius in boundaries.radii:
-        measured = boundary_geometry.boundary_geometry(
-            network, images, purpose_key(seed, "planes"), radius=radius, resolution=boundaries.resolution
-        )._asdict()
+    for radius in radii:
+        measured = geometry(radius)._asdict()
         found[f"radius_{radius:g}"] = {name: _known_mean(values) for name, values in measured.items()}
         arrays |= {f"radius_{radius:g}/{name}": np.asarray(values, np.float64) for name, values in measured.items()}
     return Outcome(found, arrays)

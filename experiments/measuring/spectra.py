@@ -26,7 +26,7 @@ def _preactivation_covariance(kernel: jax.Array, images: jax.Array) -> np.ndarra
     return measures.covariance(np.asarray(jnp.matmul(images, kernel, precision="highest")))
 
 
-def _fit(settings: SpectraSettings, variances: np.ndarray, last: int) -> dict[str, Any]:
+def fitted(settings: SpectraSettings, variances: np.ndarray, last: int) -> dict[str, Any]:
     """A fit as in results.json, with the test whether it is a power law where there are enough eigenvalues."""
     try:
         fit = _plain(measures.fit_variances(variances, settings.first, last))
@@ -73,7 +73,7 @@ def _spectra_outcome(
             eigenvalues[f"{name}_first_{size}"] = values
     for kind, reference in (references or {}).items():
         eigenvalues[f"{kind}_held_out"] = power_law.held_out_spectrum(reference, covariances[kind])
-    fits = {name: _fit(settings, values, last[name.split("_")[0]]) for name, values in eigenvalues.items()}
+    fits = {name: fitted(settings, values, last[name.split("_")[0]]) for name, values in eigenvalues.items()}
     # A few units alone have too few eigenvalues for the window; that is no finding.
     fits = {name: fit for name, fit in fits.items() if "_first_" not in name or "impossible" not in fit}
     weighted = {f"{kind}_weighted": _weighted_fit(settings, eigenvalues[kind], last[kind]) for kind in references or {}}
@@ -147,9 +147,9 @@ def data_spectra(work: Work, *, spectra: SpectraSettings) -> Outcome:
     last = {"images": spectra.last_on_data, "noise": spectra.last_on_noise}
     eigenvalues = {kind: measures.covariance_spectrum(covariance) for kind, covariance in covariances.items()}
     held_out = power_law.held_out_spectrum(work.images.train_covariance, covariances["images"])
-    fits = {kind: _fit(spectra, values, last[kind]) for kind, values in eigenvalues.items()}
-    fits["images_held_out"] = _fit(spectra, held_out, spectra.last_on_data)
-    fits["images_layer_window"] = _fit(spectra, eigenvalues["images"], spectra.last_on_images)
+    fits = {kind: fitted(spectra, values, last[kind]) for kind, values in eigenvalues.items()}
+    fits["images_held_out"] = fitted(spectra, held_out, spectra.last_on_data)
+    fits["images_layer_window"] = fitted(spectra, eigenvalues["images"], spectra.last_on_images)
     for kind, values in eigenvalues.items():
         fits[f"{kind}_weighted"] = _weighted_fit(spectra, values, last[kind])
     return Outcome({"fits": fits}, {**eigenvalues, "images_held_out": held_out})

@@ -10,14 +10,13 @@ from jax.tree_util import Partial
 
 from experiments.engine.tasks import Outcome, Work, progress
 from experiments.images import Images
-from experiments.networks import purpose_key, trained_network
+from experiments.networks import purpose_key, trained_logits
 from experiments.settings.groups import MaskingSettings, ThreatSettings
 from experiments.threats import Threat
 from jax_bioadv import attacks
 from jax_bioadv.analysis import masking as diagnosis
 from jax_bioadv.analysis import robustness
 from jax_bioadv.attacks.attack import Attack, succeeded
-from jax_bioadv.models import logits_function
 from jax_bioadv.raw_pixels import raw_pixel_logits, raw_pixels
 
 # The DLR losses compare scores of so many classes.
@@ -32,8 +31,8 @@ def threat_images(images: Images, threat: Threat, count: int) -> np.ndarray:
 
 
 def threat_logits(images: Images, threat: Threat, trained: Outcome) -> Partial:
-    logits = logits_function(trained_network(images, trained))
-    return raw_pixel_logits(logits, images.norm) if threat.raw else logits
+    logits = trained_logits(images, trained)
+    return raw_pixel_logits(logits, images.norm) if threat.raw and images.space == "unit" else logits
 
 
 def threat_attacks(images: Images, threat: Threat, chosen: ThreatSettings) -> dict[str, Attack]:
@@ -130,7 +129,7 @@ def transferred(outcome: Outcome, target: str, images: np.ndarray) -> np.ndarray
 def masked_gradients(work: Work, *, seed: int, masking: MaskingSettings, epsilon: float) -> Outcome:
     """Whether attacks on the model fail for want of a gradient, at the paper's L∞ threat."""
     images = work.images
-    logits = logits_function(trained_network(images, work.needed["model"]))
+    logits = trained_logits(images, work.needed["model"])
     chosen = robustness.correctly_classified(logits, images.test, images.test_labels, masking.images)
     if not len(chosen):
         return Outcome({"checks": {}, "verdict": None})
@@ -144,7 +143,7 @@ def masked_gradients(work: Work, *, seed: int, masking: MaskingSettings, epsilon
         image_shape=images.dataset.image_shape,
         steps=masking.steps,
         queries=masking.queries,
-        sources=[logits_function(trained_network(images, other)) for other in others],
+        sources=[trained_logits(images, other) for other in others],
     )
     checks = diagnosis.diagnose_masking(outcomes)
     found = {name: {"value": float(check.value), "suspect": bool(check.suspect)} for name, check in checks.items()}
@@ -153,7 +152,7 @@ def masked_gradients(work: Work, *, seed: int, masking: MaskingSettings, epsilon
 
 def minimum_norm(work: Work, *, seed: int, limit: int, threats: ThreatSettings) -> Outcome:
     """The length of each image's shortest adversarial perturbation in L2, on the images that the sweeps attack."""
-    images, logits = work.images, logits_function(trained_network(work.images, work.needed["model"]))
+    images, logits = work.images, trained_logits(work.images, work.needed["model"])
     chosen = robustness.correctly_classified(logits, images.test, images.test_labels, limit)
     if not len(chosen):
         return Outcome({"n_attacked": 0})

@@ -7,7 +7,7 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.report import sections
+from experiments.report import evaluation, sections
 from experiments.report.page import document
 from experiments.results.schema import read_results
 from jax_bioadv.storage import atomic_file
@@ -38,7 +38,8 @@ def write_report(directory: Path) -> Path:
         FileNotFoundError: there is no results.json.
         ValueError: it is no JSON object of schema 1.
     """
-    page = render(read_results(directory), directory / "figures")
+    results = read_results(directory)
+    page = (evaluation.render if "network" in results else render)(results, directory / "figures")
     path = directory / "report.html"
     with atomic_file(path) as stream:
         stream.write(page.encode())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from experiments.report import figures, write_report
+from experiments.report import closing, write_report
 from experiments.report.sweep_figure import draw_sweep
 from experiments.results.schema import whole_results
 from jax_bioadv.command_line import IncompleteError, exit_code, start
@@ -31,7 +31,7 @@ def render(directory: tyro.conf.Positional[Path]) -> None:
             raise ValueError(f"name the folder of a sweep that has come to its end ({reason})") from error
         return
     with whole_results(directory):
-        undrawn = figures.draw_all(directory)
+        undrawn = closing.draw(directory)
         print(write_report(directory))
     if undrawn.failed:
         raise IncompleteError("; ".join(undrawn.notes))

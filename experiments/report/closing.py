@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,13 +10,17 @@ import jax
 from experiments.engine.ledger import Ledger
 from experiments.engine.provenance import environment
 from experiments.engine.sweeping import Sweep
+from experiments.evaluation_plan import EvaluationPlan
 from experiments.plan import Plan
 from experiments.report import figures as drawing
 from experiments.report import write_report
-from experiments.report.summary import in_short
+from experiments.report.evaluation_figures import evaluation_makers
+from experiments.report.summary import evaluation_in_short, in_short
 from experiments.report.sweep_figure import draw_sweep
 from experiments.results import figure_arrays
 from experiments.results.collect import collect
+from experiments.results.evaluation import collect_evaluation
+from experiments.results.schema import read_results
 from experiments.settings.presets import Preset
 from experiments.settings.reproduction import Settings
 from jax_bioadv.command_line import stop_if_told
@@ -34,10 +39,39 @@ def close_run(plan: Plan, ledger: Ledger, preset: Preset) -> list[str]:
     directory, results = ledger.directory, collect(plan, ledger, preset)
     write_json(directory / "results.json", results)  # whatever becomes of the figures
     figure_arrays.write(figure_arrays.pack(plan, ledger), directory)
-    undrawn = drawing.draw_all(directory)
+    failed = _drawn_and_written(directory, results)
+    logger.info("%s", in_short(results, directory / "report.html"))
+    return failed
+
+
+def close_evaluation(plan: EvaluationPlan, ledger: Ledger, preset: Preset, references: Path) -> list[str]:
+    """As :func:`close_run`, for one network beside the models of a published run.
+
+    Returns:
+        What did not succeed, a sentence each.
+    """
+    directory, results = ledger.directory, collect_evaluation(plan, ledger, preset, references)
+    write_json(directory / "results.json", results)
+    figure_arrays.write(figure_arrays.pack_evaluation(plan, ledger), directory)
+    failed = _drawn_and_written(directory, results)
+    logger.info("%s", evaluation_in_short(results, directory / "report.html"))
+    return failed
+
+
+def draw(directory: Path) -> drawing.Undrawn:
+    """Draw the figures of a published folder, of a run or of an evaluation."""
+    results = read_results(directory)
+    if "network" in results:
+        return drawing.draw(evaluation_makers(directory, results), directory / "figures")
+    return drawing.draw_all(directory)
+
+
+def _drawn_and_written(directory: Path, results: dict[str, Any]) -> list[str]:
+    """The figures and the page; what could not be drawn."""
+    undrawn = draw(directory)
     results["notes"] += undrawn.notes
     write_json(directory / "results.json", results)
-    logger.info("%s", in_short(results, write_report(directory)))
+    write_report(directory)
     failed = [f"{', '.join(undrawn.failed)} could not be drawn; {directory / 'log.txt'} says why"]
     return failed if undrawn.failed else []
 

@@ -24,11 +24,11 @@ from experiments.report.tables import models_of, titled
 from experiments.threats import threat_labels
 from jax_bioadv.figures import measure_name
 
-BUDGET = (
-    "Shares of all these images, misclassified ones among them. Budgets for each image: {steps} steps of APGD with "
-    "either loss and of PGD, transferred from the paper's other models; targeted APGD {targets} classes × "
-    "{target_steps} steps, the minimum-norm attack {targets} × {minimum_norm_steps}; {restarts} restart(s); the Square "
-    "attack {queries} queries."
+SHARES = "Shares of all these images, misclassified ones among them."
+BUDGETS = (
+    "Budgets for each image: {steps} steps of APGD with either loss and of PGD, transferred from the paper's other "
+    "models; targeted APGD {targets} classes × {target_steps} steps, the minimum-norm attack {targets} × "
+    "{minimum_norm_steps}; {restarts} restart(s); the Square attack {queries} queries."
 )
 BOUNDS = {"lipschitz": "certified: Lipschitz", "relaxation": "certified: relaxation", "upper": "found by an attack"}
 
@@ -37,7 +37,7 @@ def _absent(title: str, anchor: str) -> Html:
     return titled(title, paragraph("Not available in this run."), anchor)
 
 
-def _seen(models: Mapping[str, Any], *path: str) -> list[str]:
+def seen(models: Mapping[str, Any], *path: str) -> list[str]:
     """The keys below a path that any of the models has, in the order in which they come."""
     return list(dict.fromkeys(key for model in models.values() for key in dig(model, *path) or {}))
 
@@ -99,7 +99,7 @@ def threat_table(results: Results, threat: str, name: str, anchor: str) -> Html:
     entries = {
         model: entry for model, row in models_of(results).items() if (entry := dig(row, "robust_accuracy", threat))
     }
-    attacks = attack_labels(_seen(entries, "attacks"))
+    attacks = attack_labels(seen(entries, "attacks"))
     rows = [
         [
             label(model),
@@ -110,8 +110,9 @@ def threat_table(results: Results, threat: str, name: str, anchor: str) -> Html:
         for model, entry in entries.items()
     ]
     first: Mapping[str, Any] = next(iter(entries.values()), {})
-    counts = sorted({int(count) for entry in entries.values() for count in present(dig(entry, "images"))}, reverse=True)
-    images = " or, for controls, ".join(map(str, counts)) or NOT_AVAILABLE
+    counts = dict.fromkeys(int(count) for entry in entries.values() for count in present(dig(entry, "images")))
+    others = "references" if dig(results, "network") is not None else "controls"
+    images = f" or, for {others}, ".join(map(str, counts)) or NOT_AVAILABLE
     epsilon = dig(first, "epsilon")
     strength = f"ε = {NOT_AVAILABLE if epsilon is None else f'{epsilon:.3g}'}, {images} images"
     head = ["", "worst case", "no attack", *attacks.values()]
@@ -120,13 +121,13 @@ def threat_table(results: Results, threat: str, name: str, anchor: str) -> Html:
 
 def threat_tables(results: Results) -> list[Html]:
     """A table for each threat model."""
-    threats = threat_labels(_seen(models_of(results), "robust_accuracy"))
+    threats = threat_labels(seen(models_of(results), "robust_accuracy"))
     if not threats:
         return [_absent("Robust accuracy", "threats")]
     anchors = ["threats", *list(threats)[1:]]
     tables = [threat_table(results, *of, anchor) for of, anchor in zip(threats.items(), anchors, strict=True)]
     budget = dig(results, "settings", "threats")
-    return [*tables, paragraph(BUDGET.format(**budget))] if budget is not None else tables
+    return [*tables, paragraph(f"{SHARES} {BUDGETS.format(**budget)}")] if budget is not None else tables
 
 
 def _flagged(entry: Any) -> str:
@@ -137,7 +138,7 @@ def _flagged(entry: Any) -> str:
 def masking_table(results: Results) -> Html:
     """The checks for masked gradients, with their numbers and the verdict."""
     title, models = "Signs of masked gradients", models_of(results)
-    checks = [check for check in _seen(models, "masking") if check != "verdict"]
+    checks = [check for check in seen(models, "masking") if check != "verdict"]
     if not checks:
         return _absent(title, "masked")
     rows = [
@@ -157,7 +158,7 @@ def masking_table(results: Results) -> Html:
 def bounds_table(results: Results) -> Html:
     """Median certified distances, the shortest that attacks found, their ratio, and violations."""
     title, models = "Bounds on the L₂ distance to the nearest adversarial image (medians)", models_of(results)
-    bounds = [bound for bound in BOUNDS if bound in _seen(models, "certified_l2")]
+    bounds = [bound for bound in BOUNDS if bound in seen(models, "certified_l2")]
     if not bounds:
         return _absent(title, "certified")
     rows = []
@@ -172,7 +173,7 @@ def bounds_table(results: Results) -> Html:
 def smoothness_table(results: Results) -> Html:
     """Every measure of smoothness."""
     title, models = "Measures of smoothness", models_of(results)
-    measures = _seen(models, "smoothness")
+    measures = seen(models, "smoothness")
     if not measures:
         return _absent(title, "smoothness")
     rows = [
@@ -212,7 +213,7 @@ def correlations_table(results: Results) -> Html:
 def boundaries_table(results: Results) -> Html:
     """Length and curvature of decision boundaries on planes through test images."""
     title, models = "Decision boundaries on random planes through test images", models_of(results)
-    radii = sorted(_seen(models, "boundaries"), key=lambda name: (len(name), name))
+    radii = sorted(seen(models, "boundaries"), key=lambda name: (len(name), name))
     if not radii:
         return _absent(title, "planes")
     columns = ("length", "curvature", "regions", "flips")

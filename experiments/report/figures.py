@@ -6,7 +6,7 @@ network and plain backpropagation for orientation. Figure 8 alone has all: what 
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -135,7 +135,7 @@ class Drawing:
             entry["cut_reason"][0],
         )
         spectra = {
-            kind: tuple(SpectrumCurve(parts[one], _fit(entry, one, 0)) for one in (f"{kind}_raw", kind))
+            kind: tuple(SpectrumCurve(parts[one], fit_of(entry, one, 0)) for one in (f"{kind}_raw", kind))
             for kind in INPUTS
         }
         height, width, channels = map(int, height_width_channels)
@@ -179,11 +179,12 @@ class Drawing:
         curves: list[SpectrumCurve | None] = []
         for seed, row in enumerate(self._rows(f"spectrum/{name}/{kind}")):
             parts = {size: part for size, rows in populations.items() if (part := rows[seed]) is not None}
-            curves.append(None if row is None else SpectrumCurve(row, _fit(entry, kind, seed), parts))
+            curves.append(None if row is None else SpectrumCurve(row, fit_of(entry, kind, seed), parts))
         return curves
 
 
-def _fit(entry: Any, kind: str, seed: int) -> PowerLawFit | None:
+def fit_of(entry: Any, kind: str, seed: int) -> PowerLawFit | None:
+    """The fit of a model's or baseline's spectrum, if there is one for the seed."""
     fits = [dig(entry, "spectrum", kind, name) for name in PowerLawFit._fields]
     if None in fits or fits[0][seed] is None:
         return None
@@ -238,12 +239,17 @@ def draw_all(directory: Path) -> Undrawn:
 
     A figure that is there stays as it is where the folder lacks the arrays to draw it again.
     """
-    undrawn, folder = Undrawn([], []), directory / "figures"
-    made = makers(Drawing(directory))
+    folder, made = directory / "figures", makers(Drawing(directory))
     for family in FAMILIES:
         for old in folder.glob(f"*_{family}.*"):
             if old.stem not in made:
                 old.unlink()  # of controls that these results do not have
+    return draw(made, folder)
+
+
+def draw(made: Mapping[str, Callable[[], Figure]], folder: Path) -> Undrawn:
+    """Draw figures by name into a folder."""
+    undrawn = Undrawn([], [])
     for name, make in made.items():
         figure = None
         try:

@@ -50,7 +50,8 @@ def _count(number: int | None) -> str:
     return "?" if number is None else f"{number:,}".replace(",", "\u202f")
 
 
-def _facts(facts: Mapping[str, object]) -> Html:
+def facts_list(facts: Mapping[str, object]) -> Html:
+    """What is known of a thing, name by name."""
     entries = "".join(f"<div><dt>{safe(name)}</dt><dd>{safe(fact)}</dd></div>" for name, fact in facts.items())
     return Html(f'<dl class="facts">{entries}</dl>')
 
@@ -75,7 +76,7 @@ def header(results: Results) -> Html:
     }
     title = "<h1>Why are some neural representations robust?</h1>"
     lead = "Krotov–Hopfield learning against backpropagation, plain and regularized, after "
-    return Html(f'<header>{title}<p class="soft">{safe(lead)}{safe(SOURCE)}.</p>{_facts(facts)}</header>')
+    return Html(f'<header>{title}<p class="soft">{safe(lead)}{safe(SOURCE)}.</p>{facts_list(facts)}</header>')
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -98,7 +99,7 @@ def stages(results: Results) -> Html:
     settings = _flat(dig(results, "settings") or {})
     listed = table(["setting", "value"], [[name, str(value)] for name, value in settings.items()])
     every = folded("All settings", listed) if settings else ""
-    return section("stages", "What was run", _facts(facts), table(["stage", "time"], rows), every)
+    return section("stages", "What was run", facts_list(facts), table(["stage", "time"], rows), every)
 
 
 def _beside(published: float | None, values: Any, text: str) -> list[str]:

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from experiments.attacks import ATTACKS, short_label
-from experiments.models import MODELS
+from experiments.models import MODELS, label
 from experiments.report.claims import Verdict, findings
+from experiments.report.evaluation import same_threats
 from experiments.report.numbers import centre, dig
+from experiments.report.tables import models_of
 
 COLUMNS = {
     "accuracy": ("test_accuracy",),
@@ -32,9 +34,29 @@ def in_short(results: dict[str, Any], report: Path) -> str:
     about = f"α: exponents of spectra; attacks: median critical L₂; {of}"
     rows = [("", *COLUMNS)]
     for name, model in results["models"].items():
-        label = MODELS[name].label if name in MODELS else name
-        rows.append((label, *(_cell(model, path) for path in COLUMNS.values())))
+        shown = MODELS[name].label if name in MODELS else name
+        rows.append((shown, *(_cell(model, path) for path in COLUMNS.values())))
     return "\n".join([*_aligned(rows), about, "", *_verdicts(results), "", f"report: {report}"])
+
+
+def evaluation_in_short(results: dict[str, Any], report: Path) -> str:
+    """An evaluation: the network, and the references in what has one meaning for all of them.
+
+    Args:
+        results: what results.json holds.
+        report: the page that has the rest.
+    """
+    [model] = results["models"].values()
+    columns = {"accuracy": ("test_accuracy",)}
+    columns |= {threat: ("robust_accuracy", threat, "worst_case") for threat in model["robust_accuracy"]}
+    rows = [("", *columns)]
+    for name, one in models_of(same_threats(results)).items():
+        rows.append((label(name), *(_cell(one, path) for path in columns.values())))
+    about = "robust accuracy under the worst of all attacks; references as published, where they have this threat"
+    taps = [("", "α images", "α noise")]
+    for name, tap in model["taps"].items():
+        taps.append((name, *(_cell(tap, ("spectrum", kind, "alpha")) for kind in ("images", "noise"))))
+    return "\n".join([*_aligned(rows), about, "", *_aligned(taps), "", f"report: {report}"])
 
 
 def _cell(model: Any, path: Sequence[str]) -> str:

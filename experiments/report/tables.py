@@ -14,9 +14,9 @@ NORMS = {"critical_l2": "L₂", "critical_linf": "L∞"}
 
 
 def models_of(results: Results) -> dict[str, Any]:
-    """The models of a run, in the paper's order."""
-    models = dig(results, "models") or {}
-    return {model: models[model] for model in in_order(models)}
+    """The models of a run, in the paper's order; a network that was brought comes before them."""
+    models, own = dig(results, "models") or {}, dig(results, "network", "name")
+    return {model: models[model] for model in sorted(in_order(models), key=lambda name: name != own)}
 
 
 def titled(title: str, body: Html, anchor: str = "") -> Html:

@@ -97,15 +97,20 @@ class Collector:
         found["spectrum"] = self.spectrum([self.outcome(plan.spectra(model, seed)) for seed in seeds], model)
         found |= self._robustness(model)
         found["critical_l2"]["minimum_norm"] = self.evidence.minimum_norm(model)
-        norms = [self.outcome(plan.jacobian(model, seed)) for seed in seeds]
-        found["jacobian_norm"] = {
-            "activation": [None if one is None else finite(float(one.arrays["activation"].mean())) for one in norms],
-            "activation_interval": [
-                None if one is None else interval(bootstrap_interval(one.arrays["activation"])) for one in norms
-            ],
-            "preactivation": [None if one is None else one.values["preactivation"] for one in norms],
-        }
+        found["jacobian_norm"] = self.jacobian_norms([self.outcome(plan.jacobian(model, seed)) for seed in seeds])
         return found | self.evidence.of_model(model)
+
+    @staticmethod
+    def jacobian_norms(norms: list[Outcome | None]) -> dict[str, Any]:
+        """Means over images, of outcomes that have any."""
+        means = [None if one is None or not one.arrays else one for one in norms]
+        return {
+            "activation": [None if one is None else finite(float(one.arrays["activation"].mean())) for one in means],
+            "activation_interval": [
+                None if one is None else interval(bootstrap_interval(one.arrays["activation"])) for one in means
+            ],
+            "preactivation": [None if one is None else one.values["preactivation"] for one in means],
+        }
 
     def _robustness(self, model: str) -> dict[str, Any]:
         attacked: list[int | None] = [None for _ in self.seeds]
@@ -135,7 +140,7 @@ class Collector:
 
 def collect(plan: Plan, ledger: Ledger, preset: Preset) -> dict[str, Any]:
     """results.json as a dictionary, from the tasks that are done."""
-    collector, settings, dataset = Collector(plan, ledger), plan.settings, plan.images.dataset
+    collector, settings = Collector(plan, ledger), plan.settings
     models = {model: collector.model(model) for model in settings.model_names}
     data = collector.outcome(plan.data_spectra())
     untrained = [collector.outcome(plan.untrained_spectra(seed)) for seed in collector.seeds]
@@ -158,6 +163,25 @@ def collect(plan: Plan, ledger: Ledger, preset: Preset) -> dict[str, Any]:
     collector.notes += [*left_out(plan.images), *ledger.failure_notes()]
     with_overall(models)
     with_overall(baselines)
+    return {
+        **facts(collector, preset, dataclasses.asdict(settings)),
+        "changed_settings": _changed(preset, dataclasses.asdict(settings)),
+        "models": models,
+        "baselines": baselines,
+        "comparisons": collector.evidence.comparisons(),
+        "correlations": correlations(models),
+    }
+
+
+def facts(collector: Collector, preset: Preset, settings: dict[str, Any]) -> dict[str, Any]:
+    """What results.json says of the run itself, by its finished tasks; adds to the collector's notes.
+
+    Args:
+        collector: of the run.
+        preset: that the settings started from.
+        settings: all of them.
+    """
+    plan, ledger, dataset = collector.plan, collector.ledger, collector.plan.images.dataset
     seconds: dict[str, float] = defaultdict(float)
     records = []
     for task in plan.all_tasks():
@@ -171,8 +195,7 @@ def collect(plan: Plan, ledger: Ledger, preset: Preset) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "preset": preset,
-        "settings": dataclasses.asdict(settings),
-        "changed_settings": _changed(preset, dataclasses.asdict(settings)),
+        "settings": settings,
         "seeds": collector.seeds,
         "notes": collector.notes,
         "dataset": {
@@ -182,15 +205,11 @@ def collect(plan: Plan, ledger: Ledger, preset: Preset) -> dict[str, Any]:
             "n_test": len(dataset.test_images),
             "source": dataset.source,
         },
-        "environment": environment(settings.precision),
+        "environment": environment(settings["precision"]),
         "stages": {
-            stage: {"seconds": spent, "made_by": {**made_by[stage], "precision": settings.precision}}
+            stage: {"seconds": spent, "made_by": {**made_by[stage], "precision": settings["precision"]}}
             for stage, spent in seconds.items()
         },
-        "models": models,
-        "baselines": baselines,
-        "comparisons": collector.evidence.comparisons(),
-        "correlations": correlations(models),
     }
 
 

@@ -136,7 +136,7 @@ class Evidence:
             for attack, array in outcome.arrays.items()
             if attack.startswith("success/")
         }
-        moved = self.outcome(self.plan.transfer(name, seed)) if len(self.plan.settings.model_names) > 1 else None
+        moved = self.outcome(self.plan.transfer(name, seed)) if len(self.plan.models) > 1 else None
         fooled = None if moved is None else transferred(moved, model, correct)
         if fooled is not None:
             failures["transfer"] = ~fooled

@@ -13,6 +13,7 @@ import numpy as np
 from experiments.attacks import ATTACKS
 from experiments.engine.ledger import Ledger
 from experiments.engine.tasks import Outcome, Task
+from experiments.evaluation_plan import EvaluationPlan
 from experiments.plan import Plan
 from jax_bioadv.analysis.boundaries import Landscape
 from jax_bioadv.figures.pruning import TILES_PER_ROW, chosen_rows
@@ -79,6 +80,21 @@ def pack(plan: Plan, ledger: Ledger) -> Arrays:
     packed |= _pruning(done(plan.noise_start_layer(0)), done(plan.noise_start_spectra(0)))
     dataset = plan.images.dataset
     return packed | {"class_names": np.array(dataset.class_names), "image_shape": np.array(dataset.image_shape)}
+
+
+def pack_evaluation(plan: EvaluationPlan, ledger: Ledger) -> Arrays:
+    """What the figures of an evaluation need: ``spectrum/TAP/KIND`` and ``critical/ATTACK/NETWORK``, of one seed."""
+    packed = Arrays()
+    for tap in plan.taps:
+        found = ledger.find(plan.tap_spectrum(tap))
+        packed |= {
+            f"spectrum/{tap}/{kind}": for_drawing(found.arrays[kind][None]) for kind in INPUTS if found is not None
+        }
+    for attack in ATTACKS:
+        found = ledger.find(plan.attack(attack))
+        if found is not None and found.arrays:
+            packed[f"critical/{attack}/{plan.name}"] = for_drawing(found.arrays["critical_l2"][None])
+    return packed
 
 
 def _pruning(layer: Outcome | None, measured: Outcome | None) -> Arrays:

@@ -1,0 +1,63 @@
+"""How long an evaluation will take: its tasks are counted in passes of one image through the network."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+
+from experiments.attacks import SWEPT_ATTACKS
+from experiments.brought import Loaded
+from experiments.engine.estimate import ATTACKED_SHARE, Estimate
+from experiments.engine.tasks import Task
+from experiments.images import Images
+from experiments.settings.reproduction import Settings
+from jax_bioadv.analysis.critical import search_evaluations
+
+# Images of the batch whose pass is timed.
+TIMED = 128
+# A gradient takes about as long as so many passes.
+GRADIENT = 2
+
+
+def evaluation_estimate(network: Loaded, settings: Settings, images: Images) -> Estimate:
+    """An estimate in passes, of which one is timed."""
+    return Estimate(settings, images, _pass_seconds(network, images), passes)
+
+
+def _pass_seconds(network: Loaded, images: Images) -> float:
+    batch = images.test[:TIMED]
+    call = jax.jit(lambda function, batch: jnp.sum(function(batch)))
+    call(network.logits, batch).block_until_ready()
+    started = time.perf_counter()
+    call(network.logits, batch).block_until_ready()
+    return (time.perf_counter() - started) / len(batch)
+
+
+def passes(task: Task) -> float:
+    """How many passes of one image a task comes to; each looks first for images that are classified correctly."""
+    given, test = task.given, len(task.images.dataset.test_images)
+    if task.stage in ("network", "bounds"):
+        return test
+    if task.stage == "spectra":
+        return 2 * min(given["taps"].images, test)
+    if task.stage == "jacobian":
+        return test + given["smoothness"].images * GRADIENT * (given["taps"].projections + 60)
+    if task.stage == "smoothness":
+        return test + given["smoothness"].images * GRADIENT * 100
+    if task.stage == "boundaries":
+        chosen = given["boundaries"]
+        return 2 * len(chosen.radii) * chosen.planes * chosen.resolution**2
+    if task.stage == "attacks":
+        settings, record = given["attacks"], SWEPT_ATTACKS[task.name]
+        strengths = settings.epsilons if settings.method == "grid" else search_evaluations(settings.epsilons)
+        steps = 1 + GRADIENT * settings.pgd_steps if "pgd_steps" in record.reads else 1
+        return test + min(settings.images, test) * strengths * steps
+    if task.stage == "masking":
+        chosen = given["masking"]
+        return test + chosen.images * (10 * GRADIENT * chosen.steps + chosen.queries)
+    chosen = given["threats"]
+    shortest = chosen.targets * chosen.minimum_norm_steps
+    if "limit" in given:
+        return test + min(given["limit"], test) * GRADIENT * shortest
+    gradients = chosen.restarts * (2 * chosen.steps + chosen.targets * chosen.target_steps) + shortest
+    return ATTACKED_SHARE * min(chosen.images, test) * (GRADIENT * gradients + chosen.queries)
