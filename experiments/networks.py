@@ -1,7 +1,7 @@
 """Networks as tasks make and keep them: untrained from a seed, trained from an outcome, and their random keys."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,10 +10,13 @@ import numpy as np
 from flax import nnx
 from jax.tree_util import Partial
 
-from experiments.brought import network_again
-from experiments.engine.tasks import Outcome
+from experiments.brought import WEIGHTS, Brought, Loaded, network_again
+from experiments.engine.tasks import Outcome, plain
 from experiments.images import Images
+from experiments.settings.stacks import StackSettings
+from jax_bioadv.convolutional import ConvolutionalNetwork
 from jax_bioadv.models import Network, fold_batch_norm, logits_function
+from jax_bioadv.weights import with_state
 
 
 def purpose_key(seed: int | jax.Array, purpose: str) -> jax.Array:
@@ -55,6 +58,34 @@ def weights(network: nnx.Module) -> dict[str, np.ndarray]:
     return {_name(path): np.asarray(variable[...]) for path, variable in nnx.to_flat_state(nnx.state(network))}
 
 
+def untrained_stack(images: Images, stack: StackSettings, depth: int, seed: int, dropout: float = 0.0) -> Any:
+    """The untrained stack of a seed; all models of a depth and seed start from the same weights."""
+    rngs = nnx.Rngs(params=purpose_key(seed, "initial weights"), dropout=purpose_key(seed, "dropout"))
+    shape = images.dataset.image_shape
+    return ConvolutionalNetwork(shape, stack.stages(depth), images.classes, dropout=dropout, rngs=rngs)
+
+
+def stack_outcome(
+    network: ConvolutionalNetwork, values: dict[str, Any], stack: StackSettings, depth: int, history: Mapping[str, Any]
+) -> Outcome:
+    """The outcome of a stack's training, from which :func:`opened` makes it again."""
+    made = {"stack": plain(stack), "depth": depth}
+    kept: Any = nnx.clone(network)
+    kept.readout.dropout = None  # of training alone
+    return Outcome({**values, "network": made}, {**weights(kept), **history})
+
+
+def opened(images: Images, outcome: Outcome) -> Loaded:
+    """The network of an outcome for what looks into it: one that a user brought, or a stack."""
+    made = outcome.values["network"]
+    if "build" in made:
+        return network_again(outcome)
+    settings: Any = {name: tuple(one) if isinstance(one, list) else one for name, one in made["stack"].items()}
+    network = untrained_stack(images, StackSettings(**settings), made["depth"], 0)
+    arrays = {name.removeprefix(WEIGHTS): one for name, one in outcome.arrays.items() if name.startswith(WEIGHTS)}
+    return Loaded(Brought("", images.dataset.image_shape), with_state(network, arrays))
+
+
 @jax.jit
 def _correct(logits: Callable[[jax.Array], jax.Array], images: jax.Array, labels: jax.Array) -> jax.Array:
     return jnp.argmax(logits(images), axis=1) == labels
@@ -62,8 +93,8 @@ def _correct(logits: Callable[[jax.Array], jax.Array], images: jax.Array, labels
 
 def trained_logits(images: Images, outcome: Outcome) -> Partial:
     """From images to the logits of a network that a training found, or that a user brought."""
-    if "build" in outcome.values["network"]:
-        return network_again(outcome).logits
+    if {"build", "stack"} & set(outcome.values["network"]):
+        return opened(images, outcome).logits
     return logits_function(trained_network(images, outcome))
 
 

@@ -1,6 +1,7 @@
 """The plan of an experiment: which tasks there are, what each is given, on what it builds, in which order they run."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ from experiments.engine.tasks import Outcome, Task, with_needs
 from experiments.images import Images
 from experiments.measuring import smoothness, spectra, threats
 from experiments.measuring.attacks import GridAttack, SearchedAttack
-from experiments.models import MODELS, PAPER_MODELS, FirstLayer, Model
+from experiments.models import CONTROLS, MODELS, PAPER_MODELS, FirstLayer, Model
 from experiments.settings.groups import LayerSettings, PruningSettings, only, without
 from experiments.settings.reproduction import Settings
 from experiments.threats import THREATS
@@ -54,6 +55,16 @@ class Plan:
         optional: tuple[str, ...] = (),
     ) -> Task:
         return Task(name, stage, run, self.images, self.settings.precision, given, needs or {}, folder, optional)
+
+    @property
+    def transfers(self) -> bool:
+        """Whether attacks on one model are tried on others."""
+        return len(self.models) > 1
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """What is compared on the same images: the paper's models pairwise, and kh with every control."""
+        pairs = list(itertools.combinations([model for model in PAPER_MODELS if model in self.models], 2))
+        return pairs + [("kh", control) for control in CONTROLS if {"kh", control} <= set(self.models)]
 
     # First layers and models.
 

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.attacks import SWEPT_ATTACKS
-from experiments.brought import WEIGHTS, Loaded, network_again
+from experiments.brought import WEIGHTS, Loaded
 from experiments.engine.tasks import Outcome, Work, progress
 from experiments.measuring.attacks import GridAttack, searched_outcome, target_of
 from experiments.measuring.smoothness import boundary_outcome, certified_bounds
 from experiments.measuring.spectra import fitted
-from experiments.networks import purpose_key
+from experiments.networks import opened, purpose_key
 from experiments.settings.evaluation import TapSettings
 from experiments.settings.groups import (
     AttackSettings,
@@ -78,7 +78,7 @@ def tap_spectrum(work: Work, *, tap: str, positions: bool, spectra: SpectraSetti
         spectra: windows of the fits.
         taps: how many images, and how much memory.
     """
-    network, images = network_again(work.needed["model"]), work.images
+    network, images = _network(work), work.images
     last = {"images": spectra.last_on_images, "noise": spectra.last_on_noise}
     inputs = {"images": np.asarray(images.test[: taps.images]), "noise": images.noise(spectra.noise_images)}
     values: dict[str, Any] = {"fits": {}}
@@ -99,7 +99,7 @@ def tap_spectrum(work: Work, *, tap: str, positions: bool, spectra: SpectraSetti
 
 def tap_smoothness(work: Work, *, seed: int, tap: str, smoothness: SmoothnessSettings, taps: TapSettings) -> Outcome:
     """Jacobian norms and Lipschitz constants of a representation, on the first images that are classified correctly."""
-    network, images = network_again(work.needed["model"]), work.images
+    network, images = _network(work), work.images
     chosen = _correct(network, work, smoothness.images)
     if not len(chosen):
         return Outcome()
@@ -117,7 +117,7 @@ def tap_smoothness(work: Work, *, seed: int, tap: str, smoothness: SmoothnessSet
 
 def logits_smoothness(work: Work, *, seed: int, smoothness: SmoothnessSettings) -> Outcome:
     """Other measures than the Jacobian's norm, of the logits."""
-    network = network_again(work.needed["model"])
+    network = _network(work)
     chosen = _correct(network, work, smoothness.images)
     if not len(chosen):
         return Outcome()
@@ -133,7 +133,7 @@ def logits_smoothness(work: Work, *, seed: int, smoothness: SmoothnessSettings) 
 
 def boundaries(work: Work, *, seed: int, boundaries: BoundarySettings) -> Outcome:
     """Length and curvature on planes that are the same for all networks of this size of images."""
-    network, images = network_again(work.needed["model"]), jnp.asarray(work.images.test[: boundaries.planes])
+    network, images = _network(work), jnp.asarray(work.images.test[: boundaries.planes])
     keys = jax.random.split(purpose_key(seed, "planes"), len(images))
     directions = jax.vmap(lambda each: random_plane(each, work.images.inputs))(keys)
 
@@ -147,13 +147,17 @@ def boundaries(work: Work, *, seed: int, boundaries: BoundarySettings) -> Outcom
 
 def bounds(work: Work, *, seed: int, bounds: BoundsSettings) -> Outcome:
     """Certified radii, of a network with one hidden layer."""
-    network = network_again(work.needed["model"])
+    network = _network(work)
     return certified_bounds(network.network, work.images, _correct(network, work, bounds.images))
 
 
 def has_bounds(network: Loaded) -> bool:
     """Whether certified bounds hold for a network, in the space of its images."""
     return given_by(network.network) is Needs.ONE_HIDDEN_LAYER and not network.brought.mean
+
+
+def _network(work: Work) -> Loaded:
+    return opened(work.images, work.needed["model"])
 
 
 def _correct(network: Loaded, work: Work, limit: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 Everything here reads the outcomes of finished tasks; it computes nothing that a model is needed for.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +12,6 @@ import numpy as np
 from experiments.attacks import ATTACKS
 from experiments.engine.tasks import Outcome, Task
 from experiments.measuring.threats import transferred
-from experiments.models import CONTROLS, PAPER_MODELS
 from experiments.plan import Plan
 from experiments.threats import THREATS
 from jax_bioadv.analysis import paired, robustness, statistics
@@ -136,7 +134,7 @@ class Evidence:
             for attack, array in outcome.arrays.items()
             if attack.startswith("success/")
         }
-        moved = self.outcome(self.plan.transfer(name, seed)) if len(self.plan.models) > 1 else None
+        moved = self.outcome(self.plan.transfer(name, seed)) if self.plan.transfers else None
         fooled = None if moved is None else transferred(moved, model, correct)
         if fooled is not None:
             failures["transfer"] = ~fooled
@@ -201,11 +199,8 @@ class Evidence:
         return {radius: _by_name([_of_radius(one, radius) for one in found]) for radius in radii}
 
     def comparisons(self) -> list[dict[str, Any]]:
-        """The paper's models pairwise, and kh with every control, on the images that both classify correctly."""
-        names = self.plan.settings.model_names
-        pairs = list(itertools.combinations([model for model in PAPER_MODELS if model in names], 2))
-        pairs += [("kh", control) for control in CONTROLS if {"kh", control} <= set(names)]
-        compared = []
+        """The plan's pairs of models, on the images that both classify correctly."""
+        compared, pairs = [], self.plan.pairs()
         for attack in COMPARED:
             family = [one for pair in pairs if (one := self._comparison(attack, *pair)) is not None]
             corrected = statistics.holm([one["p"] for one in family])

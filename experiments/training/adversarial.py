@@ -14,11 +14,11 @@ from jax_bioadv.learning import supervised
 
 
 def _adversary_of(given: Mapping[str, Any]) -> supervised.Adversary:
-    return _adversary(given["adversarial"])
+    return adversary(given["adversarial"])
 
 
 @cache  # the same object for the same settings, so that seeds share a program
-def _adversary(chosen: AdversarialSettings) -> supervised.Adversary:
+def adversary(chosen: AdversarialSettings) -> supervised.Adversary:
     attack = pgd(steps=chosen.steps, step_size=min(2.5 / chosen.steps, 1.0) * chosen.epsilon)
 
     def perturbed(model: Any, images: jax.Array, labels: jax.Array, key: jax.Array) -> jax.Array:

@@ -1,0 +1,158 @@
+"""The models of the study of depth: one record each, in the order in which figures and tables show them.
+
+All models of a depth are one architecture and differ in how its filters come about. A new one is a record here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from experiments.models import THIN
+from experiments.settings.groups import PruningSettings, only
+from experiments.training import stacks as training
+from jax_bioadv.figures.style import SOLID, ModelStyle
+
+# Of the settings of the study.
+Given = Callable[[Any], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class StackModel:
+    """One model.
+
+    Attributes:
+        name: as the command line and results.json have it.
+        label: as figures and tables show it.
+        style: how figures draw it.
+        filters: what makes its filters, stage by stage; None where backpropagation trains all of it.
+        given: what else that is given of the settings.
+        control: whether it is one that claims about the others must beat.
+        matches: the model at whose accuracy it stops.
+    """
+
+    name: str
+    label: str
+    style: ModelStyle
+    filters: training.FiltersOf | None = None
+    given: Given = lambda settings: {}
+    control: bool = True
+    matches: str = ""
+
+
+def _kh(start: str, pruned: bool) -> Given:
+    def given(settings: Any) -> dict[str, Any]:
+        cut = settings.pruning.read if pruned else PruningSettings("none")
+        return {"kh": settings.kh, "start": start, "pruning": cut}
+
+    return given
+
+
+def _patches(settings: Any) -> dict[str, Any]:
+    return {"patches": only(settings.patches, "samples")}
+
+
+def _whitened(settings: Any) -> dict[str, Any]:
+    return {"patches": settings.patches}
+
+
+def _clustered(settings: Any) -> dict[str, Any]:
+    return {"patches": only(settings.patches, "samples", "passes")}
+
+
+def _jacobian(settings: Any) -> dict[str, Any]:
+    return {"jacobian": only(settings.at_tap, "jacobian", "projections")}
+
+
+def _spectral(settings: Any) -> dict[str, Any]:
+    return {"spectral": only(settings.at_tap, "spectral", "refresh_every")}
+
+
+_RECORDS = (
+    # Rules that are local.
+    StackModel(
+        "soft_hebb",
+        "SoftHebb",
+        ModelStyle("#56B4E9", "o", SOLID),
+        training.soft_hebb_filters,
+        lambda settings: {"soft_hebb": settings.soft_hebb},
+        control=False,
+    ),
+    StackModel(
+        "kh",
+        "Krotov–Hopfield",
+        ModelStyle("#0072B2", "o", SOLID),
+        training.kh_filters,
+        _kh("samples", True),
+        control=False,
+    ),
+    # From noise, of which some filters stay noise, and these set to zero.
+    StackModel(
+        "kh_noise",
+        "KH from noise",
+        ModelStyle("#882255", "d", (0.0, (6.0, 1.6)), THIN),
+        training.kh_filters,
+        _kh("normal", False),
+    ),
+    StackModel(
+        "kh_pruned",
+        "KH from noise, pruned",
+        ModelStyle("#AA4499", "d", SOLID, THIN),
+        training.kh_filters,
+        _kh("normal", True),
+    ),
+    # Backpropagation through the same architecture.
+    StackModel("bp", "backprop", ModelStyle("#D55E00", "s", (0.0, (6.0, 1.6))), control=False),
+    StackModel(
+        "l2",
+        "L2",
+        ModelStyle("#009E73", "^", (0.0, (3.5, 1.2, 1.0, 1.2))),
+        given=lambda settings: {"l2": settings.l2},
+        control=False,
+    ),
+    StackModel("jacobian", "Jacobian", ModelStyle("#CC79A7", "D", (0.0, (2.4, 1.2))), given=_jacobian, control=False),
+    StackModel("spectral", "spectral", ModelStyle("#E69F00", "v", (0.0, (1.1, 1.1))), given=_spectral, control=False),
+    # What nobody has trained, or only on patches.
+    StackModel("random", "random filters", ModelStyle("#A6A6A6", "d", SOLID, THIN), training.random_filters),
+    StackModel(
+        "patches",
+        "patches as filters",
+        ModelStyle("#6FA3C4", "P", (0.0, (1.0, 2.0)), THIN),
+        training.sampled_filters,
+        _patches,
+    ),
+    StackModel(
+        "kmeans",
+        "k-means",
+        ModelStyle("#7F9F7F", "p", (0.0, (6.0, 1.6)), THIN),
+        partial(training.k_means_filters, whitened=False),
+        _clustered,
+    ),
+    StackModel(
+        "kmeans_whitened",
+        "k-means, whitened",
+        ModelStyle("#8F83B3", "<", (0.0, (2.4, 1.2)), THIN),
+        partial(training.k_means_filters, whitened=True),
+        _whitened,
+    ),
+    StackModel(
+        "pca",
+        "PCA",
+        ModelStyle("#A38F6D", "h", (0.0, (3.5, 1.2, 1.0, 1.2)), THIN),
+        training.principal_filters,
+        _patches,
+    ),
+    StackModel(
+        "bp_matched",
+        "backprop, accuracy-matched",
+        ModelStyle("#B07F8E", "*", (0.0, (4.5, 1.2, 1.0, 1.2, 1.0, 1.2)), THIN),
+        matches="kh",
+    ),
+    StackModel(
+        "adversarial",
+        "adversarially trained",
+        ModelStyle("#4D4D4D", "H", SOLID, THIN),
+        given=lambda settings: {"adversarial": settings.adversarial},
+    ),
+)
+STACK_MODELS: Mapping[str, StackModel] = {model.name: model for model in _RECORDS}
