@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 
 from experiments.brought import Brought, Loaded
 from experiments.engine.tasks import Outcome, Task, with_needs
@@ -50,12 +50,15 @@ class DepthPlan(NetworksPlan):
         asked = dataclasses.replace(whole.threats, names=offered_threats(whole, images))
         whole = dataclasses.replace(whole, threats=asked, seeds=settings.seeds)
         super().__init__(tuple(names), whole, settings.measured.taps, images)
-        self.example = cache(self._example)  # type: ignore[method-assign]
+        self._examples = dict[int, Loaded]()
 
-    def _example(self, model: str) -> Loaded:
+    def example(self, model: str) -> Loaded:
         _, depth = model_and_depth(model)
+        if depth in self._examples:
+            return self._examples[depth]
         network = untrained_stack(self.images, self.study.stack, depth, 0)
-        return Loaded(Brought("", self.images.dataset.image_shape), network)
+        self._examples[depth] = Loaded(Brought("", self.images.dataset.image_shape), network)
+        return self._examples[depth]
 
     def taps_of(self, model: str) -> tuple[str, ...]:
         return tuple(self.example(model).network.taps)

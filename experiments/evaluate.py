@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import tyro
 
 from experiments.brought import Brought, Loaded, Space, check, loaded, suspicion
@@ -114,7 +113,7 @@ def run(command: Command) -> Path:
             logger.warning("%s", said)
         settings = command.settings
         if isinstance(images, RawImages):
-            length = float(f"{np.median(images.test_norms):.2g}")
+            length = images.typical_norm
             logger.info("ε and lengths are in raw pixels: those of unit-norm images times %g, an image's norm", length)
             settings = in_pixels(settings, length)
         taps = command.taps or tuple(getattr(network.network, "taps", ()))

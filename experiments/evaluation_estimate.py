@@ -1,6 +1,8 @@
 """How long an evaluation will take: its tasks are counted in passes of one image through the network."""
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +23,10 @@ GRADIENT = 2
 
 def evaluation_estimate(network: Loaded, settings: Settings, images: Images) -> Estimate:
     """An estimate in passes, of which one is timed."""
-    return Estimate(settings, images, _pass_seconds(network, images), passes)
+    return Estimate(settings, images, seconds_of_a_pass(network, images), passes)
 
 
-def _pass_seconds(network: Loaded, images: Images) -> float:
+def seconds_of_a_pass(network: Loaded, images: Images) -> float:
     batch = images.test[:TIMED]
     call = jax.jit(lambda function, batch: jnp.sum(function(batch)))
     call(network.logits, batch).block_until_ready()
@@ -38,6 +40,8 @@ def passes(task: Task) -> float:
     given, test = task.given, len(task.images.dataset.test_images)
     if task.stage in ("network", "bounds"):
         return test
+    if task.stage == "train":
+        return test + _trained(given)
     if task.stage == "spectra":
         return 2 * min(given["taps"].images, test)
     if task.stage == "jacobian":
@@ -48,7 +52,7 @@ def passes(task: Task) -> float:
         chosen = given["boundaries"]
         return 2 * len(chosen.radii) * chosen.planes * chosen.resolution**2
     if task.stage == "attacks":
-        settings, record = given["attacks"], SWEPT_ATTACKS[task.name]
+        settings, record = given["attacks"], SWEPT_ATTACKS[task.name.partition("-")[0]]
         strengths = settings.epsilons if settings.method == "grid" else search_evaluations(settings.epsilons)
         steps = 1 + GRADIENT * settings.pgd_steps if "pgd_steps" in record.reads else 1
         return test + min(settings.images, test) * strengths * steps
@@ -61,3 +65,12 @@ def passes(task: Task) -> float:
         return test + min(given["limit"], test) * GRADIENT * shortest
     gradients = chosen.restarts * (2 * chosen.steps + chosen.targets * chosen.target_steps) + shortest
     return ATTACKED_SHARE * min(chosen.images, test) * (GRADIENT * gradients + chosen.queries)
+
+
+def _trained(given: Mapping[str, Any]) -> float:
+    """Passes of a stack's training: of a readout and of each stage's filters, or of backpropagation."""
+    images = given["stack"].images
+    if "readout" in given:
+        return images * (given["readout"].epochs + 10 * given["depth"])
+    besides = {"jacobian": 2, "spectral": 2, "adversarial": 1}
+    return images * given["backprop"].epochs * (1 + GRADIENT) * (1 + sum(besides.get(name, 0) for name in given))

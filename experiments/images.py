@@ -108,6 +108,11 @@ class RawImages(Images):
         """By which a perturbation of each test image is divided where images are divided by their norm."""
         return np.linalg.norm(np.asarray(self.test, np.float64), self.norm, axis=1)
 
+    @property
+    def typical_norm(self) -> float:
+        """What images of norm 1 are multiplied by to be as long as these: the median of the norms, to two digits."""
+        return float(f"{np.median(self.test_norms):.2g}")
+
     def noise(self, count: int) -> np.ndarray:
         """White noise with mean and variance of the pixels: a network with biases has a scale."""
         pixels = np.asarray(self.test)

@@ -10,13 +10,11 @@ from functools import partial
 from typing import Any
 
 from experiments.settings.groups import JacobianSettings
+from experiments.stacks import STACK_MODELS
 from experiments.training import layers
 from experiments.training.adversarial import ADVERSARIAL
 from experiments.training.networks import NETWORK, matched_network
-from jax_bioadv.figures.style import SOLID, ModelStyle
-
-THIN = 1.3
-"""Controls are drawn thinner, and greyer."""
+from jax_bioadv.figures.style import SOLID, THIN, ModelStyle
 
 # What of the settings a task is given, by the names of its run's arguments.
 Given = Callable[[Any], Mapping[str, Any]]
@@ -216,8 +214,13 @@ STYLES: Mapping[str, ModelStyle] = {one.name: one.style._replace(label=one.label
 
 
 def label(name: str) -> str:
-    """A model or a baseline as figures and tables show it; one that is not known by its own name."""
-    return STYLES[name].label if name in STYLES else name.replace("_", " ")
+    """A model, a stack (MODEL-DEPTH) or a baseline as tables show it; one that is not known by its own name."""
+    stack, _, depth = name.rpartition("-")
+    if stack in STACK_MODELS:
+        return f"{STACK_MODELS[stack].label}, depth {depth}"
+    if name in STYLES:
+        return STYLES[name].label
+    return STACK_MODELS[name].label if name in STACK_MODELS else name.replace("_", " ")
 
 
 def in_order(names: Iterable[str]) -> list[str]:

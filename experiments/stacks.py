@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from experiments.models import THIN
 from experiments.settings.groups import PruningSettings, only
 from experiments.training import stacks as training
-from jax_bioadv.figures.style import SOLID, ModelStyle
+from jax_bioadv.figures.style import SOLID, THIN, ModelStyle
 
 # Of the settings of the study.
 Given = Callable[[Any], Mapping[str, Any]]

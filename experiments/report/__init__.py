@@ -7,7 +7,7 @@
 from pathlib import Path
 from typing import Any
 
-from experiments.report import evaluation, sections
+from experiments.report import depth, evaluation, sections
 from experiments.report.page import document
 from experiments.results.schema import read_results
 from jax_bioadv.storage import atomic_file
@@ -39,7 +39,8 @@ def write_report(directory: Path) -> Path:
         ValueError: it is no JSON object of schema 1.
     """
     results = read_results(directory)
-    page = (evaluation.render if "network" in results else render)(results, directory / "figures")
+    of_kind = {"network": evaluation.render, "depths": depth.render}
+    page = next((made for key, made in of_kind.items() if key in results), render)(results, directory / "figures")
     path = directory / "report.html"
     with atomic_file(path) as stream:
         stream.write(page.encode())

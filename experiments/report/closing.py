@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from experiments.depth_plan import DepthPlan
 from experiments.engine.ledger import Ledger
 from experiments.engine.provenance import environment
 from experiments.engine.sweeping import Sweep
@@ -14,11 +15,13 @@ from experiments.evaluation_plan import EvaluationPlan
 from experiments.plan import Plan
 from experiments.report import figures as drawing
 from experiments.report import write_report
+from experiments.report.depth_figures import depth_makers
 from experiments.report.evaluation_figures import evaluation_makers
 from experiments.report.summary import evaluation_in_short, in_short
 from experiments.report.sweep_figure import draw_sweep
 from experiments.results import figure_arrays
 from experiments.results.collect import collect
+from experiments.results.depth import collect_depth
 from experiments.results.evaluation import collect_evaluation
 from experiments.results.schema import read_results
 from experiments.settings.presets import Preset
@@ -58,11 +61,27 @@ def close_evaluation(plan: EvaluationPlan, ledger: Ledger, preset: Preset, refer
     return failed
 
 
+def close_depth(plan: DepthPlan, ledger: Ledger, preset: Preset) -> list[str]:
+    """As :func:`close_run`, for the study of depth.
+
+    Returns:
+        What did not succeed, a sentence each.
+    """
+    directory, results = ledger.directory, collect_depth(plan, ledger, preset)
+    write_json(directory / "results.json", results)
+    figure_arrays.write(figure_arrays.pack_depth(plan, ledger), directory)
+    failed = _drawn_and_written(directory, results)
+    logger.info("done: %s", directory / "report.html")
+    return failed
+
+
 def draw(directory: Path) -> drawing.Undrawn:
     """Draw the figures of a published folder, of a run or of an evaluation."""
     results = read_results(directory)
     if "network" in results:
         return drawing.draw(evaluation_makers(directory, results), directory / "figures")
+    if "depths" in results:
+        return drawing.draw(depth_makers(directory, results), directory / "figures")
     return drawing.draw_all(directory)
 
 

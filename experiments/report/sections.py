@@ -191,18 +191,23 @@ def _badge(verdict: Verdict) -> str:
 
 def opening(results: Results, directory: Path) -> Html:
     """The screen to take away: the five models under attack, and every verdict with the way to its evidence."""
+    shown = picture(directory / f"{OPENING}.png", *words.CAPTIONS[OPENING])
+    return beside_verdicts(shown, claims_by_group(results))
+
+
+def beside_verdicts(shown: Html, groups: Mapping[str, list[tuple[Claim, Finding]]]) -> Html:
+    """A figure, and beside it every verdict under its heading."""
     rows = ""
-    for heading, group in claims_by_group(results).items():
+    for heading, group in groups.items():
         rows += f'<tr class="heading"><th colspan="2">{safe(heading)}</th></tr>'
         for claim, finding in group:
             link = f'<a href="#claim-{claim.name}" title="{safe(claim.title)}">{safe(claim.words)}</a>'
             rows += f"<tr><td>{link}</td><td>{_badge(finding.verdict)}</td></tr>"
     verdicts = f'<table class="verdicts"><tbody>{rows}</tbody></table>'
-    shown = picture(directory / f"{OPENING}.png", *words.CAPTIONS[OPENING])
     return Html(f'<div class="opening" id="opening"><div>{shown}</div><div>{verdicts}</div></div>')
 
 
-def _claim(claim: Claim, finding: Finding) -> str:
+def claim_block(claim: Claim, finding: Finding) -> Html:
     """One claim: its verdict, the sentence, what speaks for and against it, and where that was measured."""
     sides = ""
     for name, lines in (("For", finding.supporting), ("Against", finding.opposing)):
@@ -214,7 +219,7 @@ def _claim(claim: Claim, finding: Finding) -> str:
     told = f'<p class="verdict">{safe(finding.sentence)}</p><div class="sides">{sides}</div>'
     places = " · ".join(f'<a href="#{anchor}">{safe(words.PLACES[anchor])}</a>' for anchor in claim.evidence)
     body = f'<h4>{safe(claim.title)}</h4>{told}<p class="soft">Evidence: {places}</p>'
-    return f'<div class="claim" id="claim-{claim.name}">{_badge(finding.verdict)}<div>{body}</div></div>'
+    return Html(f'<div class="claim" id="claim-{claim.name}">{_badge(finding.verdict)}<div>{body}</div></div>')
 
 
 def what_holds(results: Results) -> Html:
@@ -238,7 +243,9 @@ def what_holds(results: Results) -> Html:
     if late:
         listed = ", ".join(map(label, late))
         text += f" Not converged in some or all seeds, so that longer training may change verdicts: {listed}."
-    parts = [Html(f"<h3>{safe(name)}</h3>{''.join(_claim(*one) for one in group)}") for name, group in groups.items()]
+    parts = [
+        Html(f"<h3>{safe(name)}</h3>{''.join(claim_block(*one) for one in group)}") for name, group in groups.items()
+    ]
     return section("claims", "What holds", paragraph(text), *parts)
 
 

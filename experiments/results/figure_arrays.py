@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.attacks import ATTACKS
+from experiments.depth_plan import DepthPlan
 from experiments.engine.ledger import Ledger
 from experiments.engine.tasks import Outcome, Task
 from experiments.evaluation_plan import EvaluationPlan
@@ -94,6 +95,24 @@ def pack_evaluation(plan: EvaluationPlan, ledger: Ledger) -> Arrays:
         found = ledger.find(plan.attack(attack))
         if found is not None and found.arrays:
             packed[f"critical/{attack}/{plan.name}"] = for_drawing(found.arrays["critical_l2"][None])
+    return packed
+
+
+def pack_depth(plan: DepthPlan, ledger: Ledger) -> Arrays:
+    """What the figures of the study need: ``spectrum/MODEL-DEPTH/TAP/KIND`` of all seeds, over positions, and
+    ``filters/MODEL-DEPTH``, (filters, height, width, channels) of the first stage and seed."""
+    packed = Arrays()
+    for model in plan.models:
+        for tap in (tap for tap in plan.taps_of(model) if tap.endswith(".convolution")):
+            tasks = [plan.tap_spectrum(tap, model, seed, positions=True) for seed in range(plan.settings.seeds)]
+            found = [None if (one := ledger.find(task)) is None or not one.arrays else one.arrays for task in tasks]
+            for kind in INPUTS:
+                rows = [None if one is None else one[kind] for one in found]
+                packed[f"spectrum/{model}/{tap}/{kind}"] = for_drawing(stacked(rows))
+        trained = ledger.find(plan.model(model, 0))
+        if trained is not None and trained.arrays:
+            kernel = trained.arrays["weights/stages/0/convolution/kernel"]
+            packed[f"filters/{model}"] = for_drawing(np.moveaxis(kernel, -1, 0))
     return packed
 
 

@@ -76,10 +76,15 @@ class Below:
         convolution.settings = dataclasses.replace(convolution.settings, patch_norm=PatchNorm(centred=True))
         return dataclasses.replace(self, network=network)
 
+    @property
+    def positions(self) -> int:
+        """At which the filters see a patch of an image."""
+        _, rows, columns, _ = jax.eval_shape(lambda one: self.network.patches(one, self.stage), self.images[:1]).shape
+        return rows * columns
+
     def patches(self, chosen: PatchSettings) -> np.ndarray:
         """Some of what the filters see."""
-        maps = jax.eval_shape(lambda one: self.network.patches(one, self.stage), self.images[:1]).shape
-        count = min(chosen.samples, len(self.images) * maps[1] * maps[2])
+        count = min(chosen.samples, len(self.images) * self.positions)
         return stacks.sampled_patches(self.network, self.stage, self.images, self.key, count)
 
     def learned(self, rule: stacks.RuleOfRate, rates: list[float], **how: Any) -> Any:
@@ -131,7 +136,9 @@ def kh_filters(
     """Filters by the Krotov–Hopfield rule, without those that pruning sets to zero."""
     rates = [krotov_hopfield.linear_decay(kh.learning_rate, epoch, kh.epochs) for epoch in range(kh.epochs)]
     rule = _patch_rule(kh, start, below.filters)
-    state = below.normalised().learned(rule, rates, batch_size=kh.batch_size, positions=kh.positions)
+    state = below.normalised().learned(
+        rule, rates, batch_size=kh.batch_size, positions=min(kh.positions, below.positions)
+    )
     verdict = krotov_hopfield.convergence(krotov_hopfield.KrotovHopfield(kh.p, kh.k, kh.delta), state.synapses)
     cut = decide_cut(np.asarray(state.synapses), pruning, kh.p, 1.0)
     rows = krotov_hopfield.effective_weights(prune(state.synapses, cut.keep), kh.p)

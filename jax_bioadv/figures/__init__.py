@@ -18,6 +18,7 @@ with extra("figures"):
 from jax_bioadv.figures.accuracy import accuracy_robustness_figure
 from jax_bioadv.figures.bounds import bounds_figure
 from jax_bioadv.figures.comparisons import comparison_figure
+from jax_bioadv.figures.depth import depth_figure, filters_figure, tap_spectra_figure
 from jax_bioadv.figures.landscapes import landscape_figure
 from jax_bioadv.figures.pruning import pruning_figure
 from jax_bioadv.figures.robustness import robustness_figure
@@ -48,6 +49,8 @@ __all__ = [
     "accuracy_robustness_figure",
     "bounds_figure",
     "comparison_figure",
+    "depth_figure",
+    "filters_figure",
     "landscape_figure",
     "layer_spectra_figure",
     "mean_interval",
@@ -60,6 +63,7 @@ __all__ = [
     "robustness_figure",
     "save_figure",
     "smoothness_figure",
+    "tap_spectra_figure",
     "threat_figure",
     "training_curves_figure",
 ]

@@ -58,6 +58,8 @@ GREY = "#7A7A7A"
 
 Dashes = Literal["-"] | tuple[float, tuple[float, ...]]
 SOLID: Dashes = "-"
+THIN = 1.3
+"""The width of lines that are less to the point, such as those of controls."""
 CROWD = 8
 """More models than this need more room: wider panels, legends outside, small print."""
 

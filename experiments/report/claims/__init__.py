@@ -6,38 +6,18 @@ Claims of the paper (arXiv 2405.00679) end in *agrees*, *holds at this size*, *a
 :mod:`settling`.
 """
 
-from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 from experiments.attacks import ATTACKS, attack_label
 from experiments.models import label
 from experiments.report.claims import evidence, robustness, smoothness, spectra, spectral
 from experiments.report.claims.comparing import Results
-from experiments.report.claims.settling import once_a_number, settle
-from experiments.report.claims.verdicts import Finding, Verdict, names
+from experiments.report.claims.settling import once_a_number, settle, with_its_reach
+from experiments.report.claims.verdicts import Claim, Finding, Verdict, names
 from experiments.report.numbers import dig
 from experiments.results.published import ROBUSTNESS_ORDER, STRAIGHT_ON
 
 __all__ = ["CLAIMS", "GROUPS", "Claim", "Finding", "Results", "Verdict", "claims_by_group", "findings"]
-
-
-class Claim(NamedTuple):
-    """A claim.
-
-    Attributes:
-        name: the anchor of its verdict.
-        title: the claim, in a sentence.
-        words: in a few words, for the table that opens the report.
-        judge: a pure function from results to what was found.
-        evidence: the anchors of the tables and figures that it rests on.
-    """
-
-    name: str
-    title: str
-    words: str
-    judge: Callable[[Results], Finding]
-    evidence: tuple[str, ...]
 
 
 def _robust(attack: str, called: str = "") -> Claim:
@@ -199,18 +179,11 @@ GROUPS = {"The paper's claims": _PAPER, "The evidence": _EVIDENCE, "Our own chec
 CLAIMS = tuple(claim for group in GROUPS.values() for claim in group)
 
 
-def _with_its_reach(finding: Finding, seeds: int) -> Finding:
-    """With one seed a verdict is about these networks only, and says so."""
-    if seeds != 1 or not (finding.supporting or finding.opposing):
-        return finding
-    return finding._replace(sentence=f"{finding.sentence[:-1]} (one seed: about these networks only).")
-
-
 def findings(results: Results) -> dict[str, Finding]:
     """What was found on every claim, by its title, in the order of :data:`CLAIMS`."""
     seeds = len(dig(results, "seeds") or [])
     settled = once_a_number({claim.title: settle(results, claim.judge(results)) for claim in CLAIMS})
-    return {title: _with_its_reach(finding, seeds) for title, finding in settled.items()}
+    return {title: with_its_reach(finding, seeds) for title, finding in settled.items()}
 
 
 def claims_by_group(results: Results) -> dict[str, list[tuple[Claim, Finding]]]:

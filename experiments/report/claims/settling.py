@@ -45,6 +45,13 @@ def settle(results: Results, finding: Finding) -> Finding:
     return finding._replace(verdict=verdict, sentence=f"{finding.sentence[:-1]} ({why}).")
 
 
+def with_its_reach(finding: Finding, seeds: int) -> Finding:
+    """With one seed a verdict is about these networks only, and says so."""
+    if seeds != 1 or not (finding.supporting or finding.opposing):
+        return finding
+    return finding._replace(sentence=f"{finding.sentence[:-1]} (one seed: about these networks only).")
+
+
 def once_a_number(findings: Mapping[str, Finding]) -> dict[str, Finding]:
     """The findings on claims, by the claims' titles and in their order, where no number turns a second one red."""
     spent: dict[Hashable, str] = {}

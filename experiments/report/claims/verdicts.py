@@ -1,8 +1,8 @@
-"""What a claim comes to: a verdict, the sentence with the numbers, and the evidence on both sides."""
+"""A claim, and what it comes to: a verdict, the sentence with the numbers, and the evidence on both sides."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from experiments.models import label
 
@@ -31,6 +31,24 @@ class Finding(NamedTuple):
     opposing: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     against: frozenset[Hashable] = frozenset()
+
+
+class Claim(NamedTuple):
+    """A claim.
+
+    Attributes:
+        name: the anchor of its verdict.
+        title: the claim, in a sentence.
+        words: in a few words, for the table that opens the report.
+        judge: a pure function from results to what was found.
+        evidence: the anchors of the tables and figures that it rests on.
+    """
+
+    name: str
+    title: str
+    words: str
+    judge: Callable[[Mapping[str, Any]], Finding]
+    evidence: tuple[str, ...]
 
 
 def undecided(why: str, supporting: Iterable[str] = (), opposing: Iterable[str] = ()) -> Finding:

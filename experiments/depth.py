@@ -1,0 +1,96 @@
+"""Does robustness come with depth, and do untrained patches have it too? ``python -m experiments.depth``.
+
+The folder of the run then holds results.json, figures/ and report.html; run again on the same folder it continues where
+it was stopped.
+"""
+
+import dataclasses
+import logging
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from experiments.depth_plan import DepthPlan
+from experiments.engine.command import Place, check_devices, option, with_user_paths, working_in
+from experiments.engine.estimate import Estimate
+from experiments.engine.ledger import Ledger
+from experiments.engine.running import complete_all
+from experiments.evaluation_estimate import passes, seconds_of_a_pass
+from experiments.images import RawImages
+from experiments.report.closing import close_depth
+from experiments.settings.depth import DEPTH_PRESETS, DepthSettings
+from experiments.settings.evaluation import in_pixels
+from jax_bioadv.command_line import IncompleteError, exit_code, start
+
+logger = logging.getLogger("experiments")
+
+
+@dataclasses.dataclass(frozen=True)
+class Command(Place):
+    """Does robustness come with depth?
+
+    Trains convolutional networks of one to three layers on raw pixels: locally, layer by layer; by backpropagation,
+    plain and regularized; and on filters that nobody has trained. Measures accuracy, covariance spectra and Jacobians
+    of every representation, attacks, smoothness and decision boundaries. Stop it whenever you like: run again on the
+    same folder, it goes on where it was.
+    """
+
+    out: Path | None = None
+    """Folder of the run; runs/depth-PRESET if not given."""
+    settings: Annotated[DepthSettings, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=lambda: DEPTH_PRESETS["quick"]
+    )
+
+
+def parse(arguments: list[str]) -> Command:
+    """The command line, with the settings of the preset that it names as defaults.
+
+    Raises:
+        ValueError: two presets, or a home folder that is not known.
+    """
+    chosen: Any = option(arguments, "--preset")
+    if chosen not in DEPTH_PRESETS:
+        chosen = "quick"  # tyro then refuses what was given, but would take any default
+    default = Command(preset=chosen, settings=DEPTH_PRESETS[chosen])
+    return with_user_paths(tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.depth"))
+
+
+def run(command: Command) -> Path:
+    """Do what the command says and return the folder of the run.
+
+    Raises:
+        ValueError: a setting that cannot work, before long work.
+        OSError: the folder cannot be written.
+        IncompleteError: tasks that failed or figures that could not be drawn; all else is written, and says so.
+    """
+    check_devices()
+    directory = command.out or Path("runs") / f"depth-{command.preset}"
+    with working_in(directory, command, command.settings, RawImages) as images:
+        assert isinstance(images, RawImages)
+        measured = in_pixels(command.settings.measured, images.typical_norm)
+        settings = dataclasses.replace(command.settings, measured=measured)
+        plan, ledger = DepthPlan(settings, command.preset, images), Ledger(directory)
+        what = f"{command.preset} study of depth on {images.dataset.name}"
+        complete_all(plan.settings, ledger, plan.all_tasks(), what, partial(_estimate, plan))
+        ledger.clear_up(plan.all_tasks())
+        complaints = [*ledger.complaints(), *close_depth(plan, ledger, command.preset)]
+        if complaints:
+            raise IncompleteError("; ".join(complaints))
+    return directory
+
+
+def _estimate(plan: DepthPlan, settings: Any, images: Any) -> Estimate:
+    """In passes through the deepest network."""
+    deepest = plan.example(max(plan.models, key=lambda name: name.rpartition("-")[2]))
+    return Estimate(settings, images, seconds_of_a_pass(deepest, images), passes)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    return exit_code(lambda: run(parse(sys.argv[1:] if arguments is None else arguments)))
+
+
+if __name__ == "__main__":
+    start(main)
