@@ -104,11 +104,11 @@ DEPTH_PRESETS: dict[Preset, DepthSettings] = {
         measured=dataclasses.replace(evaluation_preset("paper"), attacks=AttackSettings(images=1000))
     ),
     "quick": DepthSettings(
-        stack=StackSettings(filters=(16, 32, 64), stride=2, images=5000),
+        stack=StackSettings(filters=(16, 32, 64), stride=2, images=10_000),
         patches=PatchSettings(samples=20_000, passes=5),
         readout=ReadoutSettings(epochs=20),
-        backprop=StackBackpropSettings(epochs=12),
-        adversarial=AdversarialSettings(epochs=12, epsilon=4 / 255, steps=1),
+        backprop=StackBackpropSettings(epochs=10),
+        adversarial=AdversarialSettings(epochs=10, epsilon=4 / 255, steps=1),
         measured=dataclasses.replace(
             _QUICK,
             taps=TapSettings(images=500, memory_mib=64, projections=8),
