@@ -270,7 +270,17 @@ def features(
         images: of which.
         image_block: most images at once.
         dtype: to keep them in; float16 is half of the memory, and of these features about all of the precision.
+
+    Raises:
+        ValueError: there are no images.
     """
     features_of, kind = as_pytree(network.features), np.dtype(dtype)
-    blocks = equal_blocks(len(images), image_block)
-    return over_blocks(lambda rows: _features(features_of, jnp.asarray(images[rows]), kind), len(images), blocks)
+    seen: np.ndarray | None = None
+    for rows in equal_blocks(len(images), image_block):  # not by over_blocks, which holds all of them twice
+        block = np.asarray(_features(features_of, jnp.asarray(images[rows]), kind))
+        if seen is None:
+            seen = np.empty((len(images), block.shape[1]), kind)
+        seen[rows] = block
+    if seen is None:
+        raise ValueError("there are no images to compute features of")
+    return seen
