@@ -119,7 +119,7 @@ def train_readout(
     model: Any = network.readout
     if standardise:
         model = Standardised(model, *mean_and_deviation(np.asarray(features)))
-    data = TrainingData(jnp.asarray(features), jnp.asarray(labels))
+    data = TrainingData(jax.device_put(features), jnp.asarray(labels))  # jnp.asarray would copy them
     graphdef, state = init(key, model, optimizer, regularizer, data)
     epoch = make_epoch(graphdef, optimizer, regularizer, batch_size=batch_size)
     state, history = train(lambda state, _: epoch(state, data), state, epochs, **options)

@@ -257,6 +257,14 @@ def train_stage(
     return train(epoch, state, len(rates), **options)
 
 
+def _aligned(shape: tuple[int, int], kind: np.dtype) -> np.ndarray:
+    """An empty array that begins where JAX on a CPU can take one as it is, and need not copy it: at a multiple of 64."""
+    size = shape[0] * shape[1] * kind.itemsize
+    room = np.empty(size + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + size].view(kind).reshape(shape)
+
+
 _features = jax.jit(lambda features_of, images, kind: features_of(images).astype(kind), static_argnums=2)
 
 
@@ -279,7 +287,7 @@ def features(
     for rows in equal_blocks(len(images), image_block):  # not by over_blocks, which holds all of them twice
         block = np.asarray(_features(features_of, jnp.asarray(images[rows]), kind))
         if seen is None:
-            seen = np.empty((len(images), block.shape[1]), kind)
+            seen = _aligned((len(images), block.shape[1]), kind)
         seen[rows] = block
     if seen is None:
         raise ValueError("there are no images to compute features of")
