@@ -32,4 +32,4 @@ def require(*packages: str) -> None:
     """End the command in one line where one of the packages is missing; to be called before they are imported."""
     for package in packages:
         if importlib.util.find_spec(package) is None:
-            sys.exit(f"error: {package} is missing; PyTorch and ART come with: pip install -e '.[test,benchmark]'")
+            sys.exit(f"error: {package} is missing; it comes with: pip install -e '.[test,benchmark]'")

@@ -37,15 +37,17 @@ from tqdm import tqdm
 from benchmarks import environment
 from benchmarks.art_attacks import run_theirs
 from benchmarks.attack_contestants import (
-    BOUNDS,
     THREATS,
     Budget,
     Model,
     Threat,
     build,
+    earlier_results,
+    judge,
     our_attacks,
     run_ours,
     verified,
+    without_data_dir,
 )
 from benchmarks.attack_page import in_words, markdown
 from benchmarks.eager_network import configure
@@ -60,28 +62,6 @@ from jax_bioadv.user_folders import user_path
 SCHEMA = 1
 TOLERATED_POINTS = 1.0
 logger = logging.getLogger("benchmarks.attack_check")
-
-
-class Verdict(NamedTuple):
-    """Of perturbed images: which are ``broken``; how many are ``outside`` of the ball or of [0, 1], and how many only
-    one copy of the model misclassifies (``disputed``)."""
-
-    broken: np.ndarray
-    outside: int
-    disputed: int
-
-
-def judge(model: Model, threat: Threat, perturbed: np.ndarray, images: np.ndarray, labels: np.ndarray) -> Verdict:
-    """The same judgement for both implementations, which neither has a part in."""
-    lengths = threat.lengths(perturbed.astype(np.float64) - images.astype(np.float64))
-    inside = (lengths <= threat.epsilon + threat.rounding(images.shape[1])) & np.all(
-        (perturbed >= BOUNDS[0]) & (perturbed <= BOUNDS[1]), axis=1
-    )
-    ours, theirs = (
-        np.isfinite(logits).all(axis=1) & (logits.argmax(axis=1) != labels)
-        for logits in (model.our_logits(perturbed), model.their_logits(perturbed))
-    )
-    return Verdict(inside & ours & theirs, int(np.sum(~inside)), int(np.sum(ours != theirs)))
 
 
 def compare(model: Model, threat: Threat, budget: Budget, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
@@ -215,10 +195,10 @@ def run(arguments: list[str]) -> None:
         "weights": {name: trained.digest for name, trained in found.trained.items()},
     }
     path = options.out / "attack_check.json"
-    earlier = _earlier(path, settings, about)
+    earlier = earlier_results(path, settings, about)
     results: dict[str, Any] = {
         "schema": SCHEMA,
-        "command": shlex.join(["python", "-m", "benchmarks.attack_check", *_without_data_dir(arguments)]),
+        "command": shlex.join(["python", "-m", "benchmarks.attack_check", *without_data_dir(arguments)]),
         "environment": about,
         "settings": settings,
         "tolerated_points": TOLERATED_POINTS,
@@ -244,29 +224,6 @@ def _check(found: Run, trained: Trained, threat: Threat, budget: Budget) -> dict
     images = found.images[threat.space]
     with jax.default_matmul_precision("highest"):
         return {**verified(model, images), **compare(model, threat, budget, images, found.labels)}
-
-
-def _earlier(path: Path, settings: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
-    """An earlier check of the same weights under the same settings, from which this one goes on.
-
-    Raises:
-        ValueError: the file holds another one.
-    """
-    if not path.exists():
-        return {}
-    earlier: dict[str, Any] = read_json(path)
-    if earlier.get("settings") != settings or earlier.get("environment") != about:
-        raise ValueError(f"{path} holds a check of other models, settings or versions; give another --out or delete it")
-    return earlier
-
-
-def _without_data_dir(arguments: list[str]) -> list[str]:
-    """The folder of the data changes nothing."""
-    return [
-        text
-        for before, text in zip(["", *arguments], arguments, strict=False)
-        if before != "--data-dir" and not text.startswith("--data-dir")
-    ]
 
 
 def _write(out: Path, results: dict[str, Any]) -> None:

@@ -4,7 +4,8 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ from jax_bioadv.attacks.auto_projected_gradient_descent import apgd
 from jax_bioadv.attacks.square import square
 from jax_bioadv.models import Network, logits_function
 from jax_bioadv.raw_pixels import raw_pixel_logits
+from jax_bioadv.storage import read_json
 
 BLOCK = 128  # images of one call of ours, so that all calls share a compilation
 # Two roundings of a pixel below 1 in float32.
@@ -58,6 +60,14 @@ class Budget:
     restarts: int = 1
     targets: int = 3
     queries: int = 200
+
+
+class Copies(Protocol):
+    """A model in JAX and in PyTorch, as functions of flattened images on the host."""
+
+    def our_logits(self, images: np.ndarray) -> np.ndarray: ...
+
+    def their_logits(self, images: np.ndarray) -> np.ndarray: ...
 
 
 class Model(NamedTuple):
@@ -146,7 +156,29 @@ def our_attacks(threat: Threat, budget: Budget, image_shape: tuple[int, int, int
     }
 
 
-def verified(model: Model, images: np.ndarray) -> dict[str, float]:
+class Verdict(NamedTuple):
+    """Of perturbed images: which are ``broken``; how many are ``outside`` of the ball or of [0, 1], and how many only
+    one copy of the model misclassifies (``disputed``)."""
+
+    broken: np.ndarray
+    outside: int
+    disputed: int
+
+
+def judge(model: Copies, threat: Threat, perturbed: np.ndarray, images: np.ndarray, labels: np.ndarray) -> Verdict:
+    """The same judgement for both implementations, which neither has a part in."""
+    lengths = threat.lengths(perturbed.astype(np.float64) - images.astype(np.float64))
+    inside = (lengths <= threat.epsilon + threat.rounding(images.shape[1])) & np.all(
+        (perturbed >= BOUNDS[0]) & (perturbed <= BOUNDS[1]), axis=1
+    )
+    ours, theirs = (
+        np.isfinite(logits).all(axis=1) & (logits.argmax(axis=1) != labels)
+        for logits in (model.our_logits(perturbed), model.their_logits(perturbed))
+    )
+    return Verdict(inside & ours & theirs, int(np.sum(~inside)), int(np.sum(ours != theirs)))
+
+
+def verified(model: Copies, images: np.ndarray) -> dict[str, float]:
     """How far the twin's logits are from ours, and how far they may be.
 
     Raises:
@@ -175,3 +207,26 @@ def run_ours(
 @jax.jit
 def _attack(attack: Attack, key: Any, logits: Any, images: Any, labels: Any, epsilon: Any) -> Any:
     return attack(key, logits, images, labels, epsilon).images
+
+
+def earlier_results(path: Path, settings: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
+    """An earlier check of the same weights under the same settings, from which this one goes on.
+
+    Raises:
+        ValueError: the file holds another one.
+    """
+    if not path.exists():
+        return {}
+    earlier: dict[str, Any] = read_json(path)
+    if earlier.get("settings") != settings or earlier.get("environment") != about:
+        raise ValueError(f"{path} holds a check of other models, settings or versions; give another --out or delete it")
+    return earlier
+
+
+def without_data_dir(arguments: list[str]) -> list[str]:
+    """The folder of the data changes nothing."""
+    return [
+        text
+        for before, text in zip(["", *arguments], arguments, strict=False)
+        if before != "--data-dir" and not text.startswith("--data-dir")
+    ]

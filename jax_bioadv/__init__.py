@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     import jax_bioadv.analysis as analysis
     import jax_bioadv.attacks as attacks
     import jax_bioadv.classifiers as classifiers
+    import jax_bioadv.convolutional as convolutional
     import jax_bioadv.data as data
     import jax_bioadv.figures as figures
     import jax_bioadv.jacobian as jacobian
     import jax_bioadv.learning as learning
     import jax_bioadv.models as models
+    import jax_bioadv.patches as patches
     import jax_bioadv.population as population
     import jax_bioadv.raw_pixels as raw_pixels
     import jax_bioadv.sharding as sharding
@@ -41,11 +43,13 @@ __all__ = [
     "analysis",
     "attacks",
     "classifiers",
+    "convolutional",
     "data",
     "figures",
     "jacobian",
     "learning",
     "models",
+    "patches",
     "population",
     "raw_pixels",
     "sharding",

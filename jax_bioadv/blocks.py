@@ -1,5 +1,6 @@
 """Work in blocks of equal size: memory stays bounded, and few sizes serve all counts, each a compilation of its own."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -47,15 +48,38 @@ def equal_blocks(count: int, largest: int) -> list[Int[np.ndarray, " block"]]:
     return whole_blocks(count, min(filled_up(-(-count // blocks)), largest))
 
 
+def blocks_of_three_lengths(count: int, longest: int) -> list[Int[np.ndarray, " _"]]:
+    """Indices in blocks of three lengths whatever the count, each a quarter of the one before.
+
+    For counts that fall and fall, as those of images that withstand attacks: one length for each would be compiled for
+    each, and one for all be filled up in the end. What is filled up starts over.
+
+    Args:
+        count: how many samples there are.
+        longest: samples in the longest blocks.
+
+    Raises:
+        ValueError: for blocks of none.
+    """
+    if longest < 1:
+        raise ValueError(f"image_block must be at least 1, got {longest}")
+    lengths, blocks, start = [longest, -(-longest // 4), -(-longest // 16)], [], 0
+    for length, shorter in itertools.pairwise([*lengths, 0]):
+        while count - start > 3 * shorter:
+            blocks.append(np.arange(start, start + length) % count)
+            start += length
+    return blocks
+
+
 def over_blocks(
-    function: Callable[[Int[np.ndarray, " block"]], Any], count: int, blocks: list[Int[np.ndarray, " block"]]
+    function: Callable[[Int[np.ndarray, " block"]], Any], count: int, blocks: list[Int[np.ndarray, " _"]]
 ) -> Any:
     """What a function gives for each sample, block by block; the results of one are on the host before the next begins.
 
     Args:
         function: of a block's indices, to a pytree of arrays with a row for each.
         count: how many samples there are, at least one.
-        blocks: from :func:`equal_blocks` or :func:`whole_blocks`.
+        blocks: from a function of this file.
 
     Returns:
         The pytree, its NumPy arrays with a row for each sample.

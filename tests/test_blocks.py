@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from jax_bioadv.blocks import BATCH_SIZES, equal_blocks, filled_up, over_blocks, whole_blocks
+from jax_bioadv.blocks import BATCH_SIZES, blocks_of_three_lengths, equal_blocks, filled_up, over_blocks, whole_blocks
 
 COUNTS = [(11, 4), (2040, 2048), (2100, 2048), (5, 5), (7, 1), (9, 8)]
 
@@ -42,9 +42,20 @@ def test_what_is_filled_up_starts_over_and_leaves_no_trace(cut, count, length):
     assert cut is equal_blocks or set(seen) == {length}
 
 
-@pytest.mark.parametrize("cut", [equal_blocks, whole_blocks])
+@pytest.mark.parametrize("cut", [equal_blocks, whole_blocks, blocks_of_three_lengths])
 def test_blocks_of_none_are_refused_and_none_need_no_block(cut):
     assert cut(0, 3) == []
     for length in (0, -1):
         with pytest.raises(ValueError, match="image_block must be at least 1"):
             cut(5, length)
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 15, 16, 44, 49, 64, 200, 1000])
+def test_blocks_are_of_three_lengths_with_little_filling(count):
+    blocks = blocks_of_three_lengths(count, 64)
+    held = np.concatenate(blocks)
+    np.testing.assert_array_equal(held[:count], np.arange(count))
+    assert held.max() < count
+    assert {len(block) for block in blocks} <= {64, 16, 4}
+    assert len(held) < max(4 * count / 3, 4) + 1
+    assert len(blocks) <= count // 64 + 3 + 3

@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
 from jax_bioadv.attacks.attack import Adversarial, Attack, AttackKeys, LogitsFunction, attack_keys
-from jax_bioadv.attacks.batch import checked_batch
+from jax_bioadv.attacks.batch import checked_batch, checked_image_indices
 from jax_bioadv.blocks import equal_blocks
 
 
@@ -89,11 +89,7 @@ def checked_input(
     epsilons = np.asarray(epsilons, np.float64)
     _check_epsilons(epsilons)
     function, images, labels = checked_batch(logits_function, images, labels, attack.bounds)
-    identities = np.arange(len(images)) if image_indices is None else np.asarray(image_indices)
-    if identities.shape != labels.shape or not np.issubdtype(identities.dtype, np.integer):
-        raise ValueError(
-            f"image_indices must have one integer per image, got {identities.dtype} of shape {identities.shape}"
-        )
+    identities = checked_image_indices(image_indices, len(images))
     rows = equal_blocks(len(images), image_block)
     blocks = [
         ImageBlock(jnp.asarray(images[block]), jnp.asarray(labels[block]), _keys(key, jnp.asarray(identities[block])))

@@ -10,9 +10,13 @@ in :func:`jax_bioadv.analysis.robustness.epsilon_sweep`; the classifier is a mod
     attack = pgd(norm=2, steps=40)
     adversarial = attack(jax.random.key(0), model, images, labels, 0.5)
     adversarial.success  # per image
+
+:func:`autoattack` runs the standard ensemble of four, each on what withstood those before.
 """
 
 from jax_bioadv.attacks.attack import Adversarial, Attack, LogitsFunction, StepSize
+from jax_bioadv.attacks.auto_attack import AutoAttack, autoattack
+from jax_bioadv.attacks.auto_attack_outcome import AutoAttackOutcome
 from jax_bioadv.attacks.auto_projected_gradient_descent import apgd
 from jax_bioadv.attacks.fast_gradient_sign import fgsm
 from jax_bioadv.attacks.gaussian_noise import gaussian
@@ -25,11 +29,14 @@ from jax_bioadv.attacks.worst_case import any_success, worst_case
 __all__ = [
     "Adversarial",
     "Attack",
+    "AutoAttack",
+    "AutoAttackOutcome",
     "LogitsFunction",
     "MinimumNorm",
     "StepSize",
     "any_success",
     "apgd",
+    "autoattack",
     "fgsm",
     "gaussian",
     "minimum_norm",

@@ -107,6 +107,14 @@ def check_same_classes(
     return _of_dtype(source, ours.dtype, images.dtype)
 
 
+def checked_image_indices(image_indices: ArrayLike | None, images: int) -> Integer[np.ndarray, " images"]:
+    """An integer per image, by default its position; ValueError for anything else."""
+    indices = np.arange(images) if image_indices is None else np.asarray(image_indices)
+    if indices.shape != (images,) or not np.issubdtype(indices.dtype, np.integer):
+        raise ValueError(f"image_indices must have one integer per image, got {indices.dtype} of shape {indices.shape}")
+    return indices
+
+
 def checked_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
     """(height, width, channels) of flattened images; ValueError for anything else, such as channels that come first."""
     if len(image_shape) != 3 or min(image_shape) < 1:

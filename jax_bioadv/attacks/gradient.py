@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from jax_bioadv.attacks.attack import LogitsFunction, log_odds_against, succeeded
 from jax_bioadv.attacks.best import least_if_nan
+from jax_bioadv.convolutions_in_loops import with_fast_convolutions
 
 
 class LossGradient(NamedTuple):
@@ -87,7 +88,7 @@ def _by_pixels(
         losses = loss(logits)
         return jnp.sum(losses), (losses, logits)
 
-    gradient, (losses, logits) = jax.grad(total, has_aux=True)(images)
+    gradient, (losses, logits) = with_fast_convolutions(jax.grad(total, has_aux=True))(images)
     largest = jnp.max(jnp.abs(gradient), axis=1)
     vanished = ~(jnp.isfinite(largest) & (largest > 0))
     return LossGradient(jnp.where(vanished[:, None], jnp.zeros_like(gradient), gradient), vanished), losses, logits

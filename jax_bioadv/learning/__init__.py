@@ -1,4 +1,4 @@
-"""How weights come about: winner-take-all learning, supervised learning, their regularizers, and pruning."""
+"""How weights come about: winner-take-all learning on images and patches, supervised learning, and their controls."""
 
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,19 @@ if TYPE_CHECKING:
     import jax_bioadv.learning.krotov_hopfield as krotov_hopfield
     import jax_bioadv.learning.krotov_hopfield_increment as krotov_hopfield_increment
     import jax_bioadv.learning.learning_rule as learning_rule
+    import jax_bioadv.learning.on_patches as on_patches
+    import jax_bioadv.learning.patch_filters as patch_filters
     import jax_bioadv.learning.pruning as pruning
+    import jax_bioadv.learning.readouts as readouts
     import jax_bioadv.learning.regularizers as regularizers
     import jax_bioadv.learning.schedules as schedules
+    import jax_bioadv.learning.soft_hebb as soft_hebb
+    import jax_bioadv.learning.stacks as stacks
     import jax_bioadv.learning.supervised as supervised
     import jax_bioadv.learning.tap_regularizers as tap_regularizers
     import jax_bioadv.learning.trainable as trainable
     import jax_bioadv.learning.training as training
+    import jax_bioadv.learning.whitening as whitening
 
 __all__ = [
     "antimodes",
@@ -24,13 +30,19 @@ __all__ = [
     "krotov_hopfield",
     "krotov_hopfield_increment",
     "learning_rule",
+    "on_patches",
+    "patch_filters",
     "pruning",
+    "readouts",
     "regularizers",
     "schedules",
+    "soft_hebb",
+    "stacks",
     "supervised",
     "tap_regularizers",
     "trainable",
     "training",
+    "whitening",
 ]
 
 if not TYPE_CHECKING:

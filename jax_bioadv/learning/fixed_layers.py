@@ -18,7 +18,7 @@ def centroid_rows(
     hidden: int,
     *,
     p: float = 3.0,
-    radius: float = 1.0,
+    radius: float | None = 1.0,
     batch_size: int = 4096,
     passes: int = 5,
 ) -> Float[np.ndarray, "hidden inputs"]:
@@ -29,7 +29,7 @@ def centroid_rows(
         images: unit-norm images.
         hidden: number of centroids.
         p: order of the norm.
-        radius: R, the rows' norm.
+        radius: R, the rows' norm; None leaves centroids as long as they are.
         batch_size: images per step of k-means.
         passes: at most so many passes over the images; it ends after ten steps without improvement.
 
@@ -47,6 +47,8 @@ def centroid_rows(
         hidden, init="random", batch_size=batch_size, max_iter=passes, n_init=1, random_state=seed
     )
     centroids = clusters.fit(np.asarray(images)).cluster_centers_
+    if radius is None:
+        return centroids.astype(np.float32)
     norms = (np.abs(centroids) ** p).sum(axis=1, keepdims=True) ** (1 / p)
     return (radius * centroids / np.where(norms > 0, norms, 1)).astype(np.float32)
 

@@ -8,15 +8,19 @@ import pytest
 from flax import nnx
 from jax import lax
 
-from jax_bioadv.learning import krotov_hopfield, supervised
+from jax_bioadv.learning import krotov_hopfield, soft_hebb, supervised
 from jax_bioadv.learning.krotov_hopfield import KrotovHopfield
 from jax_bioadv.learning.learning_rule import batches_in, over_batches
+from jax_bioadv.learning.on_patches import on_patches
 from jax_bioadv.learning.regularizers import Regularizer, TrainingData, weight_decay
+from jax_bioadv.learning.soft_hebb import SoftHebb
 from jax_bioadv.models import Network
+from jax_bioadv.patches import extract
 
 SAMPLES, INPUTS, HIDDEN, CLASSES, BATCH, RATE = 13, 6, 5, 3, 4, 0.1
 IMAGES = jax.random.uniform(jax.random.key(0), (SAMPLES, INPUTS))
 LABELS = jnp.arange(SAMPLES) % CLASSES
+MAPS = jax.random.uniform(jax.random.key(1), (SAMPLES, 3, 4, 2))
 ROW_MEANS = Regularizer(
     refresh=lambda model, data: jnp.mean(data.images, axis=0),
     penalty=lambda model, batch, aux, key: jnp.sum(aux) * jnp.mean(batch.preactivation**2) * jax.random.uniform(key),
@@ -38,6 +42,15 @@ RULES = {
     "supervised_with_all": (
         supervised.learning_rule(network(), optax.adam(RATE), ROW_MEANS, adversary=brighter),
         TrainingData(IMAGES, LABELS),
+    ),
+    "soft_hebb": (soft_hebb.learning_rule(SoftHebb(), RATE, hidden=HIDDEN), IMAGES),
+    "krotov_hopfield_on_patches": (
+        on_patches(krotov_hopfield.learning_rule(KrotovHopfield(), RATE, hidden=HIDDEN), lambda maps: extract(maps, 2)),
+        MAPS,
+    ),
+    "soft_hebb_on_some_patches": (
+        on_patches(soft_hebb.learning_rule(SoftHebb(), RATE, hidden=HIDDEN), lambda maps: extract(maps, 2), 2),
+        MAPS,
     ),
 }
 
@@ -68,7 +81,7 @@ def test_a_rule_is_two_pure_functions_and_a_state_of_one_shape(name):
     step(after, jax.tree.map(lambda rows: rows[BATCH : 2 * BATCH], data), jax.random.key(3))
     assert step._cache_size() == 1
     assert len(info._fields) > 0
-    for field in ("epoch", "key"):  # the epoch's, which a step is not
+    for field in {"epoch", "key"} & set(state._fields):  # the epoch's, which a step is not
         assert_same_bits(getattr(after, field), getattr(state, field))
 
 

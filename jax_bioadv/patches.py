@@ -1,0 +1,103 @@
+"""Patches of images and of maps: cut out, normalised, and the rows that look at them as kernels of a convolution.
+
+Maps are (batch, height, width, channels), and a patch is flattened as images are, row-major. A row of weights for
+patches is thus a filter of a convolution, :func:`to_kernel`, and any rule that learns from rows of numbers learns a
+convolution from patches (:mod:`jax_bioadv.learning.on_patches`). :func:`window_norms` gives for every position what
+:func:`normalised` divides by there, without cutting the patches out.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+
+class PatchNorm(NamedTuple):
+    """Division of each patch by its own norm ``(Σ|x|^p + offset)^(1/p)``.
+
+    Winner-take-all rules need patches of one length; Coates, Ng & Lee (AISTATS 2011) centre them too, and add an offset
+    that keeps faint patches from being blown up. The Krotov–Hopfield rule needs centred ones: many others are flat, and
+    flat and dark is the attractor that its convergence test refuses.
+    """
+
+    order: float = 2.0
+    """p, at least 1."""
+    centred: bool = False
+    """Whether the patch's own mean is subtracted first; for order 2 alone."""
+    offset: float = 0.0
+
+    def check(self) -> None:
+        """Raise ValueError for values outside their range."""
+        if not self.order >= 1.0 or not self.offset >= 0.0:
+            raise ValueError(f"a patch norm needs order >= 1 and offset >= 0, got {self.order} and {self.offset}")
+        if self.centred and self.order != 2.0:
+            raise ValueError(f"centred patches are divided by their norm of order 2, not {self.order}")
+
+
+def extract(
+    maps: Float[Array, "batch height width channels"], size: int, stride: int = 1
+) -> Float[Array, "batch rows columns inputs"]:
+    """All patches of ``size`` × ``size`` that lie within the maps, each flattened (row, column, channel).
+
+    Args:
+        maps: padded already, where they shall be.
+        size: side of a patch.
+        stride: between neighbouring patches.
+
+    Raises:
+        ValueError: the maps are smaller than a patch.
+    """
+    batch, height, width, channels = maps.shape
+    if not 1 <= size <= min(height, width) or stride < 1:
+        raise ValueError(f"no patches of side {size} and stride {stride} in maps of {height} × {width}")
+    rows, columns = (height - size) // stride + 1, (width - size) // stride + 1
+    shifted = [
+        maps[:, i : i + (rows - 1) * stride + 1 : stride, j : j + (columns - 1) * stride + 1 : stride]
+        for i in range(size)
+        for j in range(size)
+    ]
+    return jnp.stack(shifted, axis=3).reshape(batch, rows, columns, size * size * channels)
+
+
+def normalised(patches: Float[Array, "*shape inputs"], norm: PatchNorm | None) -> Float[Array, "*shape inputs"]:
+    """Patches, each divided by its own norm; one without any stays 0. None leaves them as they are."""
+    if norm is None:
+        return patches
+    if norm.centred:
+        patches = patches - jnp.mean(patches, axis=-1, keepdims=True)
+    return patches / _root(jnp.sum(_powered(patches, norm), axis=-1, keepdims=True), norm)
+
+
+def window_norms(
+    maps: Float[Array, "batch height width channels"], size: int, stride: int, norm: PatchNorm
+) -> Float[Array, "batch rows columns 1"]:
+    """What :func:`normalised` divides the patch at each position by."""
+
+    def over_windows(values: Array) -> Array:
+        window, strides = (1, size, size, 1), (1, stride, stride, 1)
+        return lax.reduce_window(jnp.sum(values, axis=3, keepdims=True), 0.0, lax.add, window, strides, "VALID")
+
+    total = over_windows(_powered(maps, norm))
+    if norm.centred:  # rounding may leave a flat patch just below 0
+        total = jnp.maximum(total - over_windows(maps) ** 2 / (size * size * maps.shape[3]), 0.0)
+    return _root(total, norm)
+
+
+def _powered(values: Array, norm: PatchNorm) -> Array:
+    return jnp.square(values) if norm.order == 2.0 else jnp.abs(values) ** norm.order
+
+
+def _root(total: Array, norm: PatchNorm) -> Array:
+    total = total + norm.offset
+    return jnp.where(total > 0, total, 1.0) ** (1 / norm.order)
+
+
+def to_kernel(rows: Float[Array, "filters inputs"], size: int) -> Float[Array, "size size channels filters"]:
+    """Rows that look at flattened patches as the kernel (height, width, in, out) of a convolution."""
+    return rows.T.reshape(size, size, -1, len(rows))
+
+
+def to_rows(kernel: Float[Array, "size size channels filters"]) -> Float[Array, "filters inputs"]:
+    """The inverse of :func:`to_kernel`."""
+    return kernel.reshape(-1, kernel.shape[3]).T

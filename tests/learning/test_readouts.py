@@ -1,0 +1,57 @@
+"""Readouts of frozen features: what they learn, standardised or not, and when their rate is halved."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from jax_bioadv.convolutional import ConvolutionalNetwork, StageSettings
+from jax_bioadv.learning.readouts import Standardised, halving_adam, mean_and_deviation, train_readout
+from jax_bioadv.learning.stacks import features
+from jax_bioadv.readout import Readout
+
+NETWORK = ConvolutionalNetwork((4, 4, 1), [StageSettings(3, 3)], 2, dropout=0.2, rngs=nnx.Rngs(0, dropout=1))
+LABELS = np.arange(40, dtype=np.int32) % 2
+IMAGES = (
+    np.random.default_rng(0).uniform(size=(40, 16)).astype(np.float32) + 2 * np.eye(2, 16, dtype=np.float32)[LABELS]
+)
+RATES = optax.adam(0.1)
+
+
+@pytest.mark.parametrize("standardise", [False, True])
+def test_the_readout_learns_and_the_stages_stay(standardise):
+    seen = features(NETWORK, IMAGES, dtype=np.float16)
+    arguments = (NETWORK, seen, LABELS, jax.random.key(0), RATES)
+    options = {"epochs": 20, "batch_size": 20, "standardise": standardise}
+    trained, history = train_readout(*arguments, **options)
+    assert history["loss"][-1] < 0.7 * history["loss"][0]
+    logits = trained(jnp.asarray(IMAGES))
+    assert np.mean(np.argmax(logits, axis=1) == LABELS) > 0.95
+    np.testing.assert_array_equal(trained.stages[0].convolution.kernel[...], NETWORK.stages[0].convolution.kernel[...])
+    again, _ = train_readout(*arguments, **options)
+    np.testing.assert_array_equal(again(jnp.asarray(IMAGES)), logits)
+    assert (NETWORK.readout.linear.bias[...] == 0).all()  # a copy
+
+
+def test_standardising_folds_into_the_weights():
+    given = np.random.default_rng(0).normal(3.0, 2.0, (50, 4)).astype(np.float32)
+    given[:, 2] = 5.0  # never varies, and so must not count
+    mean, deviation = mean_and_deviation(given)
+    np.testing.assert_allclose(mean, given.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(deviation, given.std(axis=0), rtol=1e-5)
+    model = Standardised(Readout(4, 3, rngs=nnx.Rngs(0)), mean, deviation)
+    seen = model.preactivation(jnp.asarray(given))
+    np.testing.assert_allclose(jnp.std(seen, axis=0), [1, 1, 0, 1], rtol=1e-5)
+    np.testing.assert_allclose(model.folded().decode(jnp.asarray(given)), model.decode(seen), rtol=0, atol=1e-5)
+
+
+def test_the_published_rate_is_halved_seven_times():
+    sgd = halving_adam(1.0, epochs=50, steps_per_epoch=1)
+    state, steps = sgd.init(jnp.zeros(())), []
+    for _ in range(50):
+        update, state = sgd.update(jnp.ones(()), state)
+        steps.append(-float(update))  # Adam moves by its rate where the gradient never changes
+    expected = 0.5 ** np.searchsorted([10, 17, 25, 30, 35, 40, 45], np.arange(50), side="right")
+    np.testing.assert_allclose(steps, expected, rtol=1e-4)

@@ -1,0 +1,61 @@
+"""Patches: what is cut out, how it is normalised, and that rows on patches are kernels of a convolution."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jax_bioadv.patches import PatchNorm, extract, normalised, to_kernel, to_rows, window_norms
+
+MAPS = jax.random.normal(jax.random.key(0), (2, 5, 6, 3)).at[0, :3, :3].set(0)  # one patch of all zeros
+NORMS = [PatchNorm(), PatchNorm(3.0), PatchNorm(2.0, True), PatchNorm(2.0, True, 0.3), PatchNorm(1.0, False, 0.3)]
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_patches_lie_row_by_row_with_channels_last(stride):
+    patches = extract(MAPS, 3, stride)
+    for i in range(patches.shape[1]):
+        for j in range(patches.shape[2]):
+            top, left = i * stride, j * stride
+            expected = np.asarray(MAPS)[:, top : top + 3, left : left + 3].reshape(2, -1)
+            np.testing.assert_array_equal(patches[:, i, j], expected)
+    assert patches.shape[1:3] == ((5 - 3) // stride + 1, (6 - 3) // stride + 1)
+
+
+def test_rows_are_kernels():
+    rows = jax.random.normal(jax.random.key(1), (4, 27))
+    kernel = to_kernel(rows, 3)
+    np.testing.assert_array_equal(to_rows(kernel), rows)
+    found = lax.conv_general_dilated(MAPS, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    # Sums of 27 products of order 1 in another order.
+    np.testing.assert_allclose(found, extract(MAPS, 3) @ rows.T, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_patches_are_divided_by_their_norm(norm):
+    patches = np.asarray(extract(MAPS, 3), np.float64)
+    if norm.centred:
+        patches = patches - patches.mean(axis=-1, keepdims=True)
+    expected = ((abs(patches) ** norm.order).sum(axis=-1, keepdims=True) + norm.offset) ** (1 / norm.order)
+    faint = expected < 1e-12
+    found = normalised(extract(MAPS, 3), norm)
+    np.testing.assert_allclose(found, np.where(faint, 0, patches) / np.where(faint, 1, expected), rtol=0, atol=1e-6)
+    windows = window_norms(MAPS, 3, 1, norm)
+    # Centring by sums of squares loses digits to cancellation, 1e-6 of 27 squares of order 1.
+    np.testing.assert_allclose(windows, np.where(faint, 1, expected), rtol=1e-5)
+
+
+def test_a_patch_without_norm_stays_zero_and_has_a_gradient():
+    found, slope = jax.jvp(lambda maps: normalised(extract(maps, 3), PatchNorm()), (MAPS,), (jnp.ones_like(MAPS),))
+    np.testing.assert_array_equal(found[0, 0, 0], 0)
+    assert np.isfinite(slope).all()
+
+
+def test_what_is_no_patch_is_refused():
+    with pytest.raises(ValueError, match="side 6"):
+        extract(MAPS, 6)
+    with pytest.raises(ValueError, match="order >= 1"):
+        PatchNorm(0.5).check()
+    with pytest.raises(ValueError, match="order 2"):
+        PatchNorm(3.0, centred=True).check()
