@@ -16,6 +16,7 @@ from jax_bioadv.command_line import STOPPED
 COMMANDS = (
     "experiments.reproduce",
     "experiments.sweep",
+    "experiments.evaluate",
     "experiments.report",
     "experiments.report.markdown",
     "jax_bioadv.data",

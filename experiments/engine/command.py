@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import jax
 import tyro
@@ -12,6 +12,7 @@ import tyro
 from experiments.engine.tasks import exclusive
 from experiments.engine.terminal import logging_to
 from experiments.images import Images
+from experiments.settings.evaluation import EvaluationSettings
 from experiments.settings.presets import PRESETS, Preset
 from experiments.settings.reproduction import Settings
 from jax_bioadv import data
@@ -43,17 +44,6 @@ class Options(Place):
 
 
 Command = TypeVar("Command", bound=Place)
-
-
-class OfData(Protocol):
-    """What of its settings decides how a command sees the data."""
-
-    @property
-    def dataset(self) -> str: ...
-    @property
-    def norm(self) -> float: ...
-    @property
-    def precision(self) -> str: ...
 
 
 def option(arguments: Sequence[str], name: str) -> str | None:
@@ -97,7 +87,9 @@ def load_images(place: Place, dataset_name: str) -> data.Dataset:
 
 
 @contextlib.contextmanager
-def working_in(directory: Path, place: Place, settings: OfData, kind: type[Images] = Images) -> Iterator[Images]:
+def working_in(
+    directory: Path, place: Place, settings: Settings | EvaluationSettings, kind: type[Images] = Images
+) -> Iterator[Images]:
     """The images, while the folder of the run is locked and logged into; of several processes, by the first alone.
 
     Raises:

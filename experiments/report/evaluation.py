@@ -4,6 +4,7 @@ Numbers of two spaces never share a column. Where the network takes raw pixels, 
 threats to raw pixels, and with critical distances in units of each image's norm; all else of it has tables of its own.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from experiments.plan import BATTERY
 from experiments.report import evidence_tables, sections
 from experiments.report.claims import Results
 from experiments.report.diagnostics_table import diagnostics_tables
-from experiments.report.numbers import dig, number_text, summary_text, told, verdicts_text
+from experiments.report.numbers import dig, number_text, present, summary_text, told, verdicts_text
 from experiments.report.page import Html, bullets, document, paragraph, picture, safe, section, table
 from experiments.report.tables import (
     NORMS,
@@ -58,6 +59,8 @@ STYLE = Html(
     "<style>figure img { width: auto; max-width: 100%; } "
     "@media (max-width: 44rem) { .scroll td:first-child { white-space: normal; } }</style>"
 )
+# Strengths that differ by less, as rounded ones do, are the same.
+SAME = 1e-4
 _ACCURACY = ("test_accuracy", "test_accuracy_interval", "test_accuracy_overall")
 _SPACES = {"raw": "raw pixels in [0, 1]", "unit": "images divided by their own norm"}
 
@@ -99,14 +102,14 @@ def with_references(results: Results, *keys: str) -> dict[str, Any]:
 
 
 def same_threats(results: Results) -> dict[str, Any]:
-    """Accuracies, and those under the threats that the network was measured under, at the same strength and space."""
+    """Accuracies, and those under the threats that the network was measured under, at the same strength."""
     [own] = (model["robust_accuracy"] for model in results["models"].values())
     whole = with_references(results, *_ACCURACY, "robust_accuracy")
     for entry in whole["models"].values():
         entry["robust_accuracy"] = {
             threat: one
             for threat, one in entry.get("robust_accuracy", {}).items()
-            if threat in own and all(one[key] == own[threat][key] for key in ("norm", "epsilon", "space"))
+            if threat in own and math.isclose(one["epsilon"], own[threat]["epsilon"], rel_tol=SAME)
         }
     return whole
 
@@ -139,10 +142,10 @@ def _protocols(results: Results) -> list[str]:
     if published is None:
         return []
     said = [
-        f"The references were attacked at ε = {published[threat]:.3g} under {threat_labels([threat])[threat]}: "
-        f"--threats.{threat.replace('_', '-')} {published[threat]:.3g} sets this network beside them."
+        f"The references were attacked at ε = {published[threat]:g} under {threat_labels([threat])[threat]}: "
+        f"--threats.{threat.replace('_', '-')} {published[threat]:g} sets this network beside them."
         for threat in own
-        if published[threat] != chosen[threat]
+        if not math.isclose(published[threat], chosen[threat], rel_tol=SAME)
     ]
     if any(published[name] != chosen[name] for name in BATTERY):
         said.append(f"Of the references: {evidence_tables.BUDGETS.format(**published)}")
@@ -229,7 +232,7 @@ def _alone(results: Results) -> list[Html]:
     tables = [*(critical_table(results, norm) for norm in NORMS)]
     tables += [evidence_tables.masking_table(results), *diagnostics_tables(results)]
     tables += [evidence_tables.smoothness_table(results), evidence_tables.boundaries_table(results)]
-    bounded = evidence_tables.seen(results["models"], "certified_l2")
+    bounded = any(present(dig(model, "certified_l2", "lipschitz", "median")) for model in results["models"].values())
     return [paragraph(words), *tables, *([evidence_tables.bounds_table(results)] if bounded else [])]
 
 

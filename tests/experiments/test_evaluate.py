@@ -1,6 +1,7 @@
 """The command that evaluates a network of one's own: held against a reproduction's numbers, resumed, and refused."""
 
 import contextlib
+import copy
 import io
 import shutil
 
@@ -12,8 +13,9 @@ from experiments.evaluation_plan import EvaluationPlan
 from experiments.images import RawImages
 from experiments.report import __main__ as report
 from experiments.report import closing
-from experiments.report.evaluation import same_threats
+from experiments.report.evaluation import render, same_threats
 from experiments.report.figures import Undrawn
+from experiments.report.summary import evaluation_in_short
 from experiments.results import figure_arrays
 from experiments.results.schema import read_results
 from jax_bioadv import data
@@ -51,7 +53,7 @@ def raw(smoke, tmp_path_factory):
     every_task = EvaluationPlan.all_tasks
 
     def some_tasks(plan):
-        taken = ("train", "spectra")
+        taken = ("network", "spectra")
         return [task for task in every_task(plan) if task.stage in taken or task.name in ("pgd", "jacobian-dense")]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -129,6 +131,25 @@ def test_maps_have_spectra_of_their_positions_too(raw):
     assert list(taps) == ["convolution", "dense"]
     assert ["positions" in tap for tap in taps.values()] == [True, False]
     assert taps["convolution"]["found_by"]["images"] == {"side": "samples", "samples": 60, "features": 64}
+
+
+def test_references_that_were_attacked_otherwise_are_not_beside_it(raw):
+    results, folder = copy.deepcopy(raw[0]), raw[1]
+    references, [name] = results["references"], results["models"]
+
+    def attacked_at(epsilon):
+        references["threats"]["raw_l2"] = epsilon
+        for entry in references["models"].values():
+            entry["robust_accuracy"]["raw_l2"]["epsilon"] = epsilon
+        shown = {model for model, one in same_threats(results)["models"].items() if "raw_l2" in one["robust_accuracy"]}
+        row = next(line for line in evaluation_in_short(results, folder).splitlines() if line.startswith("backprop "))
+        return shown, "–" in row, "--threats.raw-l2 2.0004 sets this network beside" in render(results, folder)
+
+    assert attacked_at(1.0) == ({name, *references["models"]}, False, False)
+    assert attacked_at(2.0004) == ({name}, True, True)
+    assert "Of the references: Budgets" not in render(results, folder)
+    references["threats"]["steps"] = 99
+    assert "Of the references: Budgets for each image: 99 steps" in render(results, folder)
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ def test_what_few_classes_cannot_have_is_left_out_and_told_before_the_training(
         test_labels=test_labels,
         class_names=digits.class_names[:classes],
     )
-    monkeypatch.setattr(command, "load_images", lambda work: dataset)
+    monkeypatch.setattr(command, "load_images", lambda place, name: dataset)
     run = run_smoke(tmp_path, "--models", "kh,bp", "--backprop.epochs", "2", "--decoder.epochs", "2")
     assert run.code == 0, run.errors
     results = read_results(tmp_path)
