@@ -63,6 +63,10 @@ class DepthPlan(NetworksPlan):
     def taps_of(self, model: str) -> tuple[str, ...]:
         return tuple(self.example(model).network.taps)
 
+    def spectra_of(self, tap: str, model: str) -> tuple[bool, ...]:
+        """Over positions; of all values of the last representation alone, which are many."""
+        return (False, True) if tap == self.taps_of(model)[-1] else (True,)
+
     def model(self, name: str, seed: int) -> Task:
         model, depth = model_and_depth(name)
         record, study = STACK_MODELS[model], self.study

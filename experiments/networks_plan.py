@@ -51,7 +51,7 @@ class NetworksPlan(Plan):
     def example(self, model: str) -> Loaded:
         """A network of this kind, whatever its weights."""
 
-    def _called(self, kind: str, model: str, seed: int) -> str:
+    def called(self, kind: str, model: str, seed: int) -> str:
         """The name of a task."""
         return f"{kind}-{model}-{seed}"
 
@@ -61,7 +61,7 @@ class NetworksPlan(Plan):
     def _measured(
         self, kind: str, stage: str, run: Callable[..., Outcome], model: str, seed: int, /, **given: Any
     ) -> Task:
-        return self._task(self._called(kind, model, seed), stage, run, given, {"model": self.model(model, seed)})
+        return self._task(self.called(kind, model, seed), stage, run, given, {"model": self.model(model, seed)})
 
     # What needs a representation.
 
@@ -79,6 +79,10 @@ class NetworksPlan(Plan):
         """Whether it is a map (height, width, channels)."""
         image = jax.ShapeDtypeStruct((1, self.images.inputs), jnp.float32)
         return len(jax.eval_shape(self.example(model).tap(tap), image).shape) == 4
+
+    def spectra_of(self, tap: str, model: str) -> tuple[bool, ...]:
+        """Which spectra of a representation there are: of its values, and of channels over positions."""
+        return (False, True) if self.has_positions(tap, model) else (False,)
 
     def spectra(self, model: str, seed: int) -> Task:
         return self.tap_spectrum(self.taps_of(model)[-1], model, seed)
@@ -121,8 +125,7 @@ class NetworksPlan(Plan):
         """All tasks of a network but what makes it, and its bounds."""
         tasks = []
         for tap in self.taps_of(model):
-            tasks += [self.tap_spectrum(tap, model, seed)]
-            tasks += [self.tap_spectrum(tap, model, seed, positions=True)] if self.has_positions(tap, model) else []
+            tasks += [self.tap_spectrum(tap, model, seed, positions) for positions in self.spectra_of(tap, model)]
             tasks += [self.tap_smoothness(tap, model, seed)]
         tasks += [self.attack(attack, model, seed) for attack in ATTACKS]
         tasks += [self.threat(threat, model, seed) for threat in self.settings.threats.names]

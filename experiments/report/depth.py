@@ -80,7 +80,7 @@ def _inside(results: Results) -> list[Html]:
     taps = [(name, tap, one) for name, model in models_of(results).items() for tap, one in model["taps"].items()]
     measures = list(dict.fromkeys(measure for _, _, one in taps for measure in one["smoothness"]))
     for name, tap, one in taps:
-        rows.append([label(name), tap, *_spectra(one.get("positions")), *_spectra(one["spectrum"])])
+        rows.append([label(name), tap, *_spectra(one.get("positions")), *_spectra(one.get("spectrum"))])
         smooth.append([label(name), tap, told(one, "jacobian_norm", "activation")])
         smooth[-1] += [told(one, "smoothness", measure) for measure in measures]
     head = ["", ""] + ["α", "r²", "verdict", "window of n"] * 2

@@ -18,10 +18,10 @@ from experiments.engine.ledger import Ledger
 from experiments.evaluation_plan import EvaluationPlan
 from experiments.measuring.threats import left_out
 from experiments.results.collect import Collector, facts, with_overall
-from experiments.results.evidence import critical_summary, finite, interval
+from experiments.results.evidence import critical_summary
 from experiments.results.schema import read_results
+from experiments.results.taps import of_taps
 from experiments.settings.presets import Preset
-from jax_bioadv.analysis.statistics import bootstrap_interval
 from jax_bioadv.storage import read_json
 
 REFERENCES = Path(__file__).parents[2] / "results" / "quick"
@@ -45,7 +45,7 @@ def collect_evaluation(plan: EvaluationPlan, ledger: Ledger, preset: Preset, ref
     """
     collector, images = Collector(plan, ledger), plan.images
     model = collector.model(plan.name)
-    model["taps"] = {tap: _tap(plan, collector, tap) for tap in plan.taps}
+    model["taps"] = of_taps(plan, collector, plan.name)
     if images.space == "raw":
         model["critical_l2_in_norms"] = _in_norms(plan, collector)
     models = {plan.name: model}
@@ -68,29 +68,10 @@ def collect_evaluation(plan: EvaluationPlan, ledger: Ledger, preset: Preset, ref
     }
 
 
-def _tap(plan: EvaluationPlan, collector: Collector, tap: str) -> dict[str, Any]:
-    found = collector.outcome(plan.tap_spectrum(tap))
-    entry: dict[str, Any] = {"spectrum": collector.spectrum([found], tap)}
-    if found is not None:
-        entry["found_by"] = {kind: found.values[kind] for kind in ("images", "noise")}
-    if plan.has_positions(tap):
-        entry["positions"] = collector.spectrum([collector.outcome(plan.tap_spectrum(tap, True))], f"{tap}'s positions")
-    smooth = collector.outcome(plan.tap_smoothness(tap))
-    entry["jacobian_norm"] = collector.jacobian_norms([smooth])
-    arrays = {} if smooth is None else smooth.arrays
-    measures = [name for name in arrays if name != "activation" and not name.endswith(("_error", "_stderr"))]
-    known = {name: arrays[name][np.isfinite(arrays[name])] for name in measures}
-    entry["smoothness"] = {name: [finite(float(np.median(one))) if one.size else None] for name, one in known.items()}
-    entry["smoothness_interval"] = {
-        name: [interval(bootstrap_interval(one, "median")) if one.size else None] for name, one in known.items()
-    }
-    return entry
-
-
 def _in_norms(plan: EvaluationPlan, collector: Collector) -> dict[str, Any]:
     """Critical L2 perturbations as they are where every image is divided by its norm."""
     norms: np.ndarray = plan.images.test_norms  # type: ignore[attr-defined]
-    found = {attack: collector.outcome(plan.attack(attack)) for attack in ATTACKS}
+    found = {attack: collector.outcome(plan.attack(attack, plan.name, 0)) for attack in ATTACKS}
     found["minimum_norm"] = collector.outcome(plan.minimum_norm(plan.name, 0))
     there = {attack: None if one is None or not one.arrays else one.arrays for attack, one in found.items()}
     return {

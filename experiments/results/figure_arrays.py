@@ -87,12 +87,12 @@ def pack_evaluation(plan: EvaluationPlan, ledger: Ledger) -> Arrays:
     """What the figures of an evaluation need: ``spectrum/TAP/KIND`` and ``critical/ATTACK/NETWORK``, of one seed."""
     packed = Arrays()
     for tap in plan.taps:
-        found = ledger.find(plan.tap_spectrum(tap))
+        found = ledger.find(plan.tap_spectrum(tap, plan.name, 0))
         packed |= {
             f"spectrum/{tap}/{kind}": for_drawing(found.arrays[kind][None]) for kind in INPUTS if found is not None
         }
     for attack in ATTACKS:
-        found = ledger.find(plan.attack(attack))
+        found = ledger.find(plan.attack(attack, plan.name, 0))
         if found is not None and found.arrays:
             packed[f"critical/{attack}/{plan.name}"] = for_drawing(found.arrays["critical_l2"][None])
     return packed

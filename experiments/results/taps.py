@@ -17,13 +17,15 @@ def of_taps(plan: NetworksPlan, collector: Collector, model: str) -> dict[str, A
 
 def _tap(plan: NetworksPlan, collector: Collector, tap: str, model: str) -> dict[str, Any]:
     seeds, called = collector.seeds, f"{tap} of {model}"
-    found = [collector.outcome(plan.tap_spectrum(tap, model, seed)) for seed in seeds]
-    entry: dict[str, Any] = {"spectrum": collector.spectrum(found, called)}
-    if (first := next((one for one in found if one is not None), None)) is not None:
-        entry["found_by"] = {kind: first.values[kind] for kind in ("images", "noise")}
-    if plan.has_positions(tap, model):
-        at_positions = [collector.outcome(plan.tap_spectrum(tap, model, seed, positions=True)) for seed in seeds]
-        entry["positions"] = collector.spectrum(at_positions, f"the positions of {called}")
+    entry: dict[str, Any] = {}
+    for positions in plan.spectra_of(tap, model):
+        found = [collector.outcome(plan.tap_spectrum(tap, model, seed, positions)) for seed in seeds]
+        if positions:
+            entry["positions"] = collector.spectrum(found, f"the positions of {called}")
+            continue
+        entry["spectrum"] = collector.spectrum(found, called)
+        if (first := next((one for one in found if one is not None), None)) is not None:
+            entry["found_by"] = {kind: first.values[kind] for kind in ("images", "noise")}
     smooth = [collector.outcome(plan.tap_smoothness(tap, model, seed)) for seed in seeds]
     entry["jacobian_norm"] = collector.jacobian_norms(smooth)
     arrays = [{} if one is None else one.arrays for one in smooth]

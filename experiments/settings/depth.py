@@ -104,7 +104,7 @@ DEPTH_PRESETS: dict[Preset, DepthSettings] = {
         measured=dataclasses.replace(evaluation_preset("paper"), attacks=AttackSettings(images=1000))
     ),
     "quick": DepthSettings(
-        stack=StackSettings(filters=(16, 32, 64), stride=2, images=10_000),
+        stack=StackSettings(filters=(16, 32, 64), stride=2, images=5000),
         patches=PatchSettings(samples=20_000, passes=5),
         readout=ReadoutSettings(epochs=20),
         backprop=StackBackpropSettings(epochs=10),

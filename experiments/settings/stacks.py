@@ -45,7 +45,7 @@ class SoftHebbSettings:
 
 @dataclass(frozen=True)
 class PatchRuleSettings:
-    """The Krotov–Hopfield rule on patches, each centred and divided by its norm while it learns."""
+    """The Krotov–Hopfield rule on patches, each centred, divided by its norm and whitened while it learns."""
 
     epochs: int = 5
     """Passes over the training images."""
@@ -55,7 +55,9 @@ class PatchRuleSettings:
     """Images per step."""
     positions: int = 20
     """Patches of each image in a step."""
-    p: float = 3.0
+    whitening: float = 1e-2
+    """ε of the whitening, as a share of the mean variance; without whitening features are told apart far less."""
+    p: float = 2.0
     """Exponent of the norm that the rule controls."""
     k: int = 2
     """Rank of the unit that is pushed away."""
@@ -73,8 +75,8 @@ class PatchSettings:
     """At most so many patches."""
     passes: int = 20
     """At most so many passes of k-means over them."""
-    whitening: float = 1e-3
-    """ε of the whitening, of patches of norm 1."""
+    whitening: float = 1e-2
+    """ε of the whitening, as a share of the mean variance."""
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ from jax_bioadv.learning.pruning import prune
 from jax_bioadv.learning.readouts import halving_adam, train_readout
 from jax_bioadv.learning.tap_regularizers import jacobian_at_tap, spectral_at_tap, tap_covariance
 from jax_bioadv.learning.training import train
-from jax_bioadv.learning.whitening import Filters, zca
+from jax_bioadv.learning.whitening import Filters, Whitening, zca
 from jax_bioadv.patches import PatchNorm
 from jax_bioadv.storage import Checkpoints
 
@@ -135,20 +135,24 @@ def kh_filters(
 ) -> tuple[Filters, dict[str, Any]]:
     """Filters by the Krotov–Hopfield rule, without those that pruning sets to zero."""
     rates = [krotov_hopfield.linear_decay(kh.learning_rate, epoch, kh.epochs) for epoch in range(kh.epochs)]
-    rule = _patch_rule(kh, start, below.filters)
-    state = below.normalised().learned(
-        rule, rates, batch_size=kh.batch_size, positions=min(kh.positions, below.positions)
-    )
+    rule, below = _patch_rule(kh, start, below.filters), below.normalised()
+    whitening = _whitening(below.patches(PatchSettings()), kh.whitening)
+    positions = min(kh.positions, below.positions)
+    state = below.learned(rule, rates, batch_size=kh.batch_size, positions=positions, whitening=whitening)
     verdict = krotov_hopfield.convergence(krotov_hopfield.KrotovHopfield(kh.p, kh.k, kh.delta), state.synapses)
     cut = decide_cut(np.asarray(state.synapses), pruning, kh.p, 1.0)
     rows = krotov_hopfield.effective_weights(prune(state.synapses, cut.keep), kh.p)
-    return Filters(rows), {"converged": bool(verdict.accepted), "pruned": int((~cut.keep).sum())}
+    return whitening.filters(rows), {"converged": bool(verdict.accepted), "pruned": int((~cut.keep).sum())}
+
+
+def _whitening(patches: np.ndarray, share: float) -> Whitening:
+    return zca(patches, share * float(patches.var(axis=0).mean()))
 
 
 def k_means_filters(below: Below, *, patches: PatchSettings, whitened: bool) -> tuple[Filters, dict[str, Any]]:
     """Nearness to centroids of the patches, as they are or whitened."""
     seen = below.patches(patches)
-    whitening = zca(seen, patches.whitening * float(seen.var(axis=0).mean())) if whitened else None
+    whitening = _whitening(seen, patches.whitening) if whitened else None
     passes = patches.passes
     made = patch_filters.k_means_filters(below.seed, seen, below.filters, whitening=whitening, passes=passes)
     return made, {}
