@@ -21,7 +21,7 @@ from jax_bioadv.learning import supervised
 from jax_bioadv.learning.regularizers import TrainingData
 from jax_bioadv.learning.tap_regularizers import jacobian_at_tap
 from jax_bioadv.patches import PatchNorm
-from jax_bioadv.readout import Readout
+from jax_bioadv.readout import Dropout, Readout
 from jax_bioadv.taps import taps_of
 
 SHAPE, CLASSES = (6, 6, 2), 3
@@ -125,6 +125,31 @@ def test_taps_stand_before_and_after_every_nonlinearity():
     for index in (0, 1):
         after = model.stages[index].nonlinearity(found[f"stages.{index}.convolution"])
         np.testing.assert_allclose(found[f"stages.{index}.nonlinearity"], after, rtol=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.25, 0.2])
+def test_dropout_drops_its_share_of_each_sample_and_keeps_the_mean(share):
+    ones = jnp.ones((70, 500))
+    dropout = Dropout(share, rngs=nnx.Rngs(dropout=1))
+    seen = np.asarray(dropout(ones))
+    error = 4 * (share * (1 - share) / 500) ** 0.5  # four standard errors of a sample, or of a feature and half again
+    np.testing.assert_allclose(np.mean(seen == 0, axis=1), share, rtol=0, atol=error + 1 / 512)
+    np.testing.assert_allclose(np.mean(seen == 0, axis=0), share, rtol=0, atol=1.6 * error * (500 / 70) ** 0.5)
+    assert len(np.unique(seen)) == 2
+    assert seen.max() == pytest.approx(1 / (1 - share), rel=0.01)  # of a share rounded to a 256th
+    assert len(np.unique(seen, axis=0)) == 70  # no two samples lose the same
+    assert (np.asarray(dropout(ones)) != seen).any()
+
+
+def test_a_readout_in_training_is_the_same_function():
+    readout = Readout(7, 3, rngs=nnx.Rngs(0))
+    features = jax.random.normal(jax.random.key(0), (5, 7))
+
+    def total(readout, train):
+        return jnp.sum(readout.decode(features, train) ** 2)
+
+    for one, other in zip(*(jax.tree.leaves(nnx.grad(total)(readout, train)) for train in (True, False)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_features_drop_out_in_training_alone():

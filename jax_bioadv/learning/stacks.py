@@ -257,6 +257,14 @@ def train_stage(
     return train(epoch, state, len(rates), **options)
 
 
+def _aligned(shape: tuple[int, int], kind: np.dtype) -> np.ndarray:
+    """An empty array that JAX on a CPU takes as it is, and need not copy: one that begins at a multiple of 64."""
+    size = shape[0] * shape[1] * kind.itemsize
+    room = np.empty(size + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + size].view(kind).reshape(shape)
+
+
 _features = jax.jit(lambda features_of, images, kind: features_of(images).astype(kind), static_argnums=2)
 
 
@@ -270,7 +278,17 @@ def features(
         images: of which.
         image_block: most images at once.
         dtype: to keep them in; float16 is half of the memory, and of these features about all of the precision.
+
+    Raises:
+        ValueError: there are no images.
     """
     features_of, kind = as_pytree(network.features), np.dtype(dtype)
-    blocks = equal_blocks(len(images), image_block)
-    return over_blocks(lambda rows: _features(features_of, jnp.asarray(images[rows]), kind), len(images), blocks)
+    seen: np.ndarray | None = None
+    for rows in equal_blocks(len(images), image_block):  # not by over_blocks, which holds all of them twice
+        block = np.asarray(_features(features_of, jnp.asarray(images[rows]), kind))
+        if seen is None:
+            seen = _aligned((len(images), block.shape[1]), kind)
+        seen[rows] = block
+    if seen is None:
+        raise ValueError("there are no images to compute features of")
+    return seen
