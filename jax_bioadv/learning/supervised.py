@@ -34,6 +34,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key
 
+from jax_bioadv.convolutions_in_loops import with_fast_convolutions
 from jax_bioadv.learning.learning_rule import LearningRule, batches_in, over_batches
 from jax_bioadv.learning.regularizers import Batch, Regularizer, TrainingData, combine
 from jax_bioadv.learning.schedules import decaying_adam as decaying_adam
@@ -155,9 +156,8 @@ def make_step(
             key, attack_key = jax.random.split(key)  # a fold of it could be what a regularizer splits off
             attacked = nnx.merge(graphdef, parameters, statistics)
             images = lax.stop_gradient(adversary(attacked, images, labels, attack_key))
-        (_, (statistics, info)), gradient = jax.value_and_grad(loss, has_aux=True)(
-            parameters, statistics, images, labels, aux, key
-        )
+        of_loss = with_fast_convolutions(jax.value_and_grad(loss, has_aux=True))
+        (_, (statistics, info)), gradient = of_loss(parameters, statistics, images, labels, aux, key)
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, parameters)
         parameters = optax.apply_updates(parameters, updates)
         return state._replace(parameters=parameters, statistics=statistics, optimizer=optimizer_state), info
