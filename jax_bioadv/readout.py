@@ -1,5 +1,7 @@
 """The linear readout of a network whose features are learnt otherwise: dropout and a dense layer."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -62,4 +64,5 @@ class Readout(nnx.Module):
             features = self.dropout(features)
         # On a CPU the gradient (classes, features) takes XLA an eighth of the time of its transpose, which it would
         # otherwise compute instead.
-        return features @ lax.optimization_barrier(self.linear.kernel[...].T).T + self.linear.bias[...]
+        linear: Any = self.linear
+        return features @ lax.optimization_barrier(linear.kernel[...].T).T + linear.bias[...]

@@ -35,7 +35,8 @@ def evaluation_makers(directory: Path, results: dict[str, Any]) -> dict[str, Cal
             for kind in INPUTS:
                 if (values := arrays.get(f"spectrum/{tap}/{kind}")) is not None:
                     spectra[kind][tap] = [SpectrumCurve(values[0], fit_of(entry, kind, 0))]
-        return figures.model_spectra_figure(spectra)
+        drawn = figures.model_styles(results["network"]["taps"])
+        return figures.model_spectra_figure(spectra, {tap: drawn[tap] for tap in results["network"]["taps"]})
 
     def robustness() -> Figure:
         found = {attack: arrays.get(f"critical/{attack}/{name}") for attack in ATTACKS}

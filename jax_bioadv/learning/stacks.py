@@ -258,7 +258,7 @@ def train_stage(
 
 
 def _aligned(shape: tuple[int, int], kind: np.dtype) -> np.ndarray:
-    """An empty array that begins where JAX on a CPU can take one as it is, and need not copy it: at a multiple of 64."""
+    """An empty array that JAX on a CPU takes as it is, and need not copy: one that begins at a multiple of 64."""
     size = shape[0] * shape[1] * kind.itemsize
     room = np.empty(size + 64, np.uint8)
     start = -room.ctypes.data % 64
