@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from experiments.settings.groups import PruningSettings, only
+from experiments.settings.groups import only
 from experiments.training import stacks as training
 from jax_bioadv.figures.style import SOLID, THIN, ModelStyle
+from jax_bioadv.learning import stage_filters
+from jax_bioadv.learning.krotov_hopfield import Start
+from jax_bioadv.learning.stage_filters import PATCH_RULE, FiltersOf
 
 # Of the settings of the study.
 Given = Callable[[Any], Mapping[str, Any]]
@@ -33,30 +36,16 @@ class StackModel:
     name: str
     label: str
     style: ModelStyle
-    filters: training.FiltersOf | None = None
+    filters: FiltersOf | None = None
     given: Given = lambda settings: {}
     control: bool = True
     matches: str = ""
 
 
-def _kh(start: str, pruned: bool) -> Given:
-    def given(settings: Any) -> dict[str, Any]:
-        cut = settings.pruning.read if pruned else PruningSettings("none")
-        return {"kh": settings.kh, "start": start, "pruning": cut}
-
-    return given
-
-
-def _patches(settings: Any) -> dict[str, Any]:
-    return {"patches": only(settings.patches, "samples")}
-
-
-def _whitened(settings: Any) -> dict[str, Any]:
-    return {"patches": settings.patches}
-
-
-def _clustered(settings: Any) -> dict[str, Any]:
-    return {"patches": only(settings.patches, "samples", "passes")}
+def _kh(start: Start, pruned: bool = False) -> FiltersOf:
+    cut = partial(training.cut_by_mixture, PATCH_RULE) if pruned else None
+    rule = partial(stage_filters.by_krotov_hopfield, start=start, cut=cut, epsilon=1e-4)
+    return partial(training.on_normalised, rule)
 
 
 def _jacobian(settings: Any) -> dict[str, Any]:
@@ -73,16 +62,14 @@ _RECORDS = (
         "soft_hebb",
         "SoftHebb",
         ModelStyle("#56B4E9", "o", SOLID),
-        training.soft_hebb_filters,
-        lambda settings: {"soft_hebb": settings.soft_hebb},
+        stage_filters.by_soft_hebb,
         control=False,
     ),
     StackModel(
         "kh",
         "Krotov–Hopfield",
         ModelStyle("#0072B2", "o", SOLID),
-        training.kh_filters,
-        _kh("samples", True),
+        _kh("samples"),
         control=False,
     ),
     # From noise, of which some filters stay noise, and these set to zero.
@@ -90,15 +77,13 @@ _RECORDS = (
         "kh_noise",
         "KH from noise",
         ModelStyle("#882255", "d", (0.0, (6.0, 1.6)), THIN),
-        training.kh_filters,
-        _kh("normal", False),
+        _kh("normal"),
     ),
     StackModel(
         "kh_pruned",
         "KH from noise, pruned",
         ModelStyle("#AA4499", "d", SOLID, THIN),
-        training.kh_filters,
-        _kh("normal", True),
+        _kh("normal", pruned=True),
     ),
     # Backpropagation through the same architecture.
     StackModel("bp", "backprop", ModelStyle("#D55E00", "s", (0.0, (6.0, 1.6))), control=False),
@@ -112,34 +97,30 @@ _RECORDS = (
     StackModel("jacobian", "Jacobian", ModelStyle("#CC79A7", "D", (0.0, (2.4, 1.2))), given=_jacobian, control=False),
     StackModel("spectral", "spectral", ModelStyle("#E69F00", "v", (0.0, (1.1, 1.1))), given=_spectral, control=False),
     # What nobody has trained, or only on patches.
-    StackModel("random", "random filters", ModelStyle("#A6A6A6", "d", SOLID, THIN), training.random_filters),
+    StackModel("random", "random filters", ModelStyle("#A6A6A6", "d", SOLID, THIN), stage_filters.at_random),
     StackModel(
         "patches",
         "patches as filters",
         ModelStyle("#6FA3C4", "P", (0.0, (1.0, 2.0)), THIN),
-        training.sampled_filters,
-        _patches,
+        partial(training.on_normalised, stage_filters.of_patches),
     ),
     StackModel(
         "kmeans",
         "k-means",
         ModelStyle("#7F9F7F", "p", (0.0, (6.0, 1.6)), THIN),
-        partial(training.k_means_filters, whitened=False),
-        _clustered,
+        stage_filters.by_k_means,
     ),
     StackModel(
         "kmeans_whitened",
         "k-means, whitened",
         ModelStyle("#8F83B3", "<", (0.0, (2.4, 1.2)), THIN),
-        partial(training.k_means_filters, whitened=True),
-        _whitened,
+        partial(stage_filters.by_k_means, epsilon=0.1),
     ),
     StackModel(
         "pca",
         "PCA",
         ModelStyle("#A38F6D", "h", (0.0, (3.5, 1.2, 1.0, 1.2)), THIN),
-        training.principal_filters,
-        _patches,
+        stage_filters.of_principal_directions,
     ),
     StackModel(
         "bp_matched",

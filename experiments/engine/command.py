@@ -12,6 +12,7 @@ import tyro
 from experiments.engine.tasks import exclusive
 from experiments.engine.terminal import logging_to
 from experiments.images import Images
+from experiments.settings.depth import DepthSettings
 from experiments.settings.evaluation import EvaluationSettings
 from experiments.settings.presets import PRESETS, Preset
 from experiments.settings.reproduction import Settings
@@ -88,7 +89,7 @@ def load_images(place: Place, dataset_name: str) -> data.Dataset:
 
 @contextlib.contextmanager
 def working_in(
-    directory: Path, place: Place, settings: Settings | EvaluationSettings, kind: type[Images] = Images
+    directory: Path, place: Place, settings: Settings | EvaluationSettings | DepthSettings, kind: type[Images] = Images
 ) -> Iterator[Images]:
     """The images, while the folder of the run is locked and logged into; of several processes, by the first alone.
 

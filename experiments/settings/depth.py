@@ -13,16 +13,12 @@ from experiments.settings.groups import (
     BoundarySettings,
     L2Settings,
     MaskingSettings,
-    PruningSettings,
     SmoothnessSettings,
     SpectraSettings,
 )
 from experiments.settings.presets import Preset
 from experiments.settings.stacks import (
-    PatchRuleSettings,
-    PatchSettings,
     ReadoutSettings,
-    SoftHebbSettings,
     StackBackpropSettings,
     StackSettings,
     TapPenaltySettings,
@@ -42,10 +38,6 @@ class DepthSettings:
     models: str = "all"
     """Models to train and measure, separated by commas, or all; experiments/stacks.py says what each of them is."""
     stack: StackSettings = field(default_factory=StackSettings)
-    soft_hebb: SoftHebbSettings = field(default_factory=SoftHebbSettings)
-    kh: PatchRuleSettings = field(default_factory=PatchRuleSettings)
-    pruning: PruningSettings = field(default_factory=PruningSettings)
-    patches: PatchSettings = field(default_factory=PatchSettings)
     readout: ReadoutSettings = field(default_factory=ReadoutSettings)
     backprop: StackBackpropSettings = field(default_factory=StackBackpropSettings)
     l2: L2Settings = field(default_factory=L2Settings)
@@ -105,7 +97,6 @@ DEPTH_PRESETS: dict[Preset, DepthSettings] = {
     ),
     "quick": DepthSettings(
         stack=StackSettings(filters=(16, 32, 64), stride=2, images=5000),
-        patches=PatchSettings(samples=20_000, passes=5),
         readout=ReadoutSettings(epochs=20),
         backprop=StackBackpropSettings(epochs=10),
         adversarial=AdversarialSettings(epochs=10, epsilon=4 / 255, steps=1),
@@ -125,7 +116,6 @@ DEPTH_PRESETS: dict[Preset, DepthSettings] = {
         depths=(1, 2),
         models="soft_hebb,random,bp",
         stack=StackSettings(filters=(4, 6, 8), images=500),
-        patches=PatchSettings(samples=1000, passes=1),
         readout=ReadoutSettings(epochs=2),
         backprop=StackBackpropSettings(epochs=1),
         adversarial=AdversarialSettings(epochs=1, epsilon=0.1, steps=1),

@@ -30,56 +30,6 @@ class StackSettings:
 
 
 @dataclass(frozen=True)
-class SoftHebbSettings:
-    """SoftHebb, stage by stage, as published."""
-
-    inverse_temperatures: tuple[float, ...] = (1.0, 0.65, 0.25)
-    """β of the softmax."""
-    learning_rates: tuple[float, ...] = (0.08, 0.005, 0.01)
-    """η of each stage."""
-    epochs: int = 1
-    """Passes over the training images."""
-    batch_size: int = 10
-    """Images per step, of which all patches take part."""
-
-
-@dataclass(frozen=True)
-class PatchRuleSettings:
-    """The Krotov–Hopfield rule on patches, each centred, divided by its norm and whitened while it learns."""
-
-    epochs: int = 5
-    """Passes over the training images."""
-    learning_rate: float = 0.02
-    """Largest change of a weight per batch; falls linearly to 0."""
-    batch_size: int = 100
-    """Images per step."""
-    positions: int = 20
-    """Patches of each image in a step."""
-    whitening: float = 1e-2
-    """ε of the whitening, as a share of the mean variance; without whitening features are told apart far less."""
-    p: float = 2.0
-    """Exponent of the norm that the rule controls."""
-    k: int = 2
-    """Rank of the unit that is pushed away."""
-    delta: float = 0.1
-    """Strength of that push."""
-    scale: float = 1.0
-    """Standard deviation of the rows' start, where that is noise and not patches."""
-
-
-@dataclass(frozen=True)
-class PatchSettings:
-    """Filters that no rule makes, from patches."""
-
-    samples: int = 100_000
-    """At most so many patches."""
-    passes: int = 20
-    """At most so many passes of k-means over them."""
-    whitening: float = 1e-2
-    """ε of the whitening, as a share of the mean variance."""
-
-
-@dataclass(frozen=True)
 class ReadoutSettings:
     """The linear readout on frozen features, which are brought to mean 0 and variance 1."""
 

@@ -17,10 +17,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from jax_bioadv.convolutional import ConvolutionalNetwork
-from jax_bioadv.learning import krotov_hopfield, soft_hebb
+from jax_bioadv.learning import krotov_hopfield, pruning, soft_hebb
 from jax_bioadv.learning.krotov_hopfield import KrotovHopfield
 from jax_bioadv.learning.patch_filters import k_means_filters, principal_filters, sampled_filters
 from jax_bioadv.learning.soft_hebb import SoftHebb
@@ -113,10 +113,12 @@ def by_krotov_hopfield(
     rate: float = 0.02,
     epochs: int = 4,
     batch_size: int = 50,
-    positions: int | None = 20,
+    positions: int = 20,
+    start: krotov_hopfield.Start = "samples",
+    cut: Callable[[Float[np.ndarray, "filters inputs"]], Bool[np.ndarray, " filters"]] | None = None,
     **options: Any,
 ) -> Filters:
-    """Effective weights learnt by the Krotov–Hopfield rule from sampled patches, of which its rows begin as some.
+    """Effective weights learnt by the Krotov–Hopfield rule from sampled patches.
 
     Args:
         network: with the stages below, and the stage's own batch norm, as they stay; its patches need a norm, centred.
@@ -128,7 +130,9 @@ def by_krotov_hopfield(
         rate: of the first epoch, from where it falls linearly.
         epochs: how many.
         batch_size: images in a step.
-        positions: how many patches of each map a step learns from; None for all.
+        positions: how many patches of each map a step learns from, or all that there are.
+        start: of the rows, some of the patches or noise, see :func:`krotov_hopfield.init`.
+        cut: which rows are kept, of learnt synapses; others become 0.
         **options: of :func:`~jax_bioadv.learning.stacks.train_stage`.
 
     Raises:
@@ -140,9 +144,13 @@ def by_krotov_hopfield(
         _check_bias(network, index)
         whitening = zca(_patches(network, index, images, patch_key), epsilon)
     rates = [krotov_hopfield.linear_decay(rate, epoch, epochs) for epoch in range(epochs)]
+    positions = min(positions, _positions(network, index, images))
     how: dict[str, Any] = {"batch_size": batch_size, "positions": positions, "whitening": whitening, **options}
-    state, _ = train_stage(network, index, _krotov_hopfield(rule, _count(network, index)), images, key, rates, **how)
-    rows = krotov_hopfield.effective_weights(state.synapses, rule.p)
+    rule_of = _krotov_hopfield(rule, _count(network, index), start)
+    synapses = train_stage(network, index, rule_of, images, key, rates, **how)[0].synapses
+    if cut is not None:
+        synapses = pruning.prune(synapses, cut(np.asarray(synapses)))
+    rows = krotov_hopfield.effective_weights(synapses, rule.p)
     return Filters(rows) if whitening is None else whitening.filters(rows)
 
 
@@ -201,8 +209,13 @@ def _count(network: ConvolutionalNetwork, index: int) -> int:
 def _patches(
     network: ConvolutionalNetwork, index: int, images: Images, key: Array
 ) -> Float[np.ndarray, "count weights"]:
+    count = min(PATCHES, len(images) * _positions(network, index, images))
+    return sampled_patches(network, index, images, key, count)
+
+
+def _positions(network: ConvolutionalNetwork, index: int, images: Images) -> int:
     of_one = jax.eval_shape(lambda image: network.patches(image, index), jnp.asarray(images[:1]))
-    return sampled_patches(network, index, images, key, min(PATCHES, len(images) * of_one.shape[1] * of_one.shape[2]))
+    return int(of_one.shape[1] * of_one.shape[2])
 
 
 def _seed(key: Array) -> int:
@@ -216,5 +229,5 @@ def _soft_hebb(rule: SoftHebb, hidden: int) -> Any:
 
 
 @lru_cache
-def _krotov_hopfield(rule: KrotovHopfield, hidden: int) -> Any:
-    return partial(krotov_hopfield.learning_rule, rule, hidden=hidden, start="samples")
+def _krotov_hopfield(rule: KrotovHopfield, hidden: int, start: krotov_hopfield.Start) -> Any:
+    return partial(krotov_hopfield.learning_rule, rule, hidden=hidden, start=start)
