@@ -1,0 +1,170 @@
+"""The study of depth: its smoke run, held against the library by itself; continued, drawn again, judged, and refused."""
+
+import contextlib
+import copy
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+
+from experiments import depth
+from experiments.depth_plan import DepthPlan, model_and_depth
+from experiments.engine.ledger import Ledger
+from experiments.images import RawImages
+from experiments.models import label
+from experiments.networks import opened
+from experiments.report import __main__ as report
+from experiments.report.claims.depth import QUESTIONS, answers
+from experiments.report.claims.verdicts import Verdict
+from experiments.results.schema import read_results
+from experiments.settings.evaluation import in_pixels
+from experiments.stacks import STACK_MODELS
+from jax_bioadv import data
+
+MODELS = "kh,kh_noise,kh_pruned,random,bp,bp_matched"
+LITTLE = ("--models", MODELS, "--depths", "1", "2", "--spectra.noise-images", "60", "--taps.images", "60")
+LITTLE += (
+    "--boundaries.planes",
+    "1",
+    "--boundaries.resolution",
+    "4",
+    "--boundaries.radii",
+    "4",
+    "--masking.images",
+    "4",
+)
+LITTLE += (
+    "--smoothness.images",
+    "3",
+    "--stack.filters",
+    "3",
+    "4",
+    "5",
+    "--stack.images",
+    "300",
+    "--threats.images",
+    "20",
+)
+
+
+def run(folder, *arguments):
+    """Exit code and what was logged."""
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+        code = depth.main(["--preset", "smoke", "--out", str(folder), *LITTLE, *arguments])
+    return code, said.getvalue()
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    code, said = run(folder)
+    assert code == 0, said
+    return folder
+
+
+def test_every_model_stands_at_every_depth_with_its_taps(study):
+    results = read_results(study)
+    assert set(results["models"]) == {f"{model}-{depth}" for model in MODELS.split(",") for depth in (1, 2)}
+    for name, entry in results["models"].items():
+        model, at = model_and_depth(name)
+        assert entry["depth"] == at
+        assert (entry.get("control") is True) == STACK_MODELS[model].control
+        assert [tap for tap in entry["taps"] if tap.endswith(".convolution")] == [
+            f"stages.{stage}.convolution" for stage in range(at)
+        ]
+        assert entry["critical_l2"]["minimum_norm"]["median"] and entry["robust_accuracy"]["raw_l2"]["worst_case"]
+    assert {"kh-1", "kh-2"} in [{one["first"], one["second"]} for one in results["comparisons"]]
+    assert results["correlations"]
+
+
+def test_the_kept_network_has_the_accuracy_that_results_tell(study):
+    results, chosen = read_results(study), depth.parse(["--preset", "smoke", *LITTLE]).settings
+    images = RawImages(data.load("digits"), chosen.norm)
+    measured = in_pixels(chosen.measured, images.typical_norm)
+    plan = DepthPlan(dataclasses.replace(chosen, measured=measured), "smoke", images)
+    for name in ("kh-2", "bp-1"):
+        outcome = Ledger(study).find(plan.model(name, 0))
+        assert outcome is not None
+        answered = np.argmax(opened(images, outcome).logits(images.test), axis=1)
+        assert results["models"][name]["test_accuracy"] == [np.mean(answered == images.test_labels)]
+
+
+def test_a_second_run_does_nothing_and_writes_the_same(study):
+    before = (study / "results.json").read_bytes()
+    code, said = run(study)
+    assert code == 0
+    assert "already done" in said
+    assert (study / "results.json").read_bytes() == before
+
+
+def test_the_page_is_drawn_again_from_the_folder(study, capsys):
+    page = (study / "report.html").read_bytes()
+    (study / "report.html").unlink()
+    assert report.main([str(study)]) == 0
+    assert (study / "report.html").read_bytes() == page
+    assert all((study / "figures" / f"{name}.png").is_file() for name in ("accuracy", "spectra", "filters"))
+    for claim in QUESTIONS:
+        assert f'id="claim-{claim.name}"'.encode() in page
+
+
+def invented(ours, theirs):
+    """Results in which the Krotov–Hopfield network and the one stopped at its accuracy have these distances."""
+    entries = {"kh-1": ours, "bp_matched-1": theirs}
+    comparison = {
+        "attack": "minimum_norm",
+        "first": "kh-1",
+        "second": "bp_matched-1",
+        "log_ratio": float(np.log(ours / theirs)),
+        "log_ratio_interval": [float(np.log(ours / theirs)) - 0.01, float(np.log(ours / theirs)) + 0.01],
+        "superiority": 0.9,
+        "p_corrected": 0.001,
+    }
+    models = {
+        name: {"test_accuracy": [0.5, 0.5, 0.5], "test_accuracy_interval": [[0.49, 0.51]] * 3, "depth": 1}
+        for name in entries
+    }
+    return {"seeds": [0, 1, 2], "depths": [1], "models": models, "comparisons": [comparison], "correlations": []}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "verdict"),
+    [(2.0, 1.0, Verdict.HOLDS), (1.0, 2.0, Verdict.FAILS), (1.0, 1.0, Verdict.FAILS), (1.05, 1.0, Verdict.UNDECIDED)],
+)
+def test_the_verdict_at_equal_accuracy_follows_the_distances(ours, theirs, verdict):
+    assert (
+        dict((claim.name, found) for claim, found in answers(invented(ours, theirs)))["equal-accuracy"].verdict
+        is verdict
+    )
+
+
+def test_without_equal_accuracy_nothing_is_compared():
+    results = invented(2.0, 1.0)
+    unequal = copy.deepcopy(results)
+    unequal["models"]["kh-1"] |= {"test_accuracy": [0.3] * 3, "test_accuracy_interval": [[0.29, 0.31]] * 3}
+    found = dict((claim.name, one) for claim, one in answers(unequal))
+    assert found["equal-accuracy"].verdict is Verdict.UNDECIDED
+
+
+def test_models_are_called_by_label_and_depth():
+    assert label("kh-2") == "Krotov–Hopfield, depth 2"
+    assert label("soft_hebb") == "SoftHebb"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--models", "kh,nobody"), "nobody"),
+        (("--models", "bp_matched"), "kh"),
+        (("--depths", "4"), "4"),
+        (("--seeds", "0"), "seeds"),
+        (("--stack.images", "10"), "fewer than a batch"),
+        (("--stack.powers", "1"), "stack.powers"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_any_work(tmp_path, arguments, told):
+    code, said = run(tmp_path / "run", *arguments)
+    assert code == 2
+    assert told in said
+    assert not (tmp_path / "run" / "stages").exists()
