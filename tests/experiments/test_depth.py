@@ -1,4 +1,4 @@
-"""The study of depth: its smoke run, held against the library by itself; continued, drawn again, judged, and refused."""
+"""The study of depth: its smoke run, held against the library; continued, drawn again, judged, and refused."""
 
 import contextlib
 import copy
@@ -74,7 +74,8 @@ def test_every_model_stands_at_every_depth_with_its_taps(study):
         assert [tap for tap in entry["taps"] if tap.endswith(".convolution")] == [
             f"stages.{stage}.convolution" for stage in range(at)
         ]
-        assert entry["critical_l2"]["minimum_norm"]["median"] and entry["robust_accuracy"]["raw_l2"]["worst_case"]
+        assert entry["critical_l2"]["minimum_norm"]["median"]
+        assert entry["robust_accuracy"]["raw_l2"]["worst_case"]
     assert {"kh-1", "kh-2"} in [{one["first"], one["second"]} for one in results["comparisons"]]
     assert results["correlations"]
 
@@ -128,6 +129,10 @@ def invented(ours, theirs):
     return {"seeds": [0, 1, 2], "depths": [1], "models": models, "comparisons": [comparison], "correlations": []}
 
 
+def verdict_of(name, results):
+    return next(found.verdict for claim, found in answers(results) if claim.name == name)
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "verdict"),
     [(2.0, 1.0, Verdict.HOLDS), (1.0, 2.0, Verdict.FAILS), (1.0, 1.0, Verdict.FAILS), (1.05, 1.0, Verdict.UNDECIDED)],
@@ -143,8 +148,7 @@ def test_without_equal_accuracy_nothing_is_compared():
     results = invented(2.0, 1.0)
     unequal = copy.deepcopy(results)
     unequal["models"]["kh-1"] |= {"test_accuracy": [0.3] * 3, "test_accuracy_interval": [[0.29, 0.31]] * 3}
-    found = dict((claim.name, one) for claim, one in answers(unequal))
-    assert found["equal-accuracy"].verdict is Verdict.UNDECIDED
+    assert verdict_of("equal-accuracy", unequal) is Verdict.UNDECIDED
 
 
 def test_models_are_called_by_label_and_depth():
