@@ -138,10 +138,7 @@ def verdict_of(name, results):
     [(2.0, 1.0, Verdict.HOLDS), (1.0, 2.0, Verdict.FAILS), (1.0, 1.0, Verdict.FAILS), (1.05, 1.0, Verdict.UNDECIDED)],
 )
 def test_the_verdict_at_equal_accuracy_follows_the_distances(ours, theirs, verdict):
-    assert (
-        dict((claim.name, found) for claim, found in answers(invented(ours, theirs)))["equal-accuracy"].verdict
-        is verdict
-    )
+    assert verdict_of("equal-accuracy", invented(ours, theirs)) is verdict
 
 
 def test_without_equal_accuracy_nothing_is_compared():
