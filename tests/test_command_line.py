@@ -63,12 +63,14 @@ def test_a_signal_during_the_imports_ends_every_command_in_one_line(command, num
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is not None, reason="PyTorch is there")
-@pytest.mark.parametrize("command", ["benchmarks", "benchmarks.attack_check", "benchmarks.profiling"])
+@pytest.mark.parametrize(
+    "command", ["benchmarks", "benchmarks.attack_check", "benchmarks.autoattack", "benchmarks.profiling"]
+)
 def test_benchmarks_without_pytorch_say_how_to_get_it(command):
     process = begin("-m", command)
     output, errors = process.communicate()
     assert (process.returncode, output) == (1, "")
-    assert errors == "error: torch is missing; PyTorch and ART come with: pip install -e '.[test,benchmark]'\n"
+    assert errors == "error: torch is missing; it comes with: pip install -e '.[test,benchmark]'\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

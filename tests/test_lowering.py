@@ -30,6 +30,7 @@ from jax_bioadv.analysis import (
 )
 from jax_bioadv.attacks import (
     apgd,
+    autoattack,
     fgsm,
     gaussian,
     minimum_norm,
@@ -39,8 +40,17 @@ from jax_bioadv.attacks import (
     transfer,
     worst_case,
 )
+from jax_bioadv.convolutional import ConvolutionalNetwork, StageSettings
 from jax_bioadv.data import corruptions
-from jax_bioadv.learning import krotov_hopfield, regularizers, supervised, tap_regularizers
+from jax_bioadv.learning import (
+    krotov_hopfield,
+    readouts,
+    regularizers,
+    stacks,
+    stage_filters,
+    supervised,
+    tap_regularizers,
+)
 from jax_bioadv.raw_pixels import raw_pixel_logits
 from jax_bioadv.sharding import make_mesh
 from jax_bioadv.taps import taps_of
@@ -236,6 +246,18 @@ def _boundary_geometry(lowering):
     boundary_geometry._refined(Partial(boundary_geometry._images_on_planes, _logits(), centres, directions), vertices)
 
 
+def _auto_attack(lowering):
+    attack = autoattack(2, 0.1, image_shape=(2, 2, 1), steps=2, targets=2, queries=3)
+    attack(KEY, _logits(), _images(), np.zeros(IMAGES, np.int32))  # the class that zeros are taken for
+
+
+def _stack(lowering):
+    """A stage by a local rule, and what its readout is asked."""
+    network = ConvolutionalNetwork((2, 2, 1), [StageSettings(2, 2)], CLASSES, rngs=nnx.Rngs(0))
+    network = stage_filters.fill(network, 0, partial(stage_filters.by_soft_hebb, batch_size=2), _images(), KEY)
+    readouts.accuracy(network, stacks.features(network, _images()), _labels())
+
+
 def _image_covariance(lowering):
     regularizers.image_covariance(jnp.asarray(_images()))
 
@@ -261,6 +283,8 @@ POPULATIONS = {
 ANALYSES = {
     "attack": _attack_once,
     "corruption": _corrupt,
+    "auto_attack": _auto_attack,
+    "stack": _stack,
     "image_covariance": _image_covariance,
     "correctly_classified": _choose_images,
     "jacobian_norms_closed": _closed_jacobian_norms,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import jax_bioadv.learning.schedules as schedules
     import jax_bioadv.learning.soft_hebb as soft_hebb
     import jax_bioadv.learning.stacks as stacks
+    import jax_bioadv.learning.stage_filters as stage_filters
     import jax_bioadv.learning.supervised as supervised
     import jax_bioadv.learning.tap_regularizers as tap_regularizers
     import jax_bioadv.learning.trainable as trainable
@@ -38,6 +39,7 @@ __all__ = [
     "schedules",
     "soft_hebb",
     "stacks",
+    "stage_filters",
     "supervised",
     "tap_regularizers",
     "trainable",
