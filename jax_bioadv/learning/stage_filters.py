@@ -32,11 +32,7 @@ FiltersOf = Callable[[ConvolutionalNetwork, int, Images, Key[Array, ""]], Filter
 """``filters_of(network, index, images, key)``: filters for a stage whose batch norm, and the stages below, stay."""
 
 PATCH_RULE = KrotovHopfield(p=2.0, delta=0.1)
-"""On patches of CIFAR-10 a readout told fewer validation images at p = 3, and as many at any Δ up to 0.4."""
-
-PATCH_EPSILON = 1e-4
-"""ε of a whitening of patches of norm 1 for that rule: with it 70 % of CIFAR-10's test images are told by 96 filters of
-5 × 5, like SoftHebb's, and on a tenth of the images 6 to 8 % more than without."""
+"""For patches; images take p = 3 and Δ = 0.4."""
 
 PATCHES = 100_000
 """How many are whitened and clustered, where the images have so many."""
@@ -128,7 +124,7 @@ def by_krotov_hopfield(
         images: the training images.
         key: decides the start, the order of the images and the positions.
         rule: hyper-parameters.
-        epsilon: of a whitening of the patches, such as :data:`PATCH_EPSILON`; None for none.
+        epsilon: of a whitening of the patches; None for none.
         rate: of the first epoch, from where it falls linearly.
         epochs: how many.
         batch_size: images in a step.
