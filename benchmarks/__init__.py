@@ -21,11 +21,22 @@ indications.
 import importlib.util
 import os
 import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 # JAX would take three quarters of a GPU for itself, and PyTorch works beside it. Read when JAX first meets its device.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 import jax_bioadv  # noqa: F401  (before all else: Ctrl-C ends in one line while the rest is imported)
+from jax_bioadv.storage import atomic_file, write_json
+
+
+def write_results(path: Path, results: Mapping[str, Any], page: str) -> None:
+    """``path.json`` with all numbers, and ``path.md`` beside it for people."""
+    write_json(path.with_name(f"{path.name}.json"), results)
+    with atomic_file(path.with_name(f"{path.name}.md")) as stream:
+        stream.write(page.encode())
 
 
 def require(*packages: str) -> None:

@@ -16,13 +16,13 @@ if __name__ == "__main__":
 
 import jax
 
-from benchmarks import eager_network, environment, floors, running, table, torch_compile
+from benchmarks import eager_network, environment, floors, running, table, torch_compile, write_results
 from benchmarks.stages import STAGES
 from benchmarks.timing import Stopwatch
 from benchmarks.workload import Sizes, Workload, make_workload
 from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.compilation_cache import compiling_afresh
-from jax_bioadv.storage import atomic_file, read_json, write_json
+from jax_bioadv.storage import read_json
 from jax_bioadv.user_folders import user_path
 
 SCHEMA = 2
@@ -88,9 +88,7 @@ def _command(arguments: list[str]) -> str:
 
 def _write(out: Path, results: dict[str, Any]) -> None:
     results = running.with_floors(results)
-    write_json(out.with_name(out.name + ".json"), results)
-    with atomic_file(out.with_name(out.name + ".md")) as stream:
-        stream.write(table.markdown(results).encode())
+    write_results(out, results, table.markdown(results))
 
 
 def run(arguments: list[str]) -> None:

@@ -34,7 +34,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks import environment
+from benchmarks import environment, write_results
 from benchmarks.art_attacks import run_theirs
 from benchmarks.attack_contestants import (
     THREATS,
@@ -56,7 +56,7 @@ from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.data import Dataset, load, unit_norm
 from jax_bioadv.raw_pixels import raw_pixels
-from jax_bioadv.storage import atomic_file, read_arrays, read_json, write_json
+from jax_bioadv.storage import read_arrays, read_json
 from jax_bioadv.user_folders import user_path
 
 SCHEMA = 1
@@ -210,9 +210,9 @@ def run(arguments: list[str]) -> None:
         began = time.perf_counter()
         results["models"][name][threat] = _check(found, found.trained[name], THREATS[threat], budget)
         results["seconds"] += time.perf_counter() - began
-        _write(options.out, results)
+        write_results(options.out / "attack_check", results, markdown(results))
         logger.info("%-10s %-10s %s", name, threat, in_words(results["models"][name][threat]))
-    _write(options.out, results)
+    write_results(options.out / "attack_check", results, markdown(results))
     weak = [name for name, model in results["models"].items() if not all(one["agrees"] for one in model.values())]
     if weak:
         raise IncompleteError(f"our attacks are too weak on {', '.join(weak)}; see {options.out / 'attack_check.md'}")
@@ -224,12 +224,6 @@ def _check(found: Run, trained: Trained, threat: Threat, budget: Budget) -> dict
     images = found.images[threat.space]
     with jax.default_matmul_precision("highest"):
         return {**verified(model, images), **compare(model, threat, budget, images, found.labels)}
-
-
-def _write(out: Path, results: dict[str, Any]) -> None:
-    write_json(out / "attack_check.json", results)
-    with atomic_file(out / "attack_check.md") as stream:
-        stream.write(markdown(results).encode())
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import require
@@ -37,7 +36,7 @@ from flax import nnx
 from pyautoattack import AutoAttack
 from tqdm import tqdm
 
-from benchmarks import environment
+from benchmarks import environment, write_results
 from benchmarks.attack_contestants import BOUNDS, THREATS, Threat, earlier_results, judge, verified, without_data_dir
 from benchmarks.autoattack_networks import ARCHITECTURES, Pair, train
 from benchmarks.autoattack_page import in_words, markdown
@@ -46,7 +45,6 @@ from jax_bioadv.attacks import autoattack
 from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.data import Dataset, load
 from jax_bioadv.raw_pixels import raw_pixels
-from jax_bioadv.storage import atomic_file, write_json
 from jax_bioadv.user_folders import user_path
 
 SCHEMA = 1
@@ -235,7 +233,7 @@ def run(arguments: list[str]) -> None:
         for threat in left:
             entry = compare(pair, THREATS[threat], settings, images, labels.astype(np.int32))
             results["networks"][name][threat] = entry
-            _write(options.out, results)
+            write_results(options.out / "autoattack", results, markdown(results))
             logger.info("%-13s %-9s %s", name, threat, in_words(entry))
     weak = [name for name, each in results["networks"].items() if not all(entry["agrees"] for entry in each.values())]
     if weak:
@@ -247,12 +245,6 @@ def _trained(name: str, dataset: Dataset, settings: Settings) -> Pair:
     images, labels = dataset.train_images[: settings.trained_on], dataset.train_labels[: settings.trained_on]
     train(pair.network, raw_pixels(images), labels.astype(np.int32), THREATS[COMPARED[0]].epsilon, settings.epochs)
     return pair.copied()
-
-
-def _write(out: Path, results: dict[str, Any]) -> None:
-    write_json(out / "autoattack.json", results)
-    with atomic_file(out / "autoattack.md") as stream:
-        stream.write(markdown(results).encode())
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -20,17 +20,14 @@ from jax.tree_util import Partial, register_static
 from jaxtyping import Array, Float
 
 from experiments.engine.sources import code_digest_below, digest_of
-from experiments.engine.tasks import Outcome
 from experiments.images import Images
 from jax_bioadv.analysis.robustness import correctly_classified
 from jax_bioadv.data.dataset import sha256_of_array
 from jax_bioadv.models import as_pytree
 from jax_bioadv.taps import taps_of
-from jax_bioadv.weights import load_weights, state_of, with_state
+from jax_bioadv.weights import load_weights, state_of
 
 Space = Literal["raw", "unit"]
-WEIGHTS = "weights/"
-"""Before the names of a network's weights among the arrays of an outcome."""
 # The logits of so many images are looked at before long work starts.
 LOOKED_AT = 64
 # So many are classified, to tell a network from guessing.
@@ -180,16 +177,6 @@ def loaded(brought: Brought, weights: Path | None, options: Mapping[str, Any] = 
     if not isinstance(network, nnx.Module):
         raise ValueError(f"--weights are for an nnx.Module, and {brought.build}() gives a {type(network).__name__}")
     return Loaded(brought, load_weights(network, weights, brought.image_shape, **options))
-
-
-def network_again(outcome: Outcome) -> Loaded:
-    """The network that an outcome was made of."""
-    values: dict[str, Any] = outcome.values["network"]
-    made: Any = {name: tuple(one) if isinstance(one, list) else one for name, one in values.items()}
-    brought = Brought(**made)
-    network = brought.built()
-    arrays = {name.removeprefix(WEIGHTS): one for name, one in outcome.arrays.items() if name.startswith(WEIGHTS)}
-    return Loaded(brought, with_state(network, arrays, half_precision=True) if arrays else network)
 
 
 def fingerprint(network: Loaded, images: Images) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import tyro
 
 from experiments.depth_plan import DepthPlan
-from experiments.engine.command import Place, check_devices, option, with_user_paths, working_in
+from experiments.engine.command import Place, check_devices, preset_of, with_user_paths, working_in
 from experiments.engine.estimate import Estimate
 from experiments.engine.ledger import Ledger
 from experiments.engine.running import complete_all
@@ -51,9 +51,7 @@ def parse(arguments: list[str]) -> Command:
     Raises:
         ValueError: two presets, or a home folder that is not known.
     """
-    chosen: Any = option(arguments, "--preset")
-    if chosen not in DEPTH_PRESETS:
-        chosen = "quick"  # tyro then refuses what was given, but would take any default
+    chosen = preset_of(arguments)
     default = Command(preset=chosen, settings=DEPTH_PRESETS[chosen])
     return with_user_paths(tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.depth"))
 

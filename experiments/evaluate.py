@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import tyro
 
 from experiments.brought import Brought, Loaded, Space, check, loaded, suspicion
-from experiments.engine.command import Place, check_devices, option, with_user_paths, working_in
+from experiments.engine.command import Place, check_devices, preset_of, with_user_paths, working_in
 from experiments.engine.ledger import Ledger
 from experiments.engine.running import complete_all
 from experiments.evaluation_estimate import evaluation_estimate
@@ -25,7 +25,6 @@ from experiments.models import STYLES
 from experiments.report.closing import close_evaluation
 from experiments.results.evaluation import REFERENCES
 from experiments.settings.evaluation import EvaluationSettings, evaluation_preset, in_pixels
-from experiments.settings.presets import PRESETS
 from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.weights.pytorch import EPSILON
 
@@ -81,9 +80,7 @@ def parse(arguments: list[str]) -> Command:
     Raises:
         ValueError: two presets, or a home folder that is not known.
     """
-    chosen: Any = option(arguments, "--preset")
-    if chosen not in PRESETS:
-        chosen = "quick"  # tyro then refuses what was given, but would take any default
+    chosen = preset_of(arguments)
     default = Command(preset=chosen, settings=evaluation_preset(chosen))
     command = tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.evaluate")
     return with_user_paths(command)

@@ -10,13 +10,15 @@ import numpy as np
 from flax import nnx
 from jax.tree_util import Partial
 
-from experiments.brought import WEIGHTS, Brought, Loaded, network_again
+from experiments.brought import Brought, Loaded
 from experiments.engine.tasks import Outcome, plain
 from experiments.images import Images
 from experiments.settings.stacks import StackSettings
 from jax_bioadv.convolutional import ConvolutionalNetwork
 from jax_bioadv.models import Network, fold_batch_norm, logits_function
-from jax_bioadv.weights import with_state
+from jax_bioadv.weights import state_of, with_state
+
+_WEIGHTS = "weights/"  # before the names of a network's weights among the arrays of an outcome
 
 
 def purpose_key(seed: int | jax.Array, purpose: str) -> jax.Array:
@@ -35,27 +37,33 @@ def untrained_network(
 def network_outcome(network: Network, values: dict[str, Any], arrays: dict[str, np.ndarray]) -> Outcome:
     """The outcome of a training, from which :func:`trained_network` makes the network again."""
     shape = {"power": network.power, "batch_norm": network.norm is not None}
-    return Outcome({**values, "network": shape}, {**weights(network), **arrays})
+    return Outcome({**values, "network": shape}, {**weights(state_of(network)), **arrays})
 
 
 def trained_network(images: Images, outcome: Outcome) -> Network:
     """The network that a training found, with batch norm folded into its decoder."""
-    stored = {name: jnp.asarray(array) for name, array in outcome.arrays.items() if name.startswith("weights/")}
-    hidden = stored["weights/encoder/kernel"].shape[1]
-    network = untrained_network(images, hidden, 0, **outcome.values["network"])
-    state = nnx.state(network)
-    for path, variable in nnx.to_flat_state(state):
-        variable[...] = stored[_name(path)]
-    nnx.update(network, state)
-    return fold_batch_norm(network)
+    state = _state_in(outcome)
+    network = untrained_network(images, state["encoder/kernel"].shape[1], 0, **outcome.values["network"])
+    trained: Any = with_state(network, state)
+    return fold_batch_norm(trained)
 
 
-def _name(path: tuple[Any, ...]) -> str:
-    return "weights/" + "/".join(map(str, path))
+def network_again(outcome: Outcome) -> Loaded:
+    """The network that a user brought, of which an outcome was made."""
+    values = outcome.values["network"].items()
+    made: Any = {name: tuple(one) if isinstance(one, list) else one for name, one in values}
+    brought = Brought(**made)
+    network, state = brought.built(), _state_in(outcome)
+    return Loaded(brought, with_state(network, state, half_precision=True) if state else network)
 
 
-def weights(network: nnx.Module) -> dict[str, np.ndarray]:
-    return {_name(path): np.asarray(variable[...]) for path, variable in nnx.to_flat_state(nnx.state(network))}
+def weights(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The state of a network as an outcome holds it."""
+    return {f"{_WEIGHTS}{name}": array for name, array in state.items()}
+
+
+def _state_in(outcome: Outcome) -> dict[str, np.ndarray]:
+    return {name.removeprefix(_WEIGHTS): one for name, one in outcome.arrays.items() if name.startswith(_WEIGHTS)}
 
 
 def untrained_stack(images: Images, stack: StackSettings, depth: int, seed: int, dropout: float = 0.0) -> Any:
@@ -72,7 +80,7 @@ def stack_outcome(
     made = {"stack": plain(stack), "depth": depth}
     kept: Any = nnx.clone(network)
     kept.readout.dropout = None  # of training alone
-    return Outcome({**values, "network": made}, {**weights(kept), **history})
+    return Outcome({**values, "network": made}, {**weights(state_of(kept)), **history})
 
 
 def opened(images: Images, outcome: Outcome) -> Loaded:
@@ -82,8 +90,7 @@ def opened(images: Images, outcome: Outcome) -> Loaded:
         return network_again(outcome)
     settings: Any = {name: tuple(one) if isinstance(one, list) else one for name, one in made["stack"].items()}
     network = untrained_stack(images, StackSettings(**settings), made["depth"], 0)
-    arrays = {name.removeprefix(WEIGHTS): one for name, one in outcome.arrays.items() if name.startswith(WEIGHTS)}
-    return Loaded(Brought("", images.dataset.image_shape), with_state(network, arrays))
+    return Loaded(Brought("", images.dataset.image_shape), with_state(network, _state_in(outcome)))
 
 
 @jax.jit

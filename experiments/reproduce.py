@@ -8,11 +8,10 @@ import dataclasses
 import logging
 import sys
 from pathlib import Path
-from typing import Any
 
 import tyro
 
-from experiments.engine.command import Options, check_devices, option, with_user_paths, working_in
+from experiments.engine.command import Options, check_devices, preset_of, with_user_paths, working_in
 from experiments.engine.ledger import Ledger
 from experiments.engine.running import complete_all
 from experiments.engine.tasks import with_needs
@@ -50,9 +49,7 @@ def parse(arguments: list[str]) -> Command:
     Raises:
         ValueError: two presets, or a home folder that is not known.
     """
-    chosen: Any = option(arguments, "--preset")
-    if chosen not in PRESETS:
-        chosen = "quick"  # tyro then refuses what was given, but would take any default
+    chosen = preset_of(arguments)
     default = Command(preset=chosen, settings=PRESETS[chosen])
     command = tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.reproduce")
     return with_user_paths(command)

@@ -43,7 +43,7 @@ def pooled(
 ) -> Float[Array, "batch rows columns channels"]:
     """Pooled maps: first the rows of each window, then its columns.
 
-    As the pooling of Flax, whose gradient of a maximum takes XLA eight times as long on CPUs; of equal numbers the
+    As the pooling of Flax, whose gradient of a maximum takes XLA far longer on CPUs; of equal numbers the
     first one has the gradient.
     """
     largest = pool.kind == "max"

@@ -2,7 +2,7 @@
 
 XLA has a fast kernel for convolutions of maps (batch, height, width, channels) with kernels (height, width, in, out).
 It brings others into that layout, but outside of loops alone: in a ``scan`` all others, among them those that JAX
-differentiates a convolution into, took three to five times as long (jaxlib 0.10.2). Here they are brought there before
+differentiates a convolution into, take several times as long (jaxlib 0.10.2). Here they are brought there before
 XLA sees them, behind a barrier lest it put things back; the numbers are those of the fast kernel::
 
     gradient = with_fast_convolutions(jax.grad(loss))(images)

@@ -44,7 +44,6 @@ from jax_bioadv.convolutional import ConvolutionalNetwork, StageSettings
 from jax_bioadv.data import corruptions
 from jax_bioadv.learning import (
     krotov_hopfield,
-    readouts,
     regularizers,
     stacks,
     stage_filters,
@@ -252,10 +251,10 @@ def _auto_attack(lowering):
 
 
 def _stack(lowering):
-    """A stage by a local rule, and what its readout is asked."""
+    """A stage by a local rule, and what its readout sees."""
     network = ConvolutionalNetwork((2, 2, 1), [StageSettings(2, 2)], CLASSES, rngs=nnx.Rngs(0))
     network = stage_filters.fill(network, 0, partial(stage_filters.by_soft_hebb, batch_size=2), _images(), KEY)
-    readouts.accuracy(network, stacks.features(network, _images()), _labels())
+    stacks.features(network, _images())
 
 
 def _image_covariance(lowering):

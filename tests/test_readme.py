@@ -42,6 +42,16 @@ def test_what_it_says_of_the_attack_check_is_in_its_file():
     )
 
 
+def test_what_it_says_of_autoattack_is_in_its_file():
+    compared = json.loads((README.parent / "benchmarks" / "results" / "autoattack.json").read_text())
+    entries = [one for threats in compared["networks"].values() for one in threats.values()]
+    points = [one["difference_points"] for one in entries]
+    faster = [one["times_less"]["seconds"] for one in entries]
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    assert f"between {-min(points):.1f} points less and {max(points):.1f} points more of the accuracy" in text
+    assert f"takes {min(faster):.1f} to {max(faster):.1f} times less time" in text
+
+
 def test_what_it_says_of_the_sweep_is_in_the_table():
     with (README.parent / "results" / "sweep-push-and-power" / "sweep.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))

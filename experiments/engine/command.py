@@ -64,6 +64,12 @@ def option(arguments: Sequence[str], name: str) -> str | None:
     return found[0] if found else None
 
 
+def preset_of(arguments: Sequence[str]) -> Preset:
+    """The preset that the command line names, or quick; ValueError if it names two."""
+    chosen: Any = option(arguments, "--preset")
+    return chosen if chosen in PRESETS else "quick"  # tyro then refuses another name, but would take any default
+
+
 def with_user_paths(command: Command) -> Command:
     """The command with ``~`` in its paths replaced by the home folder; ValueError if there is none."""
     paths: Any = {name: user_path(value) for name, value in vars(command).items() if isinstance(value, Path)}

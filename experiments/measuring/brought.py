@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.attacks import SWEPT_ATTACKS
-from experiments.brought import WEIGHTS, Loaded
+from experiments.brought import Loaded
 from experiments.engine.tasks import Outcome, Work, progress
 from experiments.measuring.attacks import GridAttack, searched_outcome, target_of
 from experiments.measuring.smoothness import boundary_outcome, certified_bounds
 from experiments.measuring.spectra import fitted
-from experiments.networks import opened, purpose_key
+from experiments.networks import opened, purpose_key, weights
 from experiments.settings.evaluation import TapSettings
 from experiments.settings.groups import (
     AttackSettings,
@@ -37,10 +37,7 @@ def keeping(network: Loaded) -> Callable[..., Outcome]:
         images = work.images
         correct = robustness.correctly_classified(network.logits, images.test, images.test_labels)
         values = {"network": made, "test_accuracy": len(correct) / len(images.test)}
-        return Outcome(
-            {**values, "converged": None, "pruned_units": None},
-            {f"{WEIGHTS}{name}": array for name, array in network.state.items()},
-        )
+        return Outcome({**values, "converged": None, "pruned_units": None}, weights(network.state))
 
     return keep
 

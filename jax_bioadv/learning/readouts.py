@@ -16,8 +16,6 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from jax_bioadv.blocks import equal_blocks, over_blocks
-from jax_bioadv.classifiers import as_pytree
 from jax_bioadv.convolutional import ConvolutionalNetwork
 from jax_bioadv.learning.regularizers import Regularizer, TrainingData
 from jax_bioadv.learning.schedules import stepwise_adam
@@ -127,30 +125,3 @@ def train_readout(
     network = nnx.clone(network)
     network.readout = trained.folded() if standardise else trained
     return network, history
-
-
-def accuracy(
-    network: ConvolutionalNetwork,
-    features: Float[Array | np.ndarray, "samples features"],
-    labels: Int[Array | np.ndarray, " samples"],
-    *,
-    image_block: int = 1000,
-) -> float:
-    """The share of images whose class the readout tells from their features.
-
-    Args:
-        network: whose readout to ask.
-        features: from :func:`jax_bioadv.learning.stacks.features`.
-        labels: of the same images.
-        image_block: most images at once.
-    """
-    readout = as_pytree(network.readout.decode)
-
-    def of_block(rows: np.ndarray) -> Array:
-        return _predictions(readout, jnp.asarray(features[rows]))
-
-    predictions = over_blocks(of_block, len(labels), equal_blocks(len(labels), image_block))
-    return float(np.mean(predictions == np.asarray(labels)))
-
-
-_predictions = jax.jit(lambda readout, features: jnp.argmax(readout(features.astype(jnp.float32)), axis=1))

@@ -32,7 +32,7 @@ FiltersOf = Callable[[ConvolutionalNetwork, int, Images, Key[Array, ""]], Filter
 """``filters_of(network, index, images, key)``: filters for a stage whose batch norm, and the stages below, stay."""
 
 PATCH_RULE = KrotovHopfield(p=2.0, delta=0.1)
-"""On patches of CIFAR-10 a readout told fewer validation images at p = 3, and as many at any Δ up to 0.4."""
+"""For patches; images take p = 3 and Δ = 0.4."""
 
 PATCHES = 100_000
 """How many are whitened and clustered, where the images have so many."""

@@ -21,6 +21,7 @@ from experiments.networks import weights
 from jax_bioadv.data import load, unit_norm
 from jax_bioadv.raw_pixels import raw_pixels
 from jax_bioadv.storage import read_json, write_arrays, write_json
+from jax_bioadv.weights import state_of
 
 INPUTS, HIDDEN, SHAPE = 64, 60, (8, 8, 1)
 POWERS = {"relu": 1.0, "relu^4.5": 4.5, "batch norm": 1.0}
@@ -74,7 +75,7 @@ def _images(space):
 
 @pytest.mark.parametrize("kind", POWERS)
 def test_weights_go_back_into_our_network_as_they_came_out(kind):
-    out = weights(our_network(_weights(kind), POWERS[kind]))
+    out = weights(state_of(our_network(_weights(kind), POWERS[kind])))
     assert out.keys() == _weights(kind).keys()
     for name, array in out.items():
         np.testing.assert_array_equal(array, _weights(kind)[name])

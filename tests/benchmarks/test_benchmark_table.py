@@ -176,11 +176,37 @@ def test_no_target_no_verdict():
     assert Target(20.0).words() == "≥ 20× published"
 
 
-def test_the_readme_and_the_page_show_what_was_measured():
+@pytest.mark.parametrize("device", ["cpu", "h100"])
+def test_the_page_shows_what_was_measured(device):
+    results = Path(__file__).parents[2] / "benchmarks" / "results"
+    assert (results / f"{device}.md").read_text(encoding="utf-8") == markdown(read_json(results / f"{device}.json"))
+
+
+def test_the_readme_shows_what_was_measured():
     root = Path(__file__).parents[2]
-    measured = read_json(root / "benchmarks" / "results" / "cpu.json")
-    assert "\n".join(table_lines(measured)) in (root / "README.md").read_text(encoding="utf-8")
-    assert (root / "benchmarks" / "results" / "cpu.md").read_text(encoding="utf-8") == markdown(measured)
+    text = (root / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(table_lines(read_json(root / "benchmarks" / "results" / "cpu.json"))) in text
+    on_gpu = table_lines(read_json(root / "benchmarks" / "results" / "h100.json"))[2:]
+    rows = {cells[1].strip(): cells for cells in (line.split("|") for line in on_gpu)}
+    for short, title in {
+        "Krotov–Hopfield": "Krotov–Hopfield epoch",
+        "backpropagation": "backpropagation epoch",
+        "L2": "L2 epoch",
+        "Jacobian": "Jacobian epoch",
+        "spectral, a renewal every 5 batches": "spectral epoch, a renewal every 5 batches",
+    }.items():
+        ours, published, same = rows[title][6].split("[")[0].strip(), rows[title][7].strip(), rows[title][8].strip()
+        assert f"| {short} | {ours} | {published} | {same} |" in text
+
+
+def test_the_readme_says_how_far_a_step_on_a_gpu_is_from_its_product():
+    root = Path(__file__).parents[2]
+    step = read_json(root / "benchmarks" / "results" / "h100.json")["stages"]["kh_step"]["contestants"]
+    ours, product, fastest = (step[name]["median"] for name in ("ours", "bare product, JAX", "bare product, PyTorch"))
+    text = " ".join((root / "README.md").read_text(encoding="utf-8").split())
+    assert f"A step of the rule takes {ours / product:.3g} times its bare product in JAX and " in text
+    assert f"{ours / fastest:.3g} times PyTorch's, which is faster" in text
+    assert fastest < product
 
 
 def test_the_readme_says_what_the_profile_and_the_sizes_say():

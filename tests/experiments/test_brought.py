@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from brought_cases import Convolutional
 
-from experiments.brought import Brought, Loaded, check, fingerprint, loaded, network_again, suspicion
+from experiments.brought import Brought, Loaded, check, fingerprint, loaded, suspicion
 from experiments.engine.tasks import Outcome
 from experiments.images import Images, RawImages
 from experiments.measuring.brought import has_bounds
+from experiments.networks import network_again
 from experiments.settings.evaluation import evaluation_preset, in_pixels
 from jax_bioadv.weights import save_state
 

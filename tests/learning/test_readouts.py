@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 
 from jax_bioadv.convolutional import ConvolutionalNetwork, StageSettings
-from jax_bioadv.learning.readouts import Standardised, accuracy, halving_adam, mean_and_deviation, train_readout
+from jax_bioadv.learning.readouts import Standardised, halving_adam, mean_and_deviation, train_readout
 from jax_bioadv.learning.stacks import features
 from jax_bioadv.readout import Readout
 
@@ -28,9 +28,7 @@ def test_the_readout_learns_and_the_stages_stay(standardise):
     trained, history = train_readout(*arguments, **options)
     assert history["loss"][-1] < 0.7 * history["loss"][0]
     logits = trained(jnp.asarray(IMAGES))
-    told = float(np.mean(np.argmax(logits, axis=1) == LABELS))
-    assert told > 0.95
-    assert accuracy(trained, seen, LABELS, image_block=16) == pytest.approx(told, abs=0.026)  # float16 may tip one
+    assert np.mean(np.argmax(logits, axis=1) == LABELS) > 0.95
     np.testing.assert_array_equal(trained.stages[0].convolution.kernel[...], NETWORK.stages[0].convolution.kernel[...])
     again, _ = train_readout(*arguments, **options)
     np.testing.assert_array_equal(again(jnp.asarray(IMAGES)), logits)
