@@ -205,9 +205,9 @@ def facts(collector: Collector, preset: Preset, settings: dict[str, Any]) -> dic
             "n_test": len(dataset.test_images),
             "source": dataset.source,
         },
-        "environment": environment(settings["precision"]),
+        "environment": environment(plan.settings.precision),
         "stages": {
-            stage: {"seconds": spent, "made_by": {**made_by[stage], "precision": settings["precision"]}}
+            stage: {"seconds": spent, "made_by": {**made_by[stage], "precision": plan.settings.precision}}
             for stage, spent in seconds.items()
         },
     }

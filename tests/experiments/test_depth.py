@@ -88,8 +88,8 @@ def test_the_kept_network_has_the_accuracy_that_results_tell(study):
     for name in ("kh-2", "bp-1"):
         outcome = Ledger(study).find(plan.model(name, 0))
         assert outcome is not None
-        answered = np.argmax(opened(images, outcome).logits(images.test), axis=1)
-        assert results["models"][name]["test_accuracy"] == [np.mean(answered == images.test_labels)]
+        answered = np.argmax(np.asarray(opened(images, outcome).logits(images.test)), axis=1)
+        assert results["models"][name]["test_accuracy"] == [np.mean(answered == np.asarray(images.test_labels))]
 
 
 def test_a_second_run_does_nothing_and_writes_the_same(study):
