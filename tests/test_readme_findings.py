@@ -61,6 +61,25 @@ class Run:
 GRADIENTS = ("fgsm", "pgd", "minimum_norm")
 
 
+def of_the_published_size(paper):
+    notes, epochs = " ".join(paper.results["notes"]), paper.results["settings"]["layer"]["epochs"]
+    count, off, wrong = map(int, re.search(r"of (\d+) rows (\d+) are further .* norm, (\d+) sit", notes).groups())
+    stopped = re.search(r"bp_matched-0: stopped at the hybrid's accuracy after (\d+) epochs", notes)[1]
+    to_bp, to_matched = (paper.ratios([rival], ["minimum_norm"])[0] for rival in ("bp", "bp_matched"))
+    medians, shares, norms = (
+        [told(paper.results["models"][model], *path) for model in ("kh", "l2", "jacobian", "bp")]
+        for path in (("critical_l2", "minimum_norm", "median"), ("test_accuracy",), ("jacobian_norm", "activation"))
+    )
+    return [
+        f"after {epochs} epochs {count - off} of {count} rows are within 0.01 of their norm and {wrong} sit at the wrong",
+        f"minimum-norm {', '.join(medians[:3])} and {medians[3]} for Krotov–Hopfield, L2, Jacobian and backprop",
+        f"at accuracies of {', '.join(shares[:3])} and {shares[3]}",
+        f"the hybrid's distances are {to_bp:.2f} times those of backprop trained to its end, but {to_matched:.2f} times "
+        f"those of backprop that stopped at the hybrid's accuracy, after {stopped} epochs",
+        f"mean ‖∂a/∂x‖ is {norms[0]} against {norms[1]} of L2 and {norms[2]} of Jacobian",
+    ]
+
+
 @cache
 def sentences():
     """What the published runs let the README say: everything with a number in it."""
@@ -80,6 +99,7 @@ def sentences():
     count, off, wrong = map(int, rows.groups())
     weights = settings["jacobian"]["weight"], settings["l2"]["weight"]
     return [
+        *of_the_published_size(Run("paper-h100")),
         "critical distances of Krotov–Hopfield under FGSM, PGD and a minimum-norm attack are "
         f"{min(versus_bp):.2f} to {max(versus_bp):.2f} times those of backprop (minimum-norm median "
         f"{quick.median('kh', 'minimum_norm')} against {quick.median('bp', 'minimum_norm')}) and some six times those "
@@ -107,12 +127,12 @@ def sentences():
         f"instead of every {settings['spectral']['refresh_every']} batches the exponent stays at "
         f"{once.alpha('spectral')}",
         f"it moves away, from {told(untrained, 'spectrum', 'images', 'alpha')} to {unanchored.alpha('spectral')}",
-        f"At {count} units it does not get there: after {noise.results['settings']['noise_start']['epochs']} epochs "
+        f"does not get there at {count} units: after {noise.results['settings']['noise_start']['epochs']} epochs "
         f"{count - off} of {count} rows have the right norm, but {wrong} sit at the wrong attractor",
     ]
 
 
-NAMES = ("L2", "L₂", "`[^`]*`", "Whether 2 000 units", "none of ours leaves more than .*? accuracy above theirs, .*?,")
+NAMES = ("L2", "L₂", "`[^`]*`", "an H100", "none of ours leaves more than .*? accuracy above theirs, .*?,")
 """What holds a digit and is no finding; the check of the attacks has a test of its own."""
 
 
