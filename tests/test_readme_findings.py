@@ -71,11 +71,12 @@ def of_the_published_size(paper):
         for path in (("critical_l2", "minimum_norm", "median"), ("test_accuracy",), ("jacobian_norm", "activation"))
     )
     return [
-        f"after {epochs} epochs {count - off} of {count} rows are within 0.01 of their norm and {wrong} sit at the wrong",
+        f"after {epochs} epochs {count - off} of {count} rows are within 0.01 of their norm and {wrong} sit at "
+        "the wrong attractor",
         f"minimum-norm {', '.join(medians[:3])} and {medians[3]} for Krotov–Hopfield, L2, Jacobian and backprop",
         f"at accuracies of {', '.join(shares[:3])} and {shares[3]}",
-        f"the hybrid's distances are {to_bp:.2f} times those of backprop trained to its end, but {to_matched:.2f} times "
-        f"those of backprop that stopped at the hybrid's accuracy, after {stopped} epochs",
+        f"the hybrid's distances are {to_bp:.2f} times those of backprop trained to its end, but {to_matched:.2f} "
+        f"times those of backprop that stopped at the hybrid's accuracy, after {stopped} epochs",
         f"mean ‖∂a/∂x‖ is {norms[0]} against {norms[1]} of L2 and {norms[2]} of Jacobian",
     ]
 
