@@ -4,9 +4,12 @@ Run again on the same folder it continues where it was stopped; a changed settin
 nothing else. The folder then holds results.json, figures/, report.html, models/, arrays/ and a log.
 """
 
+import contextlib
 import dataclasses
 import logging
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import tyro
@@ -14,7 +17,8 @@ import tyro
 from experiments.engine.command import Options, check_devices, preset_of, with_user_paths, working_in
 from experiments.engine.ledger import Ledger
 from experiments.engine.running import complete_all
-from experiments.engine.tasks import with_needs
+from experiments.engine.tasks import Task, with_needs
+from experiments.engine.workers import Workers, share_device
 from experiments.measuring.threats import left_out
 from experiments.plan import STAGES, Plan
 from experiments.report.closing import close_run
@@ -41,6 +45,13 @@ class Command(Options):
     """Folder of the run; runs/PRESET if not given."""
     stages: str = ",".join(STAGES)
     """Stages to run, separated by commas; what they build on is run too."""
+    workers: int = 1
+    """Processes that share the device: on an accelerator the others use it while one compiles or works on the host."""
+
+    @property
+    def directory(self) -> Path:
+        """Of the run."""
+        return self.out or Path("runs") / self.preset
 
 
 def parse(arguments: list[str]) -> Command:
@@ -63,7 +74,8 @@ def run(command: Command) -> Path:
         OSError: the folder cannot be written.
         IncompleteError: tasks that failed or figures that could not be drawn; all else is written, and says so.
     """
-    directory = command.out or Path("runs") / command.preset
+    share_device(command.workers)
+    directory = command.directory
     stages = [stage.strip() for stage in command.stages.split(",")]
     for stage in stages:
         if stage not in STAGES:
@@ -76,12 +88,20 @@ def run(command: Command) -> Path:
         plan, ledger = Plan(command.settings, images), Ledger(directory)
         everything = plan.all_tasks()
         wanted = with_needs(task for task in everything if task.stage in stages)
-        complete_all(command.settings, ledger, wanted, f"{command.preset} on {images.dataset.name}")
+        what = f"{command.preset} on {images.dataset.name}"
+        workers = Workers(command.workers, partial(_in_a_worker, command)) if command.workers > 1 else None
+        complete_all(command.settings, ledger, wanted, what, workers=workers)
         ledger.clear_up(everything)
         complaints = [*ledger.complaints(), *close_run(plan, ledger, command.preset)]
         if complaints:
             raise IncompleteError("; ".join(complaints))
     return directory
+
+
+@contextlib.contextmanager
+def _in_a_worker(command: Command) -> Iterator[tuple[list[Task], Ledger]]:
+    with working_in(command.directory, command, command.settings, locked=False) as images:
+        yield Plan(command.settings, images).all_tasks(), Ledger(command.directory)
 
 
 def main(arguments: list[str] | None = None) -> int:

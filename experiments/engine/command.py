@@ -95,9 +95,15 @@ def load_images(place: Place, dataset_name: str) -> data.Dataset:
 
 @contextlib.contextmanager
 def working_in(
-    directory: Path, place: Place, settings: Settings | EvaluationSettings | DepthSettings, kind: type[Images] = Images
+    directory: Path,
+    place: Place,
+    settings: Settings | EvaluationSettings | DepthSettings,
+    kind: type[Images] = Images,
+    locked: bool = True,
 ) -> Iterator[Images]:
-    """The images, while the folder of the run is locked and logged into; of several processes, by the first alone.
+    """The images, while the folder of the run is locked and logged into; of several hosts, by the first alone.
+
+    A process that works for another, which has locked the folder, does not lock it again.
 
     Raises:
         ValueError: the data cannot be had, or cannot be classified.
@@ -105,7 +111,8 @@ def working_in(
     """
     with contextlib.ExitStack() as opened:
         if is_first():
-            opened.enter_context(exclusive(directory))
+            if locked:
+                opened.enter_context(exclusive(directory))
             opened.enter_context(logging_to(directory))
         keep_compiled_programs(place.compiled)
         dataset = load_images(place, settings.dataset)

@@ -169,6 +169,13 @@ class Ledger:
             self._keep(task, outcome, seconds)
         self.listener(task, None if outcome.failed or outcome.diverged else seconds)
 
+    def take_over(self, task: Task, failed: str | None, seconds: float) -> None:
+        """Learn of an outcome that another process left in the directory, or why there is none."""
+        if failed:
+            self.failures[task.fingerprint] = task.name, failed
+        found = self.find(task)
+        self.listener(task, None if found is None or found.diverged else seconds)
+
     def _keep(self, task: Task, outcome: Outcome, seconds: float) -> None:
         if not self.many_settings:
             self._set_aside(task.name, task.fingerprint)

@@ -13,6 +13,7 @@ from experiments.engine.ledger import Ledger
 from experiments.engine.progress import Progress
 from experiments.engine.sweeping import TRAINED, Sweep
 from experiments.engine.tasks import Task
+from experiments.engine.workers import Workers, complete_side_by_side
 from experiments.images import Images
 from experiments.settings.grid import points
 from experiments.settings.reproduction import Settings
@@ -24,11 +25,16 @@ Estimated = Callable[[Settings, Images], Estimate]
 
 
 def complete_all(
-    settings: Settings, ledger: Ledger, tasks: Sequence[Task], what: str, estimated: Estimated = Estimate
+    settings: Settings,
+    ledger: Ledger,
+    tasks: Sequence[Task],
+    what: str,
+    estimated: Estimated = Estimate,
+    workers: Workers | None = None,
 ) -> None:
-    """Do what of the tasks is not done, one after another.
+    """Do what of the tasks is not done, one after another, or in several processes.
 
-    Not side by side: scikit-learn sets the number of BLAS threads of the whole process while it works, which moves the
+    Not in threads: scikit-learn sets the number of BLAS threads of the whole process while it works, which moves the
     last bits of what a task beside it decomposes.
 
     Args:
@@ -37,12 +43,15 @@ def complete_all(
         tasks: each after those that it needs.
         what: the run in a few words.
         estimated: makes the estimate.
+        workers: the processes; None for this one alone.
     """
     missing = [task for task in tasks if ledger.find(task) is None]
     logger.info("%s: %d tasks, %d already done", what, len(tasks), len(tasks) - len(missing))
     ledger.say_what_runs_again(missing)
-    with telling(settings, ledger, tasks, missing, estimated):
-        for task in missing:
+    with telling(settings, ledger, tasks, missing, estimated) as estimate:
+        if workers is not None and estimate is not None:
+            complete_side_by_side(workers, ledger, missing, lambda task: estimate.seconds([task]))
+        for task in missing if workers is None else ():
             ledger.complete(task)
 
 
@@ -69,7 +78,7 @@ def complete_sweep(sweep: Sweep, settings: Settings) -> None:
 @contextlib.contextmanager
 def telling(
     settings: Settings, ledger: Ledger, tasks: Sequence[Task], missing: Sequence[Task], estimated: Estimated = Estimate
-) -> Iterator[None]:
+) -> Iterator[Estimate | None]:
     """While the missing among the tasks run: say how long they will take, and how far they are.
 
     Args:
@@ -78,9 +87,12 @@ def telling(
         tasks: all, in the order in which they run.
         missing: those that are not done yet.
         estimated: makes the estimate.
+
+    Yields:
+        The estimate; None where there is nothing to tell.
     """
     if not missing or not is_first():
-        yield
+        yield None
         return
     estimate, unknown = estimated(settings, missing[0].images), {task.fingerprint for task in missing}
     for task in tasks:
@@ -90,4 +102,4 @@ def telling(
     progress = Progress(tasks, missing, estimate)
     ledger.listener = progress.done
     with progress.bar() if sys.stderr.isatty() else progress.lines():
-        yield
+        yield estimate

@@ -17,7 +17,7 @@ from experiments.report import figures as drawing
 from experiments.report import write_report
 from experiments.report.depth_figures import depth_makers
 from experiments.report.evaluation_figures import evaluation_makers
-from experiments.report.summary import evaluation_in_short, in_short
+from experiments.report.summary import depth_in_short, evaluation_in_short, in_short
 from experiments.report.sweep_figure import draw_sweep
 from experiments.results import figure_arrays
 from experiments.results.collect import collect
@@ -71,7 +71,7 @@ def close_depth(plan: DepthPlan, ledger: Ledger, preset: Preset) -> list[str]:
     write_json(directory / "results.json", results)
     figure_arrays.write(figure_arrays.pack_depth(plan, ledger), directory)
     failed = _drawn_and_written(directory, results)
-    logger.info("done: %s", directory / "report.html")
+    logger.info("%s", depth_in_short(results, directory / "report.html"))
     return failed
 
 

@@ -17,6 +17,15 @@ HEADER = (
     *(short_label(attack) for attack in ATTACKS),
     "mean ‖∂a/∂x‖",
 )
+PATHS: tuple[tuple[str, ...], ...] = (
+    ("test_accuracy",),
+    ("spectrum", "images", "alpha"),
+    ("spectrum", "noise", "alpha"),
+    ("spectrum", "noise", "r2"),
+    *(("critical_l2", attack, "median") for attack in ATTACKS),
+    ("jacobian_norm", "activation"),
+)
+"""In a model's results, of the columns of HEADER."""
 BOUNDS = ("lipschitz", "relaxation")
 
 
@@ -46,15 +55,7 @@ def _table(
 
 def markdown_table(results: dict[str, Any]) -> str:
     """One row per model: accuracy, exponents, median critical L2 distances, smoothness; ± over seeds and images."""
-    paths = [
-        ("test_accuracy",),
-        ("spectrum", "images", "alpha"),
-        ("spectrum", "noise", "alpha"),
-        ("spectrum", "noise", "r2"),
-        *(("critical_l2", attack, "median") for attack in ATTACKS),
-        ("jacobian_norm", "activation"),
-    ]
-    return _table(results, HEADER, [(_cell, path) for path in paths])
+    return _table(results, HEADER, [(_cell, path) for path in PATHS])
 
 
 def evidence_table(results: dict[str, Any]) -> str:

@@ -1,15 +1,18 @@
 """What a run found, on one screen of a terminal: a row for each model, and how the claims came out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.attacks import ATTACKS, short_label
+from experiments.depth_plan import model_and_depth, of_depth
 from experiments.models import MODELS, label
-from experiments.report.claims import Verdict, findings
+from experiments.report.claims import Finding, Verdict, findings
+from experiments.report.claims.depth import answers
 from experiments.report.evaluation import same_threats
 from experiments.report.numbers import centre, dig
 from experiments.report.tables import models_of
+from experiments.stacks import STACK_MODELS
 
 COLUMNS = {
     "accuracy": ("test_accuracy",),
@@ -36,7 +39,27 @@ def in_short(results: dict[str, Any], report: Path) -> str:
     for name, model in results["models"].items():
         shown = MODELS[name].label if name in MODELS else name
         rows.append((shown, *(_cell(model, path) for path in COLUMNS.values())))
-    return "\n".join([*_aligned(rows), about, "", *_verdicts(results), "", f"report: {report}"])
+    return "\n".join([*_aligned(rows), about, "", *_verdicts(findings(results)), "", f"report: {report}"])
+
+
+def depth_in_short(results: dict[str, Any], report: Path) -> str:
+    """The study of depth: a row for each model, a column for each depth.
+
+    Args:
+        results: what results.json holds.
+        report: the page that has the rest.
+    """
+    depths = results["depths"]
+    rows = [("", *(f"depth {depth}" for depth in depths))]
+    for model in dict.fromkeys(model_and_depth(name)[0] for name in results["models"]):
+        entries = [results["models"][of_depth(model, depth)] for depth in depths]
+        paths = ("test_accuracy",), ("critical_l2", "minimum_norm", "median")
+        rows.append(
+            (STACK_MODELS[model].label, *(" / ".join(_cell(entry, path) for path in paths) for entry in entries))
+        )
+    about = "accuracy / median length of the shortest adversarial perturbation, in raw pixels"
+    verdicts = _verdicts({claim.title: finding for claim, finding in answers(results)})
+    return "\n".join([*_aligned(rows), about, "", *verdicts, "", f"report: {report}"])
 
 
 def evaluation_in_short(results: dict[str, Any], report: Path) -> str:
@@ -73,8 +96,7 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _verdicts(results: dict[str, Any]) -> list[str]:
+def _verdicts(found: Mapping[str, Finding]) -> list[str]:
     """A line for each claim of which something can be told, and how many the others are."""
-    found = findings(results)
     told = [f"  {one.verdict.value}: {title}" for title, one in found.items() if one.verdict is not Verdict.UNDECIDED]
     return [f"{len(told)} of {len(found)} claims can be told:", *told]
