@@ -9,6 +9,7 @@ SLOW_FILES = [
     Path(__file__).parent / name
     for name in (
         "experiments/test_reproduce.py",
+        "experiments/test_depth.py",
         "attacks/test_contract.py",
         "experiments/test_sweep_devices.py",
         "experiments/test_sweep.py",
@@ -16,6 +17,7 @@ SLOW_FILES = [
         "experiments/test_going_on.py",
         "experiments/test_evaluate.py",
         "experiments/test_commands.py",
+        "experiments/test_workers.py",
         "experiments/test_recomputed.py",
         "test_lowering.py",
         "test_figures.py",
