@@ -12,7 +12,7 @@ from experiments.report.markdown import evidence_table, markdown_table
 from experiments.results.schema import read_results
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "notebooks").glob("*.md"))]
 
 
 def text_of(page):
@@ -96,7 +96,9 @@ def test_pictures_pages_and_files_that_a_page_names_exist(page):
 
 
 def test_every_page_of_the_site_is_in_its_contents():
-    pages = {page.stem for page in (ROOT / "docs").glob("*.md")} - {"index"}
+    docs = ROOT / "docs"
+    pages = {str(page.relative_to(docs).with_suffix("")) for page in docs.rglob("*.md")} - {"index"}
+    pages = {page for page in pages if not page.startswith(("_build", "reference/"))}
     contents = "\n".join(re.findall(r"```{toctree}(.*?)```", text_of("docs/index.md"), re.DOTALL))
     assert pages == {line for line in contents.splitlines() if line in pages}
 
