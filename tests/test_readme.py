@@ -12,7 +12,10 @@ from experiments.report.markdown import evidence_table, markdown_table
 from experiments.results.schema import read_results
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "notebooks").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *sorted(page for folder in ("docs", "docs/notebooks") for page in (ROOT / folder).glob("*.md")),
+]
 
 
 def text_of(page):
