@@ -2,6 +2,7 @@
 #   make reproduce PRESET=paper OUT=runs/mine ARGS="--seeds 5"
 #   make reproduce EXTRA=cuda                          on an NVIDIA GPU; EXTRA=tpu in a TPU VM
 #   make test-fast                                     between commits
+#   make docs                                          the site, into docs/_build/html
 #   make test PYTHON=python3.12 VENV=.venv-3.12        with the newest JAX, in an environment of its own
 # Against PyTorch, which comes into an environment of its own, .venv-benchmark:
 #   make benchmark OUT=benchmarks/results/mine
@@ -21,7 +22,7 @@ INSTALL := -m pip install --quiet --disable-pip-version-check --constraint const
 FOR := $(if $(EXTRA),-$(EXTRA))
 PYTEST := python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: reproduce test test-fast benchmark test-benchmark check check-python same-python clean
+.PHONY: reproduce test test-fast docs benchmark test-benchmark check check-python same-python clean
 
 reproduce: $(VENV)/.installed$(FOR)
 	$(BIN)/python -m experiments.reproduce --preset $(PRESET) --out $(OUT) $(ARGS)
@@ -37,6 +38,10 @@ check: $(VENV)/.installed-test$(FOR)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The site, into docs/_build/html.
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
 
 benchmark: OUT = benchmarks/results/mine
 benchmark: $(BENCHMARK)/.installed
@@ -68,6 +73,10 @@ $(VENV)/.installed$(FOR): pyproject.toml constraints.txt | same-python
 $(VENV)/.installed-test$(FOR): pyproject.toml constraints.txt | same-python
 	$(BIN)/python $(INSTALL) '.[test$(EXTRA:%=,%)]'
 	touch $@ $(VENV)/.installed$(FOR)
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | same-python
+	$(BIN)/python $(INSTALL) '.[docs,experiments]'
+	touch $@ $(VENV)/.installed
 
 $(BENCHMARK)/.installed: pyproject.toml constraints.txt | check-python
 	$(PYTHON) -m venv $(BENCHMARK)

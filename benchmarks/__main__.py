@@ -38,7 +38,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--pause", type=float, default=0.1, help="seconds before each call; threads go to sleep in it")
     parser.add_argument("--precision", choices=("highest", "high", "default"), default="highest")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
-    parser.add_argument("--data-dir", help="where CIFAR-10 is kept; see the README")
+    parser.add_argument("--data-dir", help="where CIFAR-10 is kept; see docs/reproduce.md")
     parser.add_argument("--synthetic", action="store_true", help="random images instead of CIFAR-10")
     parser.add_argument("--again", action="store_true", help="run stages again that OUT.json holds already")
     for field in dataclasses.fields(Sizes):

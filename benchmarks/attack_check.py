@@ -163,7 +163,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=500, help="so many of the first test images")
     parser.add_argument("--models", default=",".join(PAPER_MODELS), help="names, separated by commas")
     parser.add_argument("--seed", type=int, default=0, help="of the run's models")
-    parser.add_argument("--data-dir", help="where the images are kept; see the README")
+    parser.add_argument("--data-dir", help="where the images are kept; see docs/reproduce.md")
     for field in dataclasses.fields(Budget):
         parser.add_argument(f"--{field.name}", type=int, default=field.default, help="of the budget of both")
     return parser.parse_args(arguments)

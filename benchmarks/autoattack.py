@@ -183,7 +183,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=user_path, required=True, help="folder for autoattack.json and autoattack.md")
     parser.add_argument("--architectures", default=",".join(ARCHITECTURES), help="names, separated by commas")
     parser.add_argument("--threads", type=int, default=0, help="of PyTorch; 0 for as many as there are processors")
-    parser.add_argument("--data-dir", help="where the images are kept; see the README")
+    parser.add_argument("--data-dir", help="where the images are kept; see docs/reproduce.md")
     for field in dataclasses.fields(Settings):
         kind = type(field.default)
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, default=field.default)

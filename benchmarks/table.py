@@ -1,6 +1,6 @@
 """The Markdown page of a results file: ``python -m benchmarks.table FILE.json``.
 
-With ``--into README.md`` its table takes the place of that page's.
+With ``--into docs/performance.md`` its table takes the place of that page's.
 """
 
 import argparse
@@ -104,7 +104,7 @@ def _notes(entry: dict[str, Any]) -> str:
 
 
 def table_lines(results: dict[str, Any]) -> list[str]:
-    """The table alone, as the README shows it."""
+    """The table alone, as docs/performance.md shows it."""
     rows = [_cells(entry) for entry in results["stages"].values()]
     return [
         "| " + " | ".join(COLUMNS) + " |",

@@ -14,6 +14,7 @@ SLOW_FILES = [
         "experiments/test_sweep_devices.py",
         "experiments/test_sweep.py",
         "test_command_line.py",
+        "test_site.py",
         "experiments/test_going_on.py",
         "experiments/test_evaluate.py",
         "experiments/test_commands.py",

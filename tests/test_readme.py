@@ -1,4 +1,4 @@
-"""The README's Python examples run as they stand, one after another."""
+"""What README and site show: examples run as they stand, tables and sentences are those of committed files."""
 
 import csv
 import json
@@ -6,36 +6,51 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from experiments.report.markdown import evidence_table, markdown_table
 from experiments.results.schema import read_results
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
+    *sorted(page for folder in ("docs", "docs/notebooks") for page in (ROOT / folder).glob("*.md")),
+]
 
 
-def test_examples_run_and_say_something(capsys):
-    examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(examples) >= 2
+def text_of(page):
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/your-network.md", "docs/pieces.md"])
+def test_examples_run_and_say_something(page, capsys):
+    """One after another, each page by itself."""
     namespace: dict[str, object] = {}
+    examples = re.findall(r"```python\n(.*?)```", text_of(page), re.DOTALL)
     for example in examples:
-        exec(compile(example, "README.md", "exec"), namespace)
+        exec(compile(example, page, "exec"), namespace)
         assert capsys.readouterr().out.strip()
-    assert namespace["fit"].alpha > 0
-    assert namespace["sweep"].success[-1].any()
+    assert examples
+    assert page != "docs/pieces.md" or namespace["fit"].alpha > 0
 
 
-def test_its_tables_are_those_of_the_committed_run():
-    results, text = read_results(README.parent / "results" / "quick"), README.read_text(encoding="utf-8")
+def test_examples_stand_nowhere_else():
+    with_examples = {"README.md", "docs/your-network.md", "docs/pieces.md"}
+    assert {str(page.relative_to(ROOT)) for page in PAGES if "```python" in page.read_text()} == with_examples
+
+
+def test_the_tables_are_those_of_the_committed_run():
+    results, text = read_results(ROOT / "results" / "quick"), text_of("docs/findings.md")
     assert markdown_table(results) in text
     assert evidence_table(results) in text
 
 
 def test_what_it_says_of_the_attack_check_is_in_its_file():
-    checked = json.loads((README.parent / "benchmarks" / "results" / "attack_check.json").read_text())
+    checked = json.loads((ROOT / "benchmarks" / "results" / "attack_check.json").read_text())
     attacks = [one["attacks"] for model in checked["models"].values() for one in model.values()]
     worst = max(one["difference_points"] for each in attacks for one in each.values())
     together = max(one["all together"]["difference_points"] for one in attacks)
-    text = README.read_text(encoding="utf-8")
+    text = text_of("docs/findings.md")
     assert (
         f"none of ours leaves more than {worst:.1f} points of accuracy above theirs, all together {together:.1f}"
         in text
@@ -43,24 +58,24 @@ def test_what_it_says_of_the_attack_check_is_in_its_file():
 
 
 def test_what_it_says_of_autoattack_is_in_its_file():
-    compared = json.loads((README.parent / "benchmarks" / "results" / "autoattack.json").read_text())
+    compared = json.loads((ROOT / "benchmarks" / "results" / "autoattack.json").read_text())
     entries = [one for threats in compared["networks"].values() for one in threats.values()]
     points = [one["difference_points"] for one in entries]
     faster = [one["times_less"]["seconds"] for one in entries]
-    text = " ".join(README.read_text(encoding="utf-8").split())
+    text = " ".join(text_of("docs/pieces.md").split())
     assert f"between {-min(points):.1f} points less and {max(points):.1f} points more of the accuracy" in text
     assert f"takes {min(faster):.1f} to {max(faster):.1f} times less time" in text
 
 
 def test_what_it_says_of_the_sweep_is_in_the_table():
-    with (README.parent / "results" / "sweep-push-and-power" / "sweep.csv").open(newline="") as stream:
+    with (ROOT / "results" / "sweep-push-and-power" / "sweep.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
 
     def mean(stage, column, delta, power):
         point = [row for row in rows if (row["layer.delta"], row["decoder.power"]) == (delta, power)]
         return np.mean([float(row[column]) for row in point if row["stage"] == stage])
 
-    text = README.read_text(encoding="utf-8")
+    text = text_of("docs/sweeps.md")
     for stage, column, digits, (delta, power) in (
         ("spectra", "alpha_noise", 2, ("0.0", "4.5")),
         ("spectra", "alpha_noise", 2, ("0.4", "4.5")),
@@ -74,11 +89,22 @@ def test_what_it_says_of_the_sweep_is_in_the_table():
         assert f"{mean(stage, column, delta, power):.{digits}f}" in text, (stage, column, delta, power)
 
 
-def test_pictures_and_files_that_it_names_exist():
-    text = README.read_text(encoding="utf-8")
-    for place in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
-        assert (README.parent / place).is_file(), place
-    files = re.findall(r"`((?:benchmarks|experiments|jax_bioadv|results|tests)/[\w./-]+)`", text)
-    assert len(files) > 10
-    for place in files:
-        assert (README.parent / place).exists(), place
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pictures_pages_and_files_that_a_page_names_exist(page):
+    text = page.read_text(encoding="utf-8")
+    for place in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        assert place.startswith("https://") or (page.parent / place).exists(), place
+    for place in re.findall(r"`((?:benchmarks|experiments|jax_bioadv|results|tests)/[\w./-]+)`", text):
+        assert (ROOT / place).exists(), place
+
+
+def test_every_page_of_the_site_is_in_its_contents():
+    docs = ROOT / "docs"
+    pages = {str(page.relative_to(docs).with_suffix("")) for page in docs.rglob("*.md")} - {"index"}
+    pages = {page for page in pages if not page.startswith(("_build", "reference/"))}
+    contents = "\n".join(re.findall(r"```{toctree}(.*?)```", text_of("docs/index.md"), re.DOTALL))
+    assert pages == {line for line in contents.splitlines() if line in pages}
+
+
+def test_the_readme_is_short():
+    assert len(text_of("README.md").splitlines()) < 150

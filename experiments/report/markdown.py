@@ -1,4 +1,4 @@
-"""The README's tables of a run: ``python -m experiments.report.markdown results/quick``."""
+"""The tables of a run in docs/findings.md: ``python -m experiments.report.markdown results/quick``."""
 
 import sys
 from collections.abc import Callable, Sequence

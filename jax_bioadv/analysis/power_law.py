@@ -51,8 +51,8 @@ class PowerLawDiagnosis(NamedTuple):
     negative where the spectrum steepens. ``alpha_range``: smallest and largest exponent over windows that hold half
     of the bins. ``exponent_change``: their difference as a share of the exponent. ``…_delta_bic``: BIC of the
     power law less that of the alternative, positive where the alternative is better. ``break_at``: n of the best
-    break. ``max_deviation``: largest |residual| of ``fit``. ``scatter``: root mean square residual of the power law
-    over bins. ``effective_bins``: the independent observations that BIC and ``curvature_stderr`` count.
+    break. ``max_deviation``: largest absolute residual of ``fit``. ``scatter``: root mean square residual of the
+    power law over bins. ``effective_bins``: the independent observations that BIC and ``curvature_stderr`` count.
     """
 
     verdict: str

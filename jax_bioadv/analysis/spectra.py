@@ -76,6 +76,45 @@ def covariance(
     return scatter / (samples - 1)
 
 
+class CovarianceSum:
+    """The covariance of features that come in blocks, about a shift that is near their mean, in float64 on the host.
+
+    Blocks may be of any size, come in any order, and be summed up in several places.
+
+    Args:
+        shift: subtracted from all features; the nearer to their mean, the less is lost by rounding.
+    """
+
+    def __init__(self, shift: Float[Array | np.ndarray, " units"]):
+        self.shift = np.asarray(shift, np.float64)
+        self.samples = 0
+        self._total = np.zeros(len(self.shift))
+        self._products = np.zeros((len(self.shift), len(self.shift)))
+
+    def add(self, features: Float[Array | np.ndarray, "samples units"]) -> None:
+        """Take account of a block; ValueError where a feature is not finite, and it is left out."""
+        shifted = np.asarray(features, np.float64) - self.shift
+        if not np.all(np.isfinite(shifted)):
+            raise ValueError("features hold values that are not finite; check that the network has not diverged")
+        self.samples += len(shifted)
+        self._total += shifted.sum(axis=0)
+        self._products += shifted.T @ shifted
+
+    def merge(self, other: "CovarianceSum") -> None:
+        """Take account of all blocks of another sum about the same shift; ValueError if it is another one."""
+        if not np.array_equal(self.shift, other.shift):
+            raise ValueError("these sums are about different shifts; start both from the same one")
+        self.samples += other.samples
+        self._total += other._total
+        self._products += other._products
+
+    def covariance(self) -> Float64[np.ndarray, "units units"]:
+        """As :func:`covariance` of all features together; ValueError with fewer than two samples."""
+        if self.samples < 2:
+            raise ValueError(f"a covariance needs at least two samples, got {self.samples}")
+        return (self._products - np.outer(self._total, self._total) / self.samples) / (self.samples - 1)
+
+
 def covariance_spectrum(covariance: Float64[np.ndarray, "units units"]) -> Float64[np.ndarray, " units"]:
     """Eigenvalues of a covariance matrix, largest first.
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import jax_bioadv.learning.soft_hebb as soft_hebb
     import jax_bioadv.learning.stacks as stacks
     import jax_bioadv.learning.stage_filters as stage_filters
+    import jax_bioadv.learning.streaming as streaming
     import jax_bioadv.learning.supervised as supervised
     import jax_bioadv.learning.tap_regularizers as tap_regularizers
     import jax_bioadv.learning.trainable as trainable
@@ -40,6 +41,7 @@ __all__ = [
     "soft_hebb",
     "stacks",
     "stage_filters",
+    "streaming",
     "supervised",
     "tap_regularizers",
     "trainable",

@@ -142,16 +142,24 @@ def init(
         raise ValueError(f"scale must be positive, got {scale}")
     start_key, order_key = jax.random.split(key)
     if start == "samples":
-        chosen = images[jax.random.permutation(start_key, len(images))[:hidden]]
-        norms = row_norms(chosen, rule.p)[:, None]
-        factors = rule.radius / jnp.where(norms > 0, norms, rule.radius)
-        # Images that have this norm up to the rounding of a division stay as they are.
-        synapses = chosen * jnp.where(jnp.abs(factors - 1) < 1e-5, 1, factors)
+        synapses = rows_of_samples(rule, images[samples_to_start_from(key, len(images), hidden)])
     elif start == "normal":
         synapses = scale * jax.random.normal(start_key, (hidden, images.shape[1]), images.dtype)
     else:
         raise ValueError(f"start must be 'normal' or 'samples', got {start!r}")
     return State(synapses, jnp.array(0), order_key)
+
+
+def samples_to_start_from(key: Key[Array, ""], samples: int, hidden: int) -> Int[Array, " hidden"]:
+    """Indices of the different images that :func:`init` takes with the start "samples"."""
+    return jax.random.permutation(jax.random.split(key)[0], samples)[:hidden]
+
+
+def rows_of_samples(rule: KrotovHopfield, images: Float[Array, "hidden inputs"]) -> Float[Array, "hidden inputs"]:
+    """Images as synapses, scaled to the L_p norm R; those that have it up to rounding stay as they are."""
+    norms = row_norms(images, rule.p)[:, None]
+    factors = rule.radius / jnp.where(norms > 0, norms, rule.radius)
+    return images * jnp.where(jnp.abs(factors - 1) < 1e-5, 1, factors)
 
 
 def step(
@@ -259,15 +267,25 @@ def epoch(
         return step(rule, state, batch, learning_rate, accumulation=accumulation, precision=precision)
 
     state, infos = over_batches(of_batch, state, images, order, batch_size)
-    norms = row_norms(state.synapses, rule.p)
-    info = EpochInfo(
+    return state._replace(epoch=state.epoch + 1), epoch_info(rule, state.synapses, infos)
+
+
+def epoch_info(rule: KrotovHopfield, synapses: Float[Array, "hidden inputs"], infos: StepInfo) -> EpochInfo:
+    """What the steps of an epoch come to.
+
+    Args:
+        rule: hyper-parameters.
+        synapses: after the last step.
+        infos: of the steps, with a leading axis over them.
+    """
+    norms = row_norms(synapses, rule.p)
+    return EpochInfo(
         converged_share=jnp.mean(_norm_converged(rule, norms)),
         median_norm=jnp.median(norms),
         largest_change=jnp.mean(infos.largest_change),
         winning_share=jnp.mean(jnp.zeros(len(norms), bool).at[infos.winners].set(True)),
-        largest_weight=jnp.max(jnp.abs(state.synapses)),
+        largest_weight=jnp.max(jnp.abs(synapses)),
     )
-    return state._replace(epoch=state.epoch + 1), info
 
 
 class Convergence(NamedTuple):

@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.decomposition import PCA
 
 from jax_bioadv.analysis.spectra import (
+    CovarianceSum,
     FitImpossible,
     covariance,
     covariance_spectrum,
@@ -53,6 +54,44 @@ def test_float64_features_keep_a_spectrum_beside_a_huge_mean():
     features = features_with_spectrum(generator, eigenvalues, 500) + 100.0
     # eigenvalues are sound to about units·eps·λ_1 = 1e-14, and the features to 100·eps
     np.testing.assert_allclose(covariance_spectrum(covariance(features)), eigenvalues, rtol=1e-4)
+
+
+def summed(blocks, shift):
+    total = CovarianceSum(shift)
+    for block in blocks:
+        total.add(block)
+    return total
+
+
+def test_blocks_come_to_the_covariance_of_all_in_any_order_and_place():
+    generator = np.random.default_rng(4)
+    features = power_law_features(generator, 2.0, 20, 300) + 30.0
+    blocks, shift = np.split(features, [7, 8, 150]), features[:7].mean(axis=0)
+    np.testing.assert_allclose(summed(blocks, shift).covariance(), covariance(features), rtol=1e-10, atol=1e-13)
+    here, there = summed(blocks[2:], shift), summed(blocks[1::-1], shift)
+    here.merge(there)
+    assert here.samples == 300
+    np.testing.assert_allclose(here.covariance(), covariance(features), rtol=1e-10, atol=1e-13)
+
+
+def test_a_shift_near_the_mean_saves_nine_decades():
+    generator = np.random.default_rng(1)
+    eigenvalues = np.logspace(0, -9, 40)
+    features = features_with_spectrum(generator, eigenvalues, 500) + 100.0
+    found = summed(np.split(features, 5), features[:10].mean(axis=0)).covariance()
+    np.testing.assert_allclose(covariance_spectrum(found), eigenvalues, rtol=1e-4)
+
+
+def test_sums_that_cannot_be_are_refused():
+    total = CovarianceSum(np.zeros(2))
+    with pytest.raises(ValueError, match="not finite"):
+        total.add(np.array([[1.0, np.nan]]))
+    assert total.samples == 0
+    total.add(np.ones((1, 2)))
+    with pytest.raises(ValueError, match="at least two samples, got 1"):
+        total.covariance()
+    with pytest.raises(ValueError, match="different shifts"):
+        total.merge(CovarianceSum(np.ones(2)))
 
 
 def test_spectrum_is_that_of_principal_component_analysis():

@@ -1,0 +1,24 @@
+"""The site is built without a warning, and needs no network to show its formulas."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_it_is_built_without_a_warning(tmp_path):
+    ignored = shutil.ignore_patterns("_build", "reference", "__pycache__")
+    sources = shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=ignored)  # the reference is written beside them
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", str(sources), str(tmp_path / "html")]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+    built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    reference = (tmp_path / "html" / "reference" / "jax_bioadv.learning.krotov_hopfield.html").read_text()
+    assert 'id="jax_bioadv.learning.krotov_hopfield.epoch"' in reference
+    theory = (tmp_path / "html" / "theory.html").read_text()
+    assert "mathjax" in theory
+    assert "cdn.jsdelivr.net" not in theory
