@@ -4,9 +4,11 @@ The folder of the run then holds results.json, figures/ and report.html; run aga
 it was stopped.
 """
 
+import contextlib
 import dataclasses
 import logging
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,8 +20,10 @@ from experiments.engine.command import Place, check_devices, preset_of, with_use
 from experiments.engine.estimate import Estimate
 from experiments.engine.ledger import Ledger
 from experiments.engine.running import complete_all
+from experiments.engine.tasks import Task
+from experiments.engine.workers import Workers, share_device
 from experiments.evaluation_estimate import passes, seconds_of_a_pass
-from experiments.images import RawImages
+from experiments.images import Images, RawImages
 from experiments.report.closing import close_depth
 from experiments.settings.depth import DEPTH_PRESETS, DepthSettings
 from experiments.settings.evaluation import in_pixels
@@ -40,9 +44,16 @@ class Command(Place):
 
     out: Path | None = None
     """Folder of the run; runs/depth-PRESET if not given."""
+    workers: int = 1
+    """Processes that share the device, and the cores."""
     settings: Annotated[DepthSettings, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=lambda: DEPTH_PRESETS["quick"]
     )
+
+    @property
+    def directory(self) -> Path:
+        """Of the run."""
+        return self.out or Path("runs") / f"depth-{self.preset}"
 
 
 def parse(arguments: list[str]) -> Command:
@@ -64,20 +75,30 @@ def run(command: Command) -> Path:
         OSError: the folder cannot be written.
         IncompleteError: tasks that failed or figures that could not be drawn; all else is written, and says so.
     """
+    share_device(command.workers)
     check_devices()
-    directory = command.out or Path("runs") / f"depth-{command.preset}"
-    with working_in(directory, command, command.settings, RawImages) as images:
-        assert isinstance(images, RawImages)
-        measured = in_pixels(command.settings.measured, images.typical_norm)
-        settings = dataclasses.replace(command.settings, measured=measured)
-        plan, ledger = DepthPlan(settings, command.preset, images), Ledger(directory)
+    with working_in(command.directory, command, command.settings, RawImages) as images:
+        plan, ledger = _planned(command, images), Ledger(command.directory)
         what = f"{command.preset} study of depth on {images.dataset.name}"
-        complete_all(plan.settings, ledger, plan.all_tasks(), what, partial(_estimate, plan))
+        workers = Workers(command.workers, partial(_in_a_worker, command))
+        complete_all(plan.settings, ledger, plan.all_tasks(), what, partial(_estimate, plan), workers)
         ledger.clear_up(plan.all_tasks())
         complaints = [*ledger.complaints(), *close_depth(plan, ledger, command.preset)]
         if complaints:
             raise IncompleteError("; ".join(complaints))
-    return directory
+    return command.directory
+
+
+def _planned(command: Command, images: Images) -> DepthPlan:
+    assert isinstance(images, RawImages)
+    measured = in_pixels(command.settings.measured, images.typical_norm)
+    return DepthPlan(dataclasses.replace(command.settings, measured=measured), command.preset, images)
+
+
+@contextlib.contextmanager
+def _in_a_worker(command: Command) -> Iterator[tuple[list[Task], Ledger]]:
+    with working_in(command.directory, command, command.settings, RawImages, locked=False) as images:
+        yield _planned(command, images).all_tasks(), Ledger(command.directory)
 
 
 def _estimate(plan: DepthPlan, settings: Any, images: Any) -> Estimate:

@@ -89,7 +89,7 @@ def run(command: Command) -> Path:
         everything = plan.all_tasks()
         wanted = with_needs(task for task in everything if task.stage in stages)
         what = f"{command.preset} on {images.dataset.name}"
-        workers = Workers(command.workers, partial(_in_a_worker, command)) if command.workers > 1 else None
+        workers = Workers(command.workers, partial(_in_a_worker, command))
         complete_all(command.settings, ledger, wanted, what, workers=workers)
         ledger.clear_up(everything)
         complaints = [*ledger.complaints(), *close_run(plan, ledger, command.preset)]

@@ -43,16 +43,17 @@ def complete_all(
         tasks: each after those that it needs.
         what: the run in a few words.
         estimated: makes the estimate.
-        workers: the processes; None for this one alone.
+        workers: the processes; None, or one of them, for this one alone.
     """
     missing = [task for task in tasks if ledger.find(task) is None]
     logger.info("%s: %d tasks, %d already done", what, len(tasks), len(tasks) - len(missing))
     ledger.say_what_runs_again(missing)
     with telling(settings, ledger, tasks, missing, estimated) as estimate:
-        if workers is not None and estimate is not None:
+        if workers is not None and workers.count > 1 and estimate is not None:
             complete_side_by_side(workers, ledger, missing, lambda task: estimate.seconds([task]))
-        for task in missing if workers is None else ():
-            ledger.complete(task)
+        else:
+            for task in missing:
+                ledger.complete(task)
 
 
 def complete_sweep(sweep: Sweep, settings: Settings) -> None:
