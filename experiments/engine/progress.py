@@ -23,9 +23,11 @@ class Progress:
         tasks: all of them, in the order in which they run.
         missing: those that are not done yet.
         estimate: of their duration, which learns from those that become done.
+        side_by_side: how many of them run at once.
     """
 
-    def __init__(self, tasks: Sequence[Task], missing: Sequence[Task], estimate: Estimate):
+    def __init__(self, tasks: Sequence[Task], missing: Sequence[Task], estimate: Estimate, side_by_side: int = 1):
+        self.side_by_side = side_by_side
         self.counts = Counter(task.stage for task in tasks)
         self.estimate, self._pending = estimate, {task.fingerprint: task for task in missing}
         self._lock = threading.Lock()
@@ -53,7 +55,7 @@ class Progress:
                 return 0.0
             at_work = [task for task in pending if task.stage == pending[0].stage]
             had = min(time.monotonic() - self._last_done, self.estimate.seconds(at_work))
-            return self.estimate.seconds(pending) - had
+            return (self.estimate.seconds(pending) - had) / self.side_by_side
 
     def line(self) -> str:
         """``train: 12 of 31 tasks, 3 min spent, about 9 min left``: the stage at work, the times of the whole run."""

@@ -48,8 +48,9 @@ def complete_all(
     missing = [task for task in tasks if ledger.find(task) is None]
     logger.info("%s: %d tasks, %d already done", what, len(tasks), len(tasks) - len(missing))
     ledger.say_what_runs_again(missing)
-    with telling(settings, ledger, tasks, missing, estimated) as estimate:
-        if workers is not None and workers.count > 1 and estimate is not None:
+    count = 1 if workers is None else workers.count
+    with telling(settings, ledger, tasks, missing, estimated, count) as estimate:
+        if workers is not None and count > 1 and estimate is not None:
             complete_side_by_side(workers, ledger, missing, lambda task: estimate.seconds([task]))
         else:
             for task in missing:
@@ -78,7 +79,12 @@ def complete_sweep(sweep: Sweep, settings: Settings) -> None:
 
 @contextlib.contextmanager
 def telling(
-    settings: Settings, ledger: Ledger, tasks: Sequence[Task], missing: Sequence[Task], estimated: Estimated = Estimate
+    settings: Settings,
+    ledger: Ledger,
+    tasks: Sequence[Task],
+    missing: Sequence[Task],
+    estimated: Estimated = Estimate,
+    side_by_side: int = 1,
 ) -> Iterator[Estimate | None]:
     """While the missing among the tasks run: say how long they will take, and how far they are.
 
@@ -88,6 +94,7 @@ def telling(
         tasks: all, in the order in which they run.
         missing: those that are not done yet.
         estimated: makes the estimate.
+        side_by_side: how many tasks run at once.
 
     Yields:
         The estimate; None where there is nothing to tell.
@@ -100,7 +107,7 @@ def telling(
         if task.fingerprint not in unknown:
             estimate.learn(task, ledger.seconds(task))
     logger.info("it will take about %s on %s", in_words(estimate.seconds(missing)), jax.devices()[0].device_kind)
-    progress = Progress(tasks, missing, estimate)
+    progress = Progress(tasks, missing, estimate, side_by_side)
     ledger.listener = progress.done
     with progress.bar() if sys.stderr.isatty() else progress.lines():
         yield estimate
