@@ -1,13 +1,15 @@
-"""The tables of a run in docs/findings.md: ``python -m experiments.report.markdown results/quick``."""
+"""The tables of a run as the documentation has them: ``python -m experiments.report.markdown results/quick``."""
 
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from experiments.attacks import ATTACKS, short_label
+from experiments.depth_plan import model_and_depth, of_depth
 from experiments.models import in_order, label
 from experiments.report.numbers import centre, dig, present, told, verdicts_text
 from experiments.results.schema import read_results, whole_results
+from experiments.stacks import STACK_MODELS
 from experiments.threats import THREAT_LABELS
 from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.user_folders import user_path
@@ -74,13 +76,31 @@ def evidence_table(results: dict[str, Any]) -> str:
     return _table(results, header, columns)
 
 
+def depth_table(results: dict[str, Any]) -> str:
+    """The study of depth, one row per model: accuracy, minimum-norm distance and worst cases at each depth."""
+    depths = results["depths"]
+    columns = {
+        "test accuracy": ("test_accuracy",),
+        "minimum norm": ("critical_l2", "minimum_norm", "median"),
+        "L∞ 8/255": ("robust_accuracy", "raw_linf", "worst_case"),
+    }
+    rows: list[Sequence[str]] = [("", *(f"{what}, depth {depth}" for what in columns for depth in depths))]
+    rows.append(("---",) * len(rows[0]))
+    for model in dict.fromkeys(model_and_depth(name)[0] for name in results["models"]):
+        entries = [results["models"][of_depth(model, depth)] for depth in depths]
+        cells = [_cell(entry, *path) for path in columns.values() for entry in entries]
+        rows.append((STACK_MODELS[model].label, *cells))
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
 def run(arguments: list[str]) -> None:
     if len(arguments) != 1:
         raise ValueError("name the folder of one finished run")
     directory = user_path(arguments[0])
     with whole_results(directory):
         found = read_results(directory)
-        print(markdown_table(found), evidence_table(found), sep="\n\n")
+        tables = (depth_table,) if "depths" in found else (markdown_table, evidence_table)
+        print(*(table(found) for table in tables), sep="\n\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
