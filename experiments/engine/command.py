@@ -30,6 +30,8 @@ class Place:
     """Where the settings below start from."""
     data_dir: Path | None = None
     """Folder that holds, or will hold, the data; default: $JAX_BIOADV_DATA, else ~/.cache/jax-bioadv."""
+    resize: int | None = None
+    """Make every image so many pixels high and wide; needed where a folder holds images of several sizes."""
     drop_blank_images: bool = False
     """Leave out images that are all zero, which have no norm to be divided by; results say how many."""
     compiled: Path | None = None
@@ -86,7 +88,7 @@ def check_devices() -> None:
 
 def load_images(place: Place, dataset_name: str) -> data.Dataset:
     """The data set, of which every image has a norm; DataError before any work if one has not."""
-    dataset = data.load(dataset_name, place.data_dir)
+    dataset = data.load(dataset_name, place.data_dir, place.resize)
     if place.drop_blank_images:
         return data.without_blank_images(dataset)
     data.refuse_blank_images(dataset)
