@@ -104,7 +104,8 @@ def test_a_blank_image_is_refused_before_any_work_or_left_out(command, tmp_path,
     assert "image 20 of train_images is all zero" in said
     assert "--drop-blank-images" in said
     assert not worked_on
-    assert command.main([*words, str(tmp_path / "run"), "--drop-blank-images"]) == 0
+    assert command.main([*words, str(tmp_path / "run"), "--drop-blank-images", "--resize", "4"]) == 0
+    assert worked_on[0].image_shape == (4, 4, 1)
     assert len(worked_on[0].train_images) == len(images) - 1
     assert "without 1 train images" in worked_on[0].source
 
