@@ -42,7 +42,7 @@ PROBE_SECONDS = 8.0
 """How long the sites of a data set have to answer before TFDS is given up; TFDS itself would try for minutes."""
 
 _IN_ORDER_OF_ID = ("cifar10", "cifar100", "svhn_cropped")
-_IN_ORDER_OF_HASH = ("mnist", "fashion_mnist", "kmnist")
+_IN_ORDER_OF_HASH = ("mnist", "fashion_mnist", "kmnist", "cifar10_corrupted")
 _DAY_SECONDS = 86400.0
 _GATEWAY_FAILURES = (502, 503, 504)
 
@@ -108,6 +108,26 @@ def load_from_tensorflow_datasets(name: str, folder: Path) -> Dataset:
         while cause.__cause__ is not None:
             cause = cause.__cause__
         raise DataError(f"TFDS could not prepare {name}: {type(cause).__name__}: {str(cause)[:300]}") from error
+
+
+@_quiet()
+def read_prepared_test_images(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Test images and labels of a set that TFDS has prepared in its own data folder, in the official order.
+
+    Raises:
+        DataError: TFDS is not usable, or has not prepared it in a format with random access.
+    """
+    try:
+        import tensorflow_datasets as tfds
+
+        builder = tfds.builder(name)
+        if _is_readable(builder):
+            return _read_split(name, builder, "test")
+    except Exception as error:  # builders are third-party code of many kinds and raise anything
+        raise DataError(f"TFDS cannot read {name}: {type(error).__name__}: {str(error)[:300]}") from error
+    raise DataError(
+        f"TFDS has not prepared {name}: tfds.builder({name!r}).download_and_prepare(file_format='array_record') does"
+    )
 
 
 def _is_readable(builder: Any) -> bool:
@@ -222,7 +242,7 @@ def _read_split(name: str, builder: Any, split: str) -> tuple[np.ndarray, np.nda
     labels = as_labels(labels, builder.info.features["label"].num_classes)
     if name in _IN_ORDER_OF_ID:
         order = np.argsort(np.array(identifiers), kind="stable")
-    elif name in _IN_ORDER_OF_HASH:
+    elif name.partition("/")[0] in _IN_ORDER_OF_HASH:
         order = np.argsort(hashed_order(split, len(records)))
     else:
         return images, labels
