@@ -12,8 +12,7 @@ import numpy as np
 
 from jax_bioadv.data.dataset import DataError, Dataset, as_labels
 from jax_bioadv.data.own_files import name_of
-from jax_bioadv.data.pictures import stacked
-from jax_bioadv.extras import extra
+from jax_bioadv.data.pictures import picture_of, stacked
 
 _TEST_SPLITS = ("test", "validation")
 _IMAGE, _LABEL = ("image", "img"), ("label", "fine_label", "labels")
@@ -49,6 +48,8 @@ def read_splits(splits: Mapping[str, Any], side: int | None = None) -> Dataset:
         )
     train_images, test_images = stacked((_pictures(train, "train", image), _pictures(test, test_split, image)), side)
     labels = [np.asarray(split[label]) for split in (train, test)]
+    if any(one.dtype.kind not in "iu" for one in labels):
+        raise DataError(f"the column {label} must hold whole numbers (dataset.class_encode_column makes them)")
     names = getattr(features[label], "names", None) or range(int(max(one.max() for one in labels)) + 1)
     train_labels, test_labels = (as_labels(one, len(names)) for one in labels)
     itself = getattr(getattr(train, "info", None), "dataset_name", None) or "in_memory"
@@ -61,8 +62,6 @@ def read_splits(splits: Mapping[str, Any], side: int | None = None) -> Dataset:
 
 
 def _pictures(rows: Any, split: str, column: str) -> Iterator[tuple[str, Any]]:
-    with extra("data"):
-        from PIL.Image import fromarray
     for place in range(len(rows)):
         what = f"image {place} of {split}"
         image = rows[place][column]
@@ -71,7 +70,7 @@ def _pictures(rows: Any, split: str, column: str) -> Iterator[tuple[str, Any]]:
             if pixels.dtype.kind not in "iu" or not pixels.size or not 0 <= pixels.min() <= pixels.max() < 256:
                 raise DataError(f"{what} is no picture and no array of bytes, but {type(image).__name__}")
             try:
-                image = fromarray(pixels.astype(np.uint8).squeeze())
-            except TypeError as error:
+                image = picture_of(pixels.astype(np.uint8))
+            except (TypeError, ValueError) as error:
                 raise DataError(f"{what} is of shape {pixels.shape}; (height, width[, 1 or 3]) is needed") from error
         yield what, image

@@ -24,11 +24,9 @@ def resized(dataset: Dataset, side: int | None) -> Dataset:
         return dataset
     if dataset.image_shape[2] not in (1, 3):
         raise DataError(f"{dataset.name} has {dataset.image_shape[2]} channels; only grey or colour can be resized")
-    with extra("data"):
-        from PIL.Image import fromarray
 
     def of_all(images: np.ndarray) -> np.ndarray:
-        return np.stack([_bytes(fromarray(image.squeeze()), side) for image in images])
+        return np.stack([_bytes(picture_of(image), side) for image in images])
 
     return Dataset(
         dataset.name,
@@ -73,6 +71,15 @@ def stacked(splits: Iterable[Iterable[tuple[str, Any]]], side: int | None) -> li
         raise DataError("there are no pictures in a split; training and test images are needed")
     channels = max(array.shape[2] for split_arrays in arrays for array in split_arrays)
     return [np.stack([np.repeat(one, channels // one.shape[2], 2) for one in split_arrays]) for split_arrays in arrays]
+
+
+def picture_of(pixels: np.ndarray) -> Any:
+    """The Pillow image of bytes (height, width[, 1 or 3]); TypeError or ValueError if they are none."""
+    with extra("data"):
+        from PIL.Image import fromarray
+    if pixels.ndim not in (2, 3):
+        raise ValueError("a picture has two or three dimensions")
+    return fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
 
 
 def _check(side: int | None) -> None:

@@ -246,6 +246,7 @@ def test_arrays_in_memory_are_pictures_too():
     grey = [picture(GREY).astype(np.int32).tolist() for _ in range(3)]
     np.testing.assert_array_equal(load(splits(grey)).train_images[..., 0], grey)
     assert load(splits(grey), resize=3).image_shape == (3, 3, 1)
+    assert load(splits([picture((1, 5, 1)) for _ in range(3)])).image_shape == (1, 5, 1)
 
 
 @pytest.mark.usefixtures("known_fingerprints")
@@ -270,6 +271,8 @@ def test_a_published_set_in_memory_bears_its_name(tiny_cifar10):
         ({"train": Rows([], [])}, "the splits are train; train is needed, and test or validation"),
         ({"train": [], "test": []}, "no features"),
         (splits(image="pixels"), "columns are pixels, label; one of image, img and of label"),
+        (splits(labels="abc"), "column label must hold whole numbers"),
+        (splits(images=[np.zeros(4, np.uint8)] * 3), r"image 0 of train is of shape \(4,\)"),
         (splits(labels=(0, -1, 1)), "label -1 of image 1 is out of range"),
         (splits(images=["a.png"] * 3), "image 0 of train is no picture and no array of bytes, but str"),
         (splits(images=[np.zeros((2, 2, 5), np.uint8)] * 3), r"image 0 of train is of shape \(2, 2, 5\)"),
