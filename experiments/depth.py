@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import tyro
 
 from experiments.depth_plan import DepthPlan
-from experiments.engine.command import Place, check_devices, preset_of, with_user_paths, working_in
+from experiments.engine.command import Place, check_devices, following, preset_of, with_user_paths, working_in
 from experiments.engine.estimate import Estimate
 from experiments.engine.ledger import Ledger
 from experiments.engine.running import complete_all
@@ -91,7 +91,7 @@ def run(command: Command) -> Path:
 
 def _planned(command: Command, images: Images) -> DepthPlan:
     assert isinstance(images, RawImages)
-    measured = in_pixels(command.settings.measured, images.typical_norm)
+    measured = in_pixels(following(command, command.settings.measured, images), images.typical_norm)
     return DepthPlan(dataclasses.replace(command.settings, measured=measured), command.preset, images)
 
 

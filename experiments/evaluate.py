@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import tyro
 
 from experiments.brought import Brought, Loaded, Space, check, loaded, suspicion
-from experiments.engine.command import Place, check_devices, preset_of, with_user_paths, working_in
+from experiments.engine.command import Place, check_devices, following, preset_of, with_user_paths, working_in
 from experiments.engine.ledger import Ledger
 from experiments.engine.running import complete_all
 from experiments.evaluation_estimate import evaluation_estimate
@@ -108,7 +108,7 @@ def run(command: Command) -> Path:
         check(network, images)
         if (said := suspicion(network, images)) is not None:
             logger.warning("%s", said)
-        settings = command.settings
+        settings = following(command, command.settings, images)
         if isinstance(images, RawImages):
             length = images.typical_norm
             logger.info("ε and lengths are in raw pixels: those of unit-norm images times %g, an image's norm", length)

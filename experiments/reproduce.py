@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tyro
 
-from experiments.engine.command import Options, check_devices, preset_of, with_user_paths, working_in
+from experiments.engine.command import Options, check_devices, following, preset_of, with_user_paths, working_in
 from experiments.engine.ledger import Ledger
 from experiments.engine.running import complete_all
 from experiments.engine.tasks import Task, with_needs
@@ -85,12 +85,13 @@ def run(command: Command) -> Path:
     with working_in(directory, command, command.settings) as images:
         for note in left_out(images):
             logger.info("as expected, %s", note)
-        plan, ledger = Plan(command.settings, images), Ledger(directory)
+        settings = following(command, command.settings, images)
+        plan, ledger = Plan(settings, images), Ledger(directory)
         everything = plan.all_tasks()
         wanted = with_needs(task for task in everything if task.stage in stages)
         what = f"{command.preset} on {images.dataset.name}"
         workers = Workers(command.workers, partial(_in_a_worker, command))
-        complete_all(command.settings, ledger, wanted, what, workers=workers)
+        complete_all(settings, ledger, wanted, what, workers=workers)
         ledger.clear_up(everything)
         complaints = [*ledger.complaints(), *close_run(plan, ledger, command.preset)]
         if complaints:
@@ -101,7 +102,7 @@ def run(command: Command) -> Path:
 @contextlib.contextmanager
 def _in_a_worker(command: Command) -> Iterator[tuple[list[Task], Ledger]]:
     with working_in(command.directory, command, command.settings, locked=False) as images:
-        yield Plan(command.settings, images).all_tasks(), Ledger(command.directory)
+        yield Plan(following(command, command.settings, images), images).all_tasks(), Ledger(command.directory)
 
 
 def main(arguments: list[str] | None = None) -> int:

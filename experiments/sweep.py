@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments.engine.command import Options, check_devices, option, with_user_paths, working_in
+from experiments.engine.command import Options, check_devices, following, option, with_user_paths, working_in
 from experiments.engine.hosts import is_first, join_hosts
 from experiments.engine.populations import Devices
 from experiments.engine.running import complete_sweep
@@ -127,14 +127,15 @@ def run(command: Command, grid: Grid) -> Path:
     check_devices()
     devices = devices_of(command)
     with working_in(command.out, command, command.settings) as images:
-        members = members_of(command.settings, images, grid)
+        settings = following(command, command.settings, images)
+        members = members_of(settings, images, grid)
         publish = partial(write_table, command.out / "sweep.csv", members, measurements, grid)
         tasks = [member.stages(measurements) for member in members]
         sweep = Sweep(tasks, grid, measurements, devices, command.out, publish)
-        complete_sweep(sweep, command.settings)
+        complete_sweep(sweep, settings)
         complaints = sweep.ledger.complaints()
         if is_first():
-            complaints += close_sweep(sweep, command.settings, images.dataset, command.preset)
+            complaints += close_sweep(sweep, settings, images.dataset, command.preset)
         if complaints:
             raise IncompleteError("; ".join(complaints))
     return command.out

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -16,10 +17,13 @@ from experiments.settings.depth import DepthSettings
 from experiments.settings.evaluation import EvaluationSettings
 from experiments.settings.presets import PRESETS, Preset
 from experiments.settings.reproduction import Settings
+from experiments.settings.scale import AnySettings, for_data
 from jax_bioadv import data
 from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.processes import is_first
 from jax_bioadv.user_folders import user_path
+
+logger = logging.getLogger("experiments")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +34,10 @@ class Place:
     """Where the settings below start from."""
     data_dir: Path | None = None
     """Folder that holds, or will hold, the data; default: $JAX_BIOADV_DATA, else ~/.cache/jax-bioadv."""
+    as_given: bool = False
+    """Take every ε, radius and window as it stands; else those of a preset follow other data than its own."""
+    resize: int | None = None
+    """Make every image so many pixels high and wide; needed where a folder holds images of several sizes."""
     drop_blank_images: bool = False
     """Leave out images that are all zero, which have no norm to be divided by; results say how many."""
     compiled: Path | None = None
@@ -86,11 +94,22 @@ def check_devices() -> None:
 
 def load_images(place: Place, dataset_name: str) -> data.Dataset:
     """The data set, of which every image has a norm; DataError before any work if one has not."""
-    dataset = data.load(dataset_name, place.data_dir)
+    dataset = data.load(dataset_name, place.data_dir, place.resize)
     if place.drop_blank_images:
         return data.without_blank_images(dataset)
     data.refuse_blank_images(dataset)
     return dataset
+
+
+def following(place: Place, settings: AnySettings, images: Images) -> AnySettings:
+    """The settings whose lengths and windows follow the data, as experiments/settings/scale.py says."""
+    if place.as_given:
+        return settings
+    settings, ratios = for_data(settings, place.preset, images.dataset)
+    if ratios:
+        told = ", ".join(f"{name} × {ratio:.2g}" for name, ratio in ratios.items())
+        logger.info("ε, radii and windows of the preset follow %s (%s); not with --as-given", images.dataset.name, told)
+    return settings
 
 
 @contextlib.contextmanager

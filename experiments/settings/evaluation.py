@@ -34,7 +34,8 @@ class EvaluationSettings:
     """What is measured, with the settings of a preset of the reproduction."""
 
     dataset: str = "cifar10"
-    """cifar10, digits, or any image-classification set of TensorFlow Datasets."""
+    """cifar10, digits, any image-classification set of TensorFlow Datasets, or the path of a folder of images by class
+    or of a .npz file."""
     norm: float = 3.0
     """With --input unit, every image is divided by its own L_p norm with this p."""
     precision: Literal["default", "high", "highest"] = "highest"

@@ -32,7 +32,8 @@ class Settings:
     """One reproduction of the paper."""
 
     dataset: str = "cifar10"
-    """cifar10, digits, or any image-classification set of TensorFlow Datasets."""
+    """cifar10, digits, any image-classification set of TensorFlow Datasets, or the path of a folder of images by class
+    or of a .npz file."""
     seeds: int = 1
     """Number of seeds, 0 to N-1: initialization, order of the images, noise."""
     models: str = ",".join(MODELS)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import jax_bioadv.analysis.boundaries as boundaries
     import jax_bioadv.analysis.boundary_geometry as boundary_geometry
     import jax_bioadv.analysis.certified as certified
+    import jax_bioadv.analysis.corruption as corruption
     import jax_bioadv.analysis.critical as critical
     import jax_bioadv.analysis.crossed as crossed
     import jax_bioadv.analysis.dimension as dimension
@@ -33,6 +34,7 @@ __all__ = [
     "boundaries",
     "boundary_geometry",
     "certified",
+    "corruption",
     "critical",
     "crossed",
     "dimension",

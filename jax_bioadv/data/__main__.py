@@ -20,7 +20,7 @@ def run(arguments: list[str]) -> None:
     if options.command == "verify":
         dataset = verify(options.name, options.data_dir)
     else:
-        dataset = load(options.name, options.data_dir)
+        dataset = load(options.name, options.data_dir, getattr(options, "resize", None))
     if options.command == "export":
         print(f"exported to {export(dataset, user_path(options.to))}")
     _describe(dataset)
@@ -50,12 +50,13 @@ def _parser() -> argparse.ArgumentParser:
         ("verify", "check the copy in the data folder, without the network"),
     ):
         one = commands.add_parser(command, help=does, description=does)
-        one.add_argument("name", nargs="?", default="cifar10", help="data set (default: %(default)s)")
+        one.add_argument("name", nargs="?", default="cifar10", help="data set, or its path (default: %(default)s)")
         one.add_argument(
             "--data-dir",
             help=f"folder to search and to keep copies in (default: ${DATA_FOLDER_VARIABLE}, ~/.cache/jax-bioadv)",
         )
         if command == "export":
+            one.add_argument("--resize", type=int, help="make every image so many pixels high and wide")
             one.add_argument("--to", required=True, help="folder to write: new, empty or an earlier export")
     return parser
 

@@ -1,8 +1,8 @@
 """Corrupted images for robustness to what is not adversarial: ten corruptions of small images, five severities each.
 
 These are *not* CIFAR-10-C (Hendrycks & Dietterich, arXiv 1903.12261), whose files are fixed and whose corruptions have
-other strengths: use those for numbers that others compare with. The kinds are its kinds, made here from a seed for any
-set of small images, on the accelerator where they are arithmetic::
+other strengths: use those, of :mod:`jax_bioadv.data.cifar10_c`, for numbers that others compare with. The kinds are its
+kinds, made here from a seed for any set of small images, on the accelerator where they are arithmetic::
 
     foggy = corrupt(dataset.test_images, "fog", severity=3, seed=0)
 

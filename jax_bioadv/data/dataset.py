@@ -1,8 +1,8 @@
 """The type that every source of images returns, and the checks that it must pass.
 
-A :class:`Dataset` is plain NumPy on the host: ``uint8`` images of shape (count, height, width, channels) and ``uint8``
-labels, split into training and test images. Models never see it directly; :func:`jax_bioadv.data.unit_norm` makes the
-flattened ``float32`` images of Holzhausen et al., arXiv 2405.00679, from it.
+A :class:`Dataset` is plain NumPy on the host: ``uint8`` images of shape (count, height, width, channels) and labels,
+``uint8`` up to 256 classes, split into training and test images. Models never see it directly;
+:func:`jax_bioadv.data.unit_norm` makes the flattened ``float32`` images of Holzhausen et al., arXiv 2405.00679, of it.
 """
 
 import dataclasses
@@ -14,9 +14,6 @@ import numpy as np
 IMAGE_PARTS = ("train_images", "test_images")
 LABEL_PARTS = ("train_labels", "test_labels")
 PARTS = ("train_images", "test_images", "train_labels", "test_labels")
-
-LARGEST_CLASSES = 256
-"""Labels are ``uint8``."""
 
 
 class DataError(ValueError):
@@ -30,7 +27,7 @@ class Dataset:
     Args:
         name: the name under which :func:`jax_bioadv.data.load` knows the data set.
         train_images: ``uint8`` of shape (count, height, width, channels).
-        train_labels: ``uint8`` of shape (count,), each below the number of classes.
+        train_labels: of shape (count,) and of the type that :func:`label_type` gives, each below the number of classes.
         test_images: as ``train_images``, with the same height, width and channels.
         test_labels: as ``train_labels``.
         class_names: one name a class, in the order of the labels.
@@ -74,6 +71,27 @@ class Dataset:
         return sha256_of_array(self.train_images)
 
 
+def label_type(classes: int) -> np.dtype:
+    """The smallest of uint8, uint16 and uint32 that has a number for every class, which labels are kept in."""
+    return np.min_scalar_type(classes - 1)
+
+
+def as_labels(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Whole numbers as a :class:`Dataset` has its labels.
+
+    Raises:
+        DataError: one of them is no class; the message names it.
+    """
+    if labels.dtype.kind not in "iu":
+        raise DataError(f"labels must be whole numbers, got {labels.dtype}")
+    wrong = (labels < 0) | (labels >= classes)
+    if wrong.any():
+        raise DataError(
+            f"label {labels[wrong][0]} of image {np.flatnonzero(wrong)[0]} is out of range: there are {classes} classes"
+        )
+    return labels.astype(label_type(classes))
+
+
 def sha256_of_array(array: np.ndarray) -> str:
     """SHA-256 (hexadecimal) of an array's bytes in C order."""
     return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).data).hexdigest()
@@ -90,10 +108,6 @@ def validate(dataset: Dataset) -> None:
     """
     if not dataset.class_names:
         raise DataError(f"{dataset.name}: class_names is empty; give one name for each class")
-    if dataset.classes > LARGEST_CLASSES:
-        raise DataError(
-            f"{dataset.name}: has {dataset.classes} classes; labels are uint8: at most {LARGEST_CLASSES} are possible"
-        )
     for part in IMAGE_PARTS:
         _validate_images(f"{dataset.name}: {part}", getattr(dataset, part))
     if dataset.train_images.shape[1:] != dataset.test_images.shape[1:]:
@@ -122,8 +136,11 @@ def _validate_images(what: str, images: object) -> None:
 def _validate_labels(what: str, labels: object, count: int, classes: int) -> None:
     if not isinstance(labels, np.ndarray):
         raise DataError(f"{what} must be a NumPy array, got {type(labels).__name__}")
-    if labels.dtype != np.uint8:
-        raise DataError(f"{what} must be uint8, got {labels.dtype}; convert it first")
+    if labels.dtype != label_type(classes):
+        raise DataError(
+            f"{what} must be {label_type(classes)} for {classes} classes, got {labels.dtype}; convert them "
+            "(jax_bioadv.data.dataset.as_labels)"
+        )
     if labels.shape != (count,):
         raise DataError(f"{what} must be of shape ({count},), one for each image, got {labels.shape}")
     if labels.max() >= classes:

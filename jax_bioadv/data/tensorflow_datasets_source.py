@@ -5,11 +5,13 @@ TFDS is asked through its own interface: ``builder``, ``download_and_prepare(fil
 format with random access, is read from there; otherwise it is downloaded and prepared in a temporary folder, which is
 removed.
 
-TFDS shuffles what it writes. CIFAR sets carry an ``id`` that counts in the official order, and are sorted by it; other
+TFDS shuffles what it writes. The sets of CIFAR and SVHN carry an ``id`` that counts in the official order, and are
+sorted by it. Those of the form of MNIST were sorted by a hash of their number, from which that order follows. Other
 sets keep the order of TFDS, which is the same on every machine.
 """
 
 import functools
+import hashlib
 import http.client
 import importlib.util
 import logging
@@ -30,7 +32,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from jax_bioadv.data.dataset import LARGEST_CLASSES, DataError, Dataset
+from jax_bioadv.data.dataset import DataError, Dataset, as_labels
 from jax_bioadv.data.partial_folders import partial_folder
 
 EXAMPLES = ("cifar10", "cifar100", "fashion_mnist", "mnist", "svhn_cropped")
@@ -39,7 +41,8 @@ EXAMPLES = ("cifar10", "cifar100", "fashion_mnist", "mnist", "svhn_cropped")
 PROBE_SECONDS = 8.0
 """How long the sites of a data set have to answer before TFDS is given up; TFDS itself would try for minutes."""
 
-_IN_ORDER_OF_ID = ("cifar10", "cifar100")
+_IN_ORDER_OF_ID = ("cifar10", "cifar100", "svhn_cropped")
+_IN_ORDER_OF_HASH = ("mnist", "fashion_mnist", "kmnist", "cifar10_corrupted")
 _DAY_SECONDS = 86400.0
 _GATEWAY_FAILURES = (502, 503, 504)
 
@@ -107,6 +110,26 @@ def load_from_tensorflow_datasets(name: str, folder: Path) -> Dataset:
         raise DataError(f"TFDS could not prepare {name}: {type(cause).__name__}: {str(cause)[:300]}") from error
 
 
+@_quiet()
+def read_prepared_test_images(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Test images and labels of a set that TFDS has prepared in its own data folder, in the official order.
+
+    Raises:
+        DataError: TFDS is not usable, or has not prepared it in a format with random access.
+    """
+    try:
+        import tensorflow_datasets as tfds
+
+        builder = tfds.builder(name)
+        if _is_readable(builder):
+            return _read_split(name, builder, "test")
+    except Exception as error:  # builders are third-party code of many kinds and raise anything
+        raise DataError(f"TFDS cannot read {name}: {type(error).__name__}: {str(error)[:300]}") from error
+    raise DataError(
+        f"TFDS has not prepared {name}: tfds.builder({name!r}).download_and_prepare(file_format='array_record') does"
+    )
+
+
 def _is_readable(builder: Any) -> bool:
     """Whether TFDS has the set on disk in a format with random access."""
     if not builder.is_prepared():
@@ -169,14 +192,14 @@ def _check_features(name: str, features: Any) -> None:
     keys = set(features) if hasattr(features, "keys") else set()
     if not {"image", "label"} <= keys or not hasattr(features["label"], "names"):
         raise DataError(f"{name} is no image classification set in TFDS: its features are {sorted(keys)}")
-    classes = features["label"].num_classes
-    if not classes or classes > LARGEST_CLASSES:
-        raise DataError(f"{name} has {classes or 'unknown'} classes; at most {LARGEST_CLASSES} can be used")
+    if not features["label"].num_classes:
+        raise DataError(f"{name} does not say in TFDS how many classes it has")
     image = features["image"]
     if None in image.shape or len(image.shape) != 3 or np.dtype(image.np_dtype) != np.uint8:
         raise DataError(
             f"{name} has images of shape {image.shape} and type {np.dtype(image.np_dtype)}; "
-            "only uint8 images of one fixed size can be used"
+            "only uint8 images of one fixed size can be used. Put them into a folder by class, train/CLASS and "
+            "test/CLASS, which --resize (load(…, resize=…)) brings to one size"
         )
 
 
@@ -216,10 +239,19 @@ def _read_split(name: str, builder: Any, split: str) -> tuple[np.ndarray, np.nda
         images[index] = record["image"]
         labels[index] = record["label"]
         identifiers.append(record.get("id", b""))
-    if len(labels) and not 0 <= labels.min() <= labels.max() <= 255:
-        raise DataError(f"{name}: labels from {labels.min()} to {labels.max()} do not fit into uint8")
-    order = np.argsort(np.array(identifiers), kind="stable") if name in _IN_ORDER_OF_ID else slice(None)
-    return images[order], labels[order].astype(np.uint8)
+    labels = as_labels(labels, builder.info.features["label"].num_classes)
+    if name in _IN_ORDER_OF_ID:
+        order = np.argsort(np.array(identifiers), kind="stable")
+    elif name.partition("/")[0] in _IN_ORDER_OF_HASH:
+        order = np.argsort(hashed_order(split, len(records)))
+    else:
+        return images, labels
+    return images[order], labels[order]
+
+
+def hashed_order(split: str, count: int) -> list[int]:
+    """For each place in a split of TFDS, which of its examples stands there, where these have no keys but numbers."""
+    return sorted(range(count), key=lambda number: hashlib.md5(f"{split}{number}".encode()).digest())
 
 
 def _check_reachable(builder: Any) -> None:

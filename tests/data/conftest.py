@@ -31,6 +31,7 @@ def isolated(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("PATH", "/usr/bin-without-npm")
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "home" / "tensorflow_datasets"))
+    monkeypatch.setattr("jax_bioadv.data.official.DEBIAN_FASHION_MNIST", tmp_path / "not installed")
     monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(tmp_path / "home" / "tensorflow_datasets"))
 
 
@@ -97,20 +98,31 @@ def _write_archive(path, folder, files):
 
 
 @pytest.fixture
-def write_official():
-    """Write a data set in one of the official forms into a folder; return the path of the archive."""
+def write_files():
+    """Write files as an archive, or as the folder that it unpacks to, whichever the name says."""
 
-    def write(dataset, folder, place):
+    def write(files, folder, place, inner):
         folder.mkdir(parents=True, exist_ok=True)
-        binary = "bin" in place
-        files = _binary_files(dataset) if binary else _python_files(dataset)
         if place.endswith((".tar.gz", "_archive")):
-            _write_archive(folder / place, "cifar-10-batches-bin" if binary else "cifar-10-batches-py", files)
+            _write_archive(folder / place, inner, files)
         else:
-            inside = folder / place / ("cifar-10-batches-py" if place.endswith("-target") else "")
+            inside = folder / place / (inner if place.endswith("-target") else "")
             inside.mkdir(parents=True)
             for name, content in files.items():
                 (inside / name).write_bytes(content)
+
+    return write
+
+
+@pytest.fixture
+def write_official(write_files):
+    """Write a data set in one of the official forms into a folder; return the path of the archive."""
+
+    def write(dataset, folder, place):
+        if "bin" in place:
+            write_files(_binary_files(dataset), folder, place, "cifar-10-batches-bin")
+        else:
+            write_files(_python_files(dataset), folder, place, "cifar-10-batches-py")
         return folder / place
 
     return write

@@ -28,10 +28,14 @@ def _with_nan(images):
         ("train_images", lambda x: x[:0], "train_images is empty"),
         ("test_images", lambda x: x[:, :16], r"\(32, 32, 3\), test images of shape \(16, 32, 3\)"),
         ("train_labels", lambda x: x[:-1], r"train_labels must be of shape \(20,\)"),
-        ("train_labels", lambda x: x.astype(np.int64), "train_labels must be uint8, got int64"),
+        ("train_labels", lambda x: x.astype(np.int64), "train_labels must be uint8 for 10 classes, got int64"),
         ("test_labels", lambda x: np.where(np.arange(6) == 4, 10, x).astype(np.uint8), "label 10 of image 4 is out of"),
         ("class_names", lambda x: (), "class_names is empty"),
-        ("class_names", lambda x: tuple(map(str, range(257))), "257 classes"),
+        (
+            "class_names",
+            lambda x: tuple(map(str, range(257))),
+            "train_labels must be uint16 for 257 classes, got uint8",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tiny_cifar10, part, change, message):

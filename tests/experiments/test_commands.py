@@ -82,7 +82,7 @@ def test_without_a_home_a_tilde_is_refused(command, homeless, capsys):
 def worked_on(monkeypatch):
     """Nothing is computed: the data sets that commands would have worked on."""
     found = []
-    monkeypatch.setattr(reproduce, "complete_all", lambda *arguments: None)
+    monkeypatch.setattr(reproduce, "complete_all", lambda *arguments, **options: None)
     monkeypatch.setattr(reproduce, "close_run", lambda plan, *more: found.append(plan.images.dataset) or [])
     monkeypatch.setattr(sweep, "complete_sweep", lambda *arguments: None)
     monkeypatch.setattr(sweep, "close_sweep", lambda sweep, settings, dataset, preset: found.append(dataset) or [])
@@ -104,7 +104,8 @@ def test_a_blank_image_is_refused_before_any_work_or_left_out(command, tmp_path,
     assert "image 20 of train_images is all zero" in said
     assert "--drop-blank-images" in said
     assert not worked_on
-    assert command.main([*words, str(tmp_path / "run"), "--drop-blank-images"]) == 0
+    assert command.main([*words, str(tmp_path / "run"), "--drop-blank-images", "--resize", "4"]) == 0
+    assert worked_on[0].image_shape == (4, 4, 1)
     assert len(worked_on[0].train_images) == len(images) - 1
     assert "without 1 train images" in worked_on[0].source
 
