@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from experiments.models import MODELS
+from experiments.models import KNOWN, MODELS
 from experiments.settings.groups import (
     AdversarialSettings,
     AttackSettings,
@@ -71,9 +71,9 @@ class Settings:
 
     def check_values(self) -> None:
         """Raise ValueError for a value that cannot work whatever the data, before these are fetched."""
-        unknown = [name for name in self.model_names if name not in MODELS]
+        unknown = [name for name in self.model_names if name not in KNOWN]
         if unknown:
-            raise ValueError(f"unknown model {unknown[0]!r}; choose among {', '.join(MODELS)}")
+            raise ValueError(f"unknown model {unknown[0]!r}; choose among {', '.join(KNOWN)}")
         if len(set(self.model_names)) != len(self.model_names):
             raise ValueError(f"a model is named twice in {self.models!r}")
         _check_numbers("", dataclasses.asdict(self))
@@ -133,7 +133,7 @@ class Settings:
         _require(self.landscape.image < test_images, f"landscape.image: there are {test_images} test images")
         _require(inputs >= 2, "images need at least two pixels")
         for name in self.model_names:
-            if (largest := MODELS[name].largest) is not None:
+            if (largest := KNOWN[name].largest) is not None:
                 most, why = largest(training_images, inputs)
                 _require(self.hidden <= most, f"hidden: {name} has at most {why}; lower it or leave {name} out")
 
