@@ -76,7 +76,7 @@ def rows_of_radial_spectrum(
 
     Args:
         count: how many rows.
-        spectrum: a mean of :func:`jax_bioadv.analysis.frequency.radial_spectrum`, which these rows then have on average.
+        spectrum: a mean of :func:`jax_bioadv.analysis.frequency.radial_spectrum`; these rows have it on average.
         image_shape: (height, width, channels).
         generator: of the noise.
 
