@@ -139,9 +139,9 @@ class Settings:
 
 
 # Numbers that may be 0; every other one must be positive.
-MAY_BE_ZERO = {"layer.delta", "noise_start.delta", "spectral.constant_epochs", "landscape.image"} | {
-    f"{name}.weight" for name in ("l2", "jacobian", "spectral")
-}
+MAY_BE_ZERO = {
+    *("layer.delta", "noise_start.delta", "spectral.constant_epochs", "landscape.image", "why.looks", "why.deltas"),
+} | {f"{name}.weight" for name in ("l2", "jacobian", "spectral")}
 
 
 def _require(condition: bool, message: str) -> None:

@@ -163,5 +163,5 @@ def exponents_of(alignment: Alignment, first: int = 11, last: int = 500, floor: 
     """
     spectra = [alignment.images, alignment.layer, alignment.inputs, alignment.along, alignment.unaligned]
     last = first - 1 + min(len(logarithms_in_window(one, first, last, floor)[0]) for one in spectra)
-    fits = [fit_variances(one, first, last, floor).alpha for one in spectra]
-    return Exponents(*fits, window=(first, last))
+    images, layer, inputs, along, unaligned = (fit_variances(one, first, last, floor).alpha for one in spectra)
+    return Exponents(images, layer, inputs, along, unaligned, (first, last))

@@ -1,0 +1,44 @@
+"""Whether the rows of a layer are the means of images that the rule's fixed point says they are."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.engine.tasks import Outcome, Work
+from experiments.measuring.alignment import aligned
+from experiments.settings.groups import LayerSettings, SpectraSettings
+from jax_bioadv.learning import krotov_hopfield
+from jax_bioadv.learning import krotov_hopfield_fixed_point as rest
+
+
+def fixed_point(work: Work, *, layer: LayerSettings, spectra: SpectraSettings) -> Outcome:
+    """How much of the rows the equation explains, with the push and without, and the spectra that follow from it.
+
+    Each is followed through V = W|W|^(p-2): ``trained`` are the rows themselves, ``predicted`` the equation's, ``won``
+    its means without a push, ``linear`` the rows W before they are raised.
+    """
+    synapses = work.needed["layer"].arrays["synapses"]
+    found = rest.fixed_point(layer.rule, synapses, work.images.train)
+    values: dict[str, Any] = {
+        "rows": len(synapses),
+        "rows_with_one": int(found.exists.sum()),
+        "median_won": float(np.median(found.won)),
+        "pushes_a_win": float(found.pushed[found.exists].sum() / max(found.won[found.exists].sum(), 1)),
+    }
+    if found.exists.sum() < 2:
+        return Outcome(values)
+    values["explained"] = rest.explained(synapses, found.rows, found.exists)
+    values["explained_without_push"] = rest.explained(synapses, found.means_of_won, found.exists)
+    arrays: dict[str, np.ndarray] = {}
+    kept = {
+        "trained": krotov_hopfield.effective_weights(jnp.asarray(synapses), layer.p),
+        "predicted": krotov_hopfield.effective_weights(jnp.asarray(found.rows, jnp.float32), layer.p),
+        "won": krotov_hopfield.effective_weights(jnp.asarray(found.means_of_won, jnp.float32), layer.p),
+        "linear": jnp.asarray(synapses),
+    }
+    for name, rows in kept.items():
+        measured = aligned(work.images, np.asarray(rows)[found.exists], spectra)
+        values[name] = measured.values.get("exponents", {})
+        arrays |= {f"{name}/{kind}": measured.arrays[kind] for kind in ("layer", "images")}
+    return Outcome(values, arrays)

@@ -1,0 +1,156 @@
+"""Hypotheses about the spectrum on images: it is that of V C Vᵀ, and where V is aligned with C exponents add."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from experiments.models import label
+from experiments.questions.why.deciding import alignments, known, numbers_of, of_seeds, sorted_lines, within
+from experiments.report.claims import Finding, Results, Verdict
+from experiments.report.claims.comparing import MARGIN
+from experiments.report.claims.verdicts import names, undecided
+from experiments.report.numbers import dig, number_text, p_text, per_seed, summary_text
+from jax_bioadv.analysis.crossed import overall
+from jax_bioadv.analysis.statistics import rank_correlation
+
+ADDING = 0.15
+"""Exponents add if their sum misses the one on images by less than this share of it (our choice)."""
+
+
+def adds(entry: Any) -> bool | None:
+    """Whether the exponents of a layer add up to the one on images."""
+    return within(of_seeds(entry, "missing", "images"), ADDING)
+
+
+def sum_text(entry: Any) -> str:
+    """``2.86 against 1.40 + 1.30``."""
+    images, layer, inputs = (summary_text(dig(entry, key)) for key in ("images", "layer", "inputs"))
+    return f"{images} against {layer} + {inputs}"
+
+
+def exponents_add(results: Results) -> Finding:
+    """Of the Krotov–Hopfield layer; all other models are evidence."""
+    entries = alignments(results)
+    if "kh" not in entries:
+        return undecided("The exponents of the Krotov–Hopfield layer are needed.")
+    answers = {model: adds(entry) for model, entry in entries.items()}
+    evidence = sorted_lines(answers, {model: sum_text(entry) for model, entry in entries.items()})
+    share = of_seeds(entries["kh"], "missing", "images")
+    assert share is not None
+    said = f"α on images is {sum_text(entries['kh'])}, so that {100 * share.centre:.1f} % of it is missing from the sum"
+    others = [model for model, answer in answers.items() if answer and model != "kh"]
+    failing = [model for model, answer in answers.items() if answer is False]
+    said += f"; they add for {names(others) or 'no other'} too, and do not for {names(failing) or 'none'}."
+    if answers["kh"] is None:
+        return undecided(f"{said} That hangs on our tolerance of {ADDING:.0%}, or seeds differ.", *evidence)
+    return Finding(Verdict.HOLDS if answers["kh"] else Verdict.FAILS, said, *evidence)
+
+
+def covariance_predicts(results: Results) -> Finding:
+    """The layer is linear: what the training images' covariance predicts must be found on test images."""
+    entries = alignments(results)
+    shares = {
+        model: overall(np.array(known(one["images"])) / np.array(known(one["measured"])) - 1)
+        for model, one in entries.items()
+        if len(known(one["images"])) == len(known(one["measured"])) > 0
+    }
+    if not shares:
+        return undecided("No layer has exponents on training and on test images.")
+    answers = {model: within(share, MARGIN) for model, share in shares.items()}
+    lines = {
+        model: "{} predicted, {} measured".format(
+            *(summary_text(entries[model][key]) for key in ("images", "measured"))
+        )
+        for model in answers
+    }
+    evidence = sorted_lines(answers, lines)
+    worst = max(shares, key=lambda model: abs(shares[model].centre))  # type: ignore[union-attr]
+    said = f"The largest difference of {len(shares)} models is that of {label(worst)}: {lines[worst]}."
+    if all(answers.values()):
+        return Finding(Verdict.HOLDS, said, *evidence)
+    if False in answers.values():
+        return Finding(Verdict.FAILS, said, *evidence)
+    return undecided(said, *evidence)
+
+
+def alignment_decides(results: Results) -> Finding:
+    """Over all models: the more directions are aligned, the less is missing from the sum."""
+    members = [
+        (model, near, abs(missing / images))
+        for model, one in alignments(results).items()
+        for near, missing, images in zip(*(per_seed(one[key]) for key in ("nearby", "missing", "images")), strict=True)
+        if None not in (near, missing, images)
+    ]
+    models = [model for model, _, _ in members]
+    try:
+        found = rank_correlation(np.array([m[1] for m in members]), np.array([m[2] for m in members]), models)
+    except ValueError as error:
+        return undecided(f"There are too few models for a rank correlation ({error}).")
+    low, high = found.interval
+    said = (
+        f"Spearman's ρ between the share of aligned directions and the share that is missing is "
+        f"{number_text(found.spearman, 2)} [{number_text(low, 2)}, {number_text(high, 2)}], p "
+        f"{p_text(found.p_value, found.at_floor)}, over {len(set(models))} models"
+    )
+    if found.p_value is None or not math.isfinite(found.p_value) or found.p_value >= 0.05:
+        return undecided(f"{said}: not told apart from none.")
+    return Finding(Verdict.HOLDS if high < 0 else Verdict.FAILS if low > 0 else Verdict.UNDECIDED, f"{said}.")
+
+
+def needs_alignment(results: Results) -> Finding:
+    """With the same singular values and random singular vectors, exponents that add must add no longer."""
+    entries = {model: one for model, one in alignments(results).items() if adds(one)}
+    if not entries:
+        return undecided("There is no layer whose exponents add.")
+    missing = {
+        model: overall([_gap(*each) for each in zip(per_seed(one["unaligned"]), per_seed(one["sum"]), strict=True)])
+        for model, one in entries.items()
+    }
+    fails = {model: within(share, ADDING) for model, share in missing.items()}
+    answers = {model: None if one is None else not one for model, one in fails.items()}
+    lines = {
+        model: f"{summary_text(one['unaligned'])} in place of {summary_text(one['sum'])}"
+        for model, one in entries.items()
+    }
+    evidence = sorted_lines(answers, lines)
+    said = "; ".join(f"{label(model)}: {lines[model]}" for model in list(entries)[:3])
+    said = f"With random singular vectors α on images would be, {said}"
+    if all(answers.values()):
+        return Finding(Verdict.HOLDS, f"{said}: for none of {len(entries)} layers do exponents add then.", *evidence)
+    if False in answers.values():
+        failing = names(model for model, one in answers.items() if one is False)
+        return Finding(Verdict.FAILS, f"{said}; they still add for {failing}.", *evidence)
+    return undecided(f"{said}; that hangs on our tolerance for some.", *evidence)
+
+
+def _gap(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one / other - 1
+
+
+def training_aligns(results: Results) -> Finding:
+    """From noise, rows turn into images: their directions become aligned, and exponents begin to add."""
+    course = dig(results, "courses", "noise_start", "exponents") or []
+    ends = [one for one in course if any(near is not None for near in dig(one, "nearby") or [])]
+    if len(ends) < 2:
+        return undecided("The layer that started from noise was not looked at twice.")
+    first, last = ends[0], ends[-1]
+    near = overall(np.subtract(numbers_of(last["nearby"]), numbers_of(first["nearby"])))
+    gone = overall(
+        np.abs(numbers_of(last["missing"]) / numbers_of(last["images"]))
+        - np.abs(numbers_of(first["missing"]) / numbers_of(first["images"]))
+    )
+    assert near is not None
+    assert gone is not None
+    said = (
+        f"From noise the share of aligned directions goes from {summary_text(first['nearby'])} to "
+        f"{summary_text(last['nearby'])}, and α on images from {sum_text(first)} to {sum_text(last)}"
+    )
+    if near.interval is None or gone.interval is None:
+        return undecided(f"{said}: one seed has no interval.")
+    rises, falls = near.interval[0] > 0, gone.interval[1] < 0
+    if rises and falls:
+        return Finding(Verdict.HOLDS, f"{said}.")
+    if near.interval[1] < 0 or (gone.interval[0] > 0 and not rises):
+        return Finding(Verdict.FAILS, f"{said}.")
+    return undecided(f"{said}: {'less is missing in no sure way' if rises else 'alignment does not rise surely'}.")
