@@ -1,11 +1,12 @@
 """Where the minibatch rule comes to rest: rows that are weighted means of images, as an equation that can be checked.
 
-Over all images the mean increment of a row vanishes (Krotov & Hopfield, PNAS 2019, doi 10.1073/pnas.1820458116) where
+Over all images the mean increment of a row (Krotov & Hopfield, PNAS 2019, doi 10.1073/pnas.1820458116) vanishes where
 
-    W_μ = R^p (Σ_won x − Δ Σ_pushed x) / (Σ_won h_μ − Δ Σ_pushed h_μ),
+    W_μ (Σ_won h_μ − Δ Σ_pushed h_μ) = R^p (Σ_won x − Δ Σ_pushed x),
 
-the sums over the images that the row wins and over those at which it has rank k. It is no recipe, since W decides who
-wins; but of a trained layer the right side predicts direction and length of every row, with nothing to be fitted::
+the sums over the images that the row wins and over those at which it has rank k. So a row has the direction of the sum
+on the right and, multiplied by W|W|^(p-2), the L_p norm R, whatever the sums on the left. It is no recipe, since W
+decides who wins; but of a trained layer it predicts every row, with nothing to be fitted::
 
     found = fixed_point(rule, synapses, images)
     explained(synapses, found.rows, found.exists), explained(synapses, found.means_of_won, found.exists)
@@ -26,8 +27,8 @@ from jax_bioadv.learning.krotov_hopfield_increment import KrotovHopfield, effect
 class FixedPoint(NamedTuple):
     """What the images that a row wins, and those at which it has rank k, say that it is.
 
-    ``rows``: the right side of the equation. ``means_of_won``: the same without a push, as if Δ were 0. ``exists``:
-    where both are defined: the row wins, and is pushed less than it is drawn; other rows are zero.
+    ``rows``: in the direction of the right side, of norm R. ``means_of_won``: the same without a push, as if Δ were 0.
+    ``exists``: where both are defined: the row wins, and the sum on the left is positive; other rows are zero.
     """
 
     rows: Float64[np.ndarray, "hidden inputs"]
@@ -67,14 +68,14 @@ def fixed_point(
         for total, one in zip(sums, block, strict=True):
             total += np.asarray(one, np.float64)
     (won_x, won_h, won), (pushed_x, pushed_h, pushed) = ((one[:, :-2], one[:, -2], one[:, -1]) for one in sums)
-    scale, delta = float(rule.radius) ** float(rule.p), float(rule.delta)
-    decay = won_h - delta * pushed_h
-    exists = (won > 0) & (won_h > 0) & (decay > 0)
+    delta = float(rule.delta)
+    exists = (won > 0) & (won_h - delta * pushed_h > 0)
 
-    def over(attraction: np.ndarray, decay: np.ndarray) -> np.ndarray:
-        return np.where(exists[:, None], scale * attraction / np.where(exists, decay, 1.0)[:, None], 0.0)
+    def of_norm(attraction: np.ndarray) -> np.ndarray:
+        norms = np.where(exists, np.sum(np.abs(attraction) ** rule.p, axis=1) ** (1 / rule.p), 1.0)[:, None]
+        return np.where(exists[:, None], rule.radius * attraction / norms, 0.0)
 
-    rows, means = over(won_x - delta * pushed_x, decay), over(won_x, won_h)
+    rows, means = of_norm(won_x - delta * pushed_x), of_norm(won_x)
     return FixedPoint(rows, means, won.astype(np.int64), pushed.astype(np.int64), exists)
 
 

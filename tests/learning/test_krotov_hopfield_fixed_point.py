@@ -8,7 +8,7 @@ import pytest
 from jax_bioadv.data import unit_norm
 from jax_bioadv.learning.krotov_hopfield import KrotovHopfield, epoch, init, linear_decay
 from jax_bioadv.learning.krotov_hopfield_fixed_point import explained, fixed_point
-from jax_bioadv.learning.krotov_hopfield_increment import increment, minibatch_increment
+from jax_bioadv.learning.krotov_hopfield_increment import effective_weights, increment
 
 GENERATOR = np.random.default_rng(0)
 CENTRES = GENERATOR.random((4, 12), np.float32)
@@ -19,27 +19,21 @@ SYNAPSES = GENERATOR.random((6, 12), np.float32)
 
 
 @pytest.mark.parametrize("rule", [KrotovHopfield(), KrotovHopfield(p=2.0, k=3, delta=0.1, radius=0.5)])
-def test_it_is_where_the_increment_over_all_images_vanishes(rule):
+def test_it_is_where_the_increments_of_all_images_sum_up_to_nothing(rule):
     found = fixed_point(rule, SYNAPSES, IMAGES, image_block=70)
-    change, winners = minibatch_increment(rule, jnp.asarray(SYNAPSES), jnp.asarray(IMAGES))
-    np.testing.assert_array_equal(found.won, np.bincount(winners, minlength=6))
-    assert found.pushed.sum() == len(IMAGES)
-    # ΔW = decay · (W* − W), with the same ranks: the increment points to the fixed point, row by row.
-    towards = found.rows - SYNAPSES
-    for row in np.flatnonzero(found.exists):
-        cosine = towards[row] @ change[row] / np.linalg.norm(towards[row]) / np.linalg.norm(change[row])
-        assert cosine == pytest.approx(1, abs=1e-5)
-
-
-def test_it_is_the_sum_of_the_rule_as_written_image_by_image():
-    rule = KrotovHopfield()
-    found = fixed_point(rule, SYNAPSES, IMAGES)
     total = sum(np.asarray(increment(rule, jnp.asarray(SYNAPSES), jnp.asarray(image))) for image in IMAGES)
-    overlaps = IMAGES @ np.asarray(SYNAPSES * np.abs(SYNAPSES)).T
+    overlaps = IMAGES @ np.asarray(effective_weights(jnp.asarray(SYNAPSES), rule.p)).T
     ranks = np.argsort(-overlaps, axis=1)
+    np.testing.assert_array_equal(found.won, np.bincount(ranks[:, 0], minlength=6))
+    np.testing.assert_array_equal(found.pushed, np.bincount(ranks[:, rule.k - 1], minlength=6))
+    assert found.exists.sum() > 2
     for row in np.flatnonzero(found.exists):
-        decay = overlaps[ranks[:, 0] == row, row].sum() - 0.4 * overlaps[ranks[:, 1] == row, row].sum()
-        np.testing.assert_allclose(decay * (found.rows[row] - SYNAPSES[row]), total[row], atol=1e-3)
+        won, pushed = overlaps[ranks[:, 0] == row, row], overlaps[ranks[:, rule.k - 1] == row, row]
+        # What is added to the row beyond its decay is what it would be drawn to.
+        drawn = total[row] + (won.sum() - rule.delta * pushed.sum()) * SYNAPSES[row]
+        np.testing.assert_allclose(np.sum(np.abs(found.rows[row]) ** rule.p), rule.radius**rule.p)
+        cosine = drawn @ found.rows[row] / np.linalg.norm(drawn) / np.linalg.norm(found.rows[row])
+        assert cosine == pytest.approx(1, abs=1e-6)
 
 
 def test_without_a_push_both_predictions_are_one():

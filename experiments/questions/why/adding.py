@@ -99,29 +99,30 @@ def alignment_decides(results: Results) -> Finding:
 
 
 def needs_alignment(results: Results) -> Finding:
-    """With the same singular values and random singular vectors, exponents that add must add no longer."""
+    """With the same singular values and random singular vectors, exponents of the Krotov–Hopfield layer add no longer.
+
+    Of a flat layer they do: there is nothing in it to be aligned.
+    """
     entries = {model: one for model, one in alignments(results).items() if adds(one)}
-    if not entries:
-        return undecided("There is no layer whose exponents add.")
-    missing = {
+    if "kh" not in entries:
+        return undecided("The exponents of the Krotov–Hopfield layer do not surely add.")
+    gaps = {
         model: overall([_gap(*each) for each in zip(per_seed(one["unaligned"]), per_seed(one["sum"]), strict=True)])
         for model, one in entries.items()
     }
-    fails = {model: within(share, ADDING) for model, share in missing.items()}
-    answers = {model: None if one is None else not one for model, one in fails.items()}
+    still = {model: within(share, ADDING) for model, share in gaps.items()}
+    answers = {model: None if one is None else not one for model, one in still.items()}
     lines = {
         model: f"{summary_text(one['unaligned'])} in place of {summary_text(one['sum'])}"
         for model, one in entries.items()
     }
     evidence = sorted_lines(answers, lines)
-    said = "; ".join(f"{label(model)}: {lines[model]}" for model in list(entries)[:3])
-    said = f"With random singular vectors α on images would be, {said}"
-    if all(answers.values()):
-        return Finding(Verdict.HOLDS, f"{said}: for none of {len(entries)} layers do exponents add then.", *evidence)
-    if False in answers.values():
-        failing = names(model for model, one in answers.items() if one is False)
-        return Finding(Verdict.FAILS, f"{said}; they still add for {failing}.", *evidence)
-    return undecided(f"{said}; that hangs on our tolerance for some.", *evidence)
+    without = [model for model, one in answers.items() if one is False]
+    said = f"With random singular vectors α on images would be {lines['kh']}"
+    said += f"; exponents add without alignment for {names(without)}." if without else "."
+    if answers["kh"] is None:
+        return undecided(f"{said} That hangs on our tolerance of {ADDING:.0%}.", *evidence)
+    return Finding(Verdict.HOLDS if answers["kh"] else Verdict.FAILS, said, *evidence)
 
 
 def _gap(one: float | None, other: float | None) -> float | None:

@@ -86,7 +86,7 @@ def adding(results: Results) -> Figure:
         panel.set(xlim=(0, top), ylim=(0, top))
     panels[0].set_ylabel("α on test images, measured")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=9.5)
-    letter(panels)
+    letter(list(panels))
     settle(panels)
     return figure
 
