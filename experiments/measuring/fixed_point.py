@@ -15,6 +15,9 @@ from jax_bioadv.learning import krotov_hopfield_fixed_point as rest
 def fixed_point(work: Work, *, layer: LayerSettings, spectra: SpectraSettings) -> Outcome:
     """How much of the rows the equation explains, with the push and without, and the spectra that follow from it.
 
+    The step is scaled by the row that changes most, so that rows that win seldom move slowly and are late: ``…_often``
+    is of the half that wins the most.
+
     Each is followed through V = W|W|^(p-2): ``trained`` are the rows themselves, ``predicted`` the equation's, ``won``
     its means without a push, ``linear`` the rows W before they are raised.
     """
@@ -28,8 +31,10 @@ def fixed_point(work: Work, *, layer: LayerSettings, spectra: SpectraSettings) -
     }
     if found.exists.sum() < 2:
         return Outcome(values)
-    values["explained"] = rest.explained(synapses, found.rows, found.exists)
-    values["explained_without_push"] = rest.explained(synapses, found.means_of_won, found.exists)
+    often = found.exists & (found.won >= np.median(found.won[found.exists]))
+    for name, rows in (("explained", found.rows), ("explained_without_push", found.means_of_won)):
+        values[name] = rest.explained(synapses, rows, found.exists)
+        values[f"{name}_often"] = rest.explained(synapses, rows, often) if often.sum() > 1 else None
     arrays: dict[str, np.ndarray] = {}
     kept = {
         "trained": krotov_hopfield.effective_weights(jnp.asarray(synapses), layer.p),
@@ -37,8 +42,8 @@ def fixed_point(work: Work, *, layer: LayerSettings, spectra: SpectraSettings) -
         "won": krotov_hopfield.effective_weights(jnp.asarray(found.means_of_won, jnp.float32), layer.p),
         "linear": jnp.asarray(synapses),
     }
-    for name, rows in kept.items():
-        measured = aligned(work.images, np.asarray(rows)[found.exists], spectra)
+    for name, layer_rows in kept.items():
+        measured = aligned(work.images, np.asarray(layer_rows)[found.exists], spectra)
         values[name] = measured.values.get("exponents", {})
         arrays |= {f"{name}/{kind}": measured.arrays[kind] for kind in ("layer", "images")}
     return Outcome(values, arrays)

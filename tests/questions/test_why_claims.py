@@ -65,7 +65,12 @@ def made_up():
         "comparisons": comparisons,
         "rest": {"kh": {**rest, **kinds}},
         "courses": {
-            "noise_start": {"epochs": [0, 40], "exponents": [exponents(1.0, 0.3, nearby=0.02), exponents(2.6, 1.2)]}
+            "kh": {"epochs": [0, 15], "exponents": [exponents(2.65, 1.3), exponents(2.76, 1.4)]},
+            "noise_start": {
+                "epochs": [0, 40],
+                "exponents": [FROM_NOISE, exponents(2.6, 1.2)],
+                "converged": [True, True, True],
+            },
         },
         "variants": {
             "base": exponents(2.76, 1.4),
@@ -110,6 +115,9 @@ def test_every_hypothesis_holds_on_results_that_are_as_expected_and_is_open_with
         ("decides", changed("models", {m: one for m, one in made_up()["models"].items() if m in ("kh", "bp")}), OPEN),
         ("course", changed("courses", "noise_start", "exponents", [exponents(2.6, 1.2), FROM_NOISE]), FAILS),
         ("course", changed("courses", "noise_start", "exponents", [exponents(2.6, 1.2)]), OPEN),
+        ("course", changed("courses", "noise_start", "converged", [True, False, True]), OPEN),
+        ("along", changed("courses", "kh", "exponents", [exponents(2.65, 1.3), exponents(3.6, 1.4)]), FAILS),
+        ("along", changed("courses", "kh", "exponents", [exponents(2.65, 1.3), exponents(3.1, 1.4)]), OPEN),
         ("rest", changed("rest", "kh", "explained", seeds(0.6)), FAILS),
         ("rest", changed("rest", "kh", "explained", seeds(0.9)), OPEN),
         ("through", changed("rest", "kh", "predicted", "layer", seeds(2.0)), FAILS),

@@ -20,7 +20,17 @@ from experiments.results.figure_arrays import FILE, Arrays
 from jax_bioadv import figures
 from jax_bioadv.analysis.crossed import overall
 from jax_bioadv.figures.seeds import require
-from jax_bioadv.figures.style import FAINT, GREY, INK, ModelStyle, in_shared_style, letter, new_figure, settle
+from jax_bioadv.figures.style import (
+    FAINT,
+    GREY,
+    INK,
+    ModelStyle,
+    in_shared_style,
+    letter,
+    new_figure,
+    plain_logarithmic_ticks,
+    settle,
+)
 
 SHOWN = ("kh", "kh_start", "kmeans", "rows_gaussian", "bp", "spectral", "random", "rows_white")
 """Whose spectra are drawn, where they are there."""
@@ -295,6 +305,7 @@ def broken(results: Results) -> Figure:
             _cross(panel, entry[key], [place], _style(model))
         panel.set_xlabel(words)
     panels[1].set_xscale("log")
+    plain_logarithmic_ticks(panels[1].xaxis, *panels[1].get_xlim())
     panels[0].set_yticks(range(len(entries)), [label(model) for model in entries], fontsize=9.5)
     panels[0].invert_yaxis()
     panels[0].legend(fontsize=9.5)

@@ -5,6 +5,7 @@ Of a model that is not attacked the first layer is enough, and no decoder is tra
 """
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -76,6 +77,11 @@ class WhyPlan(Plan):
             layer, hidden = settings.noise_start, settings.noise_start_hidden
         given = {"layer": layer.read, "hidden": hidden}
         return self._task(f"course-{name}-{seed}", "course", LAYER_COURSE, {**looks, **given})
+
+    def trained(self, name: str) -> Callable[[int], Task]:
+        """The task of which a course is the way."""
+        tasks: dict[str, Callable[[int], Task]] = {"kh": self.layer, "noise_start": self.noise_start_layer}
+        return tasks.get(name, partial(self.model, name))
 
     def fixed_point(self, name: str, seed: int) -> Task:
         settings = self.settings

@@ -40,6 +40,13 @@ CLAIMS = (
         ("alignment", EXPONENTS),
     ),
     Claim(
+        "along",
+        "They add all along training that starts from images",
+        "exponents add all along",
+        adding.add_along_training,
+        ("courses",),
+    ),
+    Claim(
         "course",
         "Training from noise aligns the layer, and exponents begin to add",
         "training aligns",

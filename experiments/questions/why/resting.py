@@ -35,10 +35,12 @@ def at_rest(results: Results) -> Finding:
 
 
 def _rest_text(entry: Any) -> str:
-    shares = (summary_text(dig(entry, key)) for key in ("explained", "explained_without_push"))
-    with_push, without = shares
+    keys = ("explained", "explained_without_push")
+    with_push, without = (summary_text(dig(entry, key)) for key in keys)
+    often = [summary_text(dig(entry, f"{key}_often")) for key in keys]
     return (
-        f"the fixed point explains {with_push}, means of the images won alone {without}; "
+        f"the fixed point explains {with_push}, means of the images won alone {without}; of the half that wins most "
+        f"{often[0]} and {often[1]}; "
         f"{summary_text(dig(entry, 'rows_with_one'))} of {summary_text(dig(entry, 'rows'))} rows have one"
     )
 

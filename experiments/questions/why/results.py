@@ -43,6 +43,9 @@ def collect(plan: WhyPlan, ledger: Ledger, preset: Preset) -> dict[str, Any]:
     def over(task: Callable[[int], Task]) -> list[Outcome | None]:
         return [collector.outcome(task(seed)) for seed in collector.seeds]
 
+    def converged(task: Callable[[int], Task]) -> list[bool | None]:
+        return [None if one is None else one.values["converged"] for one in over(task)]
+
     collector.notes += ledger.failure_notes()
     others = [model for model in plan.attacked if model != START]
     pairs = [(START, model) for model in others] if START in plan.attacked else []
@@ -50,7 +53,10 @@ def collect(plan: WhyPlan, ledger: Ledger, preset: Preset) -> dict[str, Any]:
         **facts(collector, preset, dataclasses.asdict(settings)),
         "models": models,
         "baselines": {"data": {"spectrum": {"images": spectrum["images"], "noise": {}}}},
-        "courses": {name: _course(over(partial(plan.course, name))) for name in COURSES},
+        "courses": {
+            name: {**_course(over(partial(plan.course, name))), "converged": converged(plan.trained(name))}
+            for name in COURSES
+        },
         "rest": {name: _rest(over(partial(plan.fixed_point, name))) for name in RESTING},
         "variants": {name: _exponents(over(partial(plan.variant, name))) for name in settings.variants},
         "comparisons": collector.evidence.compared(pairs),

@@ -74,14 +74,24 @@ def _said() -> Html:
 def _rest(results: Results) -> Html:
     rows = []
     for name, entry in (dig(results, "rest") or {}).items():
-        keys = ("explained", "explained_without_push", "rows_with_one", "rows", "median_won", "pushes_a_win")
+        shares = ("explained", "explained_without_push")
+        keys = (*shares, *(f"{key}_often" for key in shares), "rows_with_one", "rows", "median_won", "pushes_a_win")
         row = [label(name), *(summary_text(dig(entry, key)) for key in keys)]
         for on in ("layer", "images"):
             row += [summary_text(dig(entry, kind, on)) for kind in ("trained", "predicted", "won", "linear")]
         rows.append(row)
     kinds = ["V", "of the fixed point", "of the means won", "W"]
-    head = ["", "explained", "without push", "rows with one", "rows", "images won", "pushes a win", *kinds, *kinds]
-    return table(head, rows, [("", 7), ("α on noise", 4), ("α on images", 4)])
+    words = ["explained", "without push"]
+    counts = ["rows with one", "rows", "images won", "pushes a win"]
+    groups = [
+        ("", 1),
+        ("of all rows", 2),
+        ("of the half that wins most", 2),
+        ("", 4),
+        ("α on noise", 4),
+        ("α on images", 4),
+    ]
+    return table(["", *words, *words, *counts, *kinds, *kinds], rows, groups)
 
 
 def _settings(results: Results) -> Html:
