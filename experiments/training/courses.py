@@ -1,7 +1,7 @@
 """Trainings that are looked at on their way: what the first layer's spectrum is made of, epoch by epoch.
 
-The training itself is the one of the task of that name, by the same program; it is run again here, without checkpoints,
-since it takes minutes at most.
+The training itself is the one of the task of that name, by the same program. It is run again here, without checkpoints:
+one that is stopped begins anew.
 """
 
 import dataclasses
