@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import jax_bioadv.learning.pruning as pruning
     import jax_bioadv.learning.readouts as readouts
     import jax_bioadv.learning.regularizers as regularizers
+    import jax_bioadv.learning.representation_spectral as representation_spectral
     import jax_bioadv.learning.schedules as schedules
     import jax_bioadv.learning.soft_hebb as soft_hebb
     import jax_bioadv.learning.stacks as stacks
@@ -39,6 +40,7 @@ __all__ = [
     "pruning",
     "readouts",
     "regularizers",
+    "representation_spectral",
     "schedules",
     "soft_hebb",
     "stacks",
