@@ -13,7 +13,7 @@ from experiments.questions.why import array_figures
 from experiments.questions.why.adding import ADDING
 from experiments.questions.why.deciding import alignments
 from experiments.questions.why.drawing import cross, curve, middle, style_of
-from experiments.questions.why.results import START
+from experiments.questions.why.plan import START
 from experiments.report.claims import Results
 from experiments.report.numbers import dig
 from experiments.results.figure_arrays import Arrays

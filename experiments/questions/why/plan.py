@@ -21,6 +21,8 @@ from experiments.settings.questions import QuestionSettings
 from experiments.training.courses import LAYER_COURSE, NETWORK_COURSE
 from experiments.training.layers import LAYER
 
+START = "kh_start"
+"""Training images as rows: what rows that share one of their properties are compared with."""
 COURSES = ("kh", "noise_start", "bp")
 """Trainings that are followed: the layer from images and from noise, and backpropagation."""
 RESTING = ("kh", "noise_start", "kh_start")
@@ -105,6 +107,10 @@ class WhyPlan(Plan):
         last = min(self.settings.spectra.last_on_images, smallest // alignment.QUARTER)
         given = {**self._window(last), **self._cut(layer)}
         return self._task(f"alignment-{called}", "alignment", alignment.alignment, given, {"layer": trained})
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Images as rows, with all others that are attacked."""
+        return [(START, model) for model in self.attacked if model != START] if START in self.attacked else []
 
     def all_tasks(self) -> list[Task]:
         tasks = [self.images_spectrum()]

@@ -20,8 +20,6 @@ from experiments.results.collect import Collector, facts, with_overall
 from experiments.results.figure_arrays import Arrays, for_drawing, stacked
 from experiments.settings.presets import Preset
 
-START = "kh_start"
-"""Training images as rows: what rows that share one of their properties are compared with."""
 # Of a model that was attacked.
 _SHOWN = (
     *("test_accuracy", "test_accuracy_interval", "converged", "decoder_converged", "pruned_units", "n_attacked"),
@@ -47,8 +45,6 @@ def collect(plan: WhyPlan, ledger: Ledger, preset: Preset) -> dict[str, Any]:
         return [None if one is None else one.values["converged"] for one in over(task)]
 
     collector.notes += ledger.failure_notes()
-    others = [model for model in plan.attacked if model != START]
-    pairs = [(START, model) for model in others] if START in plan.attacked else []
     return {
         **facts(collector, preset, dataclasses.asdict(settings)),
         "models": models,
@@ -59,7 +55,7 @@ def collect(plan: WhyPlan, ledger: Ledger, preset: Preset) -> dict[str, Any]:
         },
         "rest": {name: _rest(over(partial(plan.fixed_point, name))) for name in RESTING},
         "variants": {name: _exponents(over(partial(plan.variant, name))) for name in settings.variants},
-        "comparisons": collector.evidence.compared(pairs),
+        "comparisons": collector.evidence.comparisons(),
     }
 
 

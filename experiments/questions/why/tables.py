@@ -7,7 +7,7 @@ from experiments.models import label
 from experiments.questions.why.adding import ADDING, adds
 from experiments.questions.why.deciding import alignments
 from experiments.questions.why.figures import V1
-from experiments.questions.why.results import START
+from experiments.questions.why.plan import START
 from experiments.report.claims import Results
 from experiments.report.evidence_tables import comparisons_table
 from experiments.report.numbers import NOT_AVAILABLE, dig, number_text, summary_text
