@@ -11,13 +11,39 @@ from experiments.measuring.spectra import fitted
 from experiments.networks import trained_network
 from experiments.settings.groups import PruningSettings, SpectraSettings
 from experiments.training.layers import decide_cut, layer_kernel
-from jax_bioadv.analysis.alignment import exponents_of, layer_alignment
+from jax_bioadv.analysis.alignment import Alignment, exponents_of, layer_alignment
 from jax_bioadv.analysis.broken_power_law import fit_broken_power_law
 from jax_bioadv.analysis.dimension import participation_ratio, rank_me
 from jax_bioadv.analysis.spectra import FitImpossible, covariance, covariance_spectrum, fit_variances
 
 QUARTER = 4
 """Spectra fall off towards the size of a layer: windows end at a quarter of it, as the paper's does."""
+
+
+def added(found: Alignment, spectra: SpectraSettings, units: int) -> dict[str, Any]:
+    """The exponents of a layer of so many units, and what they add up to; empty where there are too few eigenvalues."""
+    try:
+        exponents = exponents_of(found, spectra.first, last_of(spectra, units))
+    except FitImpossible:
+        return {}
+    window = slice(exponents.window[0] - 1, exponents.window[1])
+    return {
+        "images": exponents.images,
+        "layer": exponents.layer,
+        "inputs": exponents.inputs,
+        "sum": exponents.layer + exponents.inputs,
+        "missing": exponents.missing,
+        "diagonal": exponents.layer + exponents.along,
+        "unaligned": exponents.unaligned,
+        "nearby": float(found.nearby[window].mean()),
+        "by_chance": float(found.by_chance[window].mean()),
+        "window": list(exponents.window),
+    }
+
+
+def last_of(spectra: SpectraSettings, units: int) -> int:
+    """Last n of the window of a layer of so many units."""
+    return min(spectra.last_on_images, units // QUARTER)
 
 
 def aligned(images: Images, rows: Any, spectra: SpectraSettings) -> Outcome:
@@ -29,10 +55,9 @@ def aligned(images: Images, rows: Any, spectra: SpectraSettings) -> Outcome:
         spectra: window of the fits.
     """
     found = layer_alignment(np.asarray(rows), images.principal)
-    last = min(spectra.last_on_images, len(rows) // QUARTER)
+    last = last_of(spectra, len(rows))
     hidden = np.asarray(jnp.matmul(images.test, jnp.asarray(rows).T, precision="highest"))
     measured = covariance_spectrum(covariance(hidden))
-    arrays = {**found._asdict(), "measured": measured}
     values: dict[str, Any] = {
         "participation_ratio": participation_ratio(measured),
         "rank_me": rank_me(measured),
@@ -42,26 +67,10 @@ def aligned(images: Images, rows: Any, spectra: SpectraSettings) -> Outcome:
         },
         "broken": _broken(measured, last),
     }
-    try:
-        exponents = exponents_of(found, spectra.first, last)
-        first, last = exponents.window
-        window = slice(first - 1, last)
-        values["exponents"] = {
-            "images": exponents.images,
-            "layer": exponents.layer,
-            "inputs": exponents.inputs,
-            "sum": exponents.layer + exponents.inputs,
-            "missing": exponents.missing,
-            "diagonal": exponents.layer + exponents.along,
-            "unaligned": exponents.unaligned,
-            "measured": fit_variances(measured, first, last, 0.0).alpha,
-            "nearby": float(found.nearby[window].mean()),
-            "by_chance": float(found.by_chance[window].mean()),
-            "window": [first, last],
-        }
-    except FitImpossible as error:
-        values["impossible"] = str(error)
-    return Outcome(values, arrays)
+    if exponents := added(found, spectra, len(rows)):
+        first, last = exponents["window"]
+        values["exponents"] = {**exponents, "measured": fit_variances(measured, first, last, 0.0).alpha}
+    return Outcome(values, {**found._asdict(), "measured": measured})
 
 
 def _broken(spectrum: np.ndarray, last: int) -> dict[str, Any]:

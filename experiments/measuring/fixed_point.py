@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.engine.tasks import Outcome, Work
-from experiments.measuring.alignment import aligned
+from experiments.measuring.alignment import added
 from experiments.settings.groups import LayerSettings, SpectraSettings
+from jax_bioadv.analysis.alignment import layer_alignment
 from jax_bioadv.learning import krotov_hopfield
 from jax_bioadv.learning import krotov_hopfield_fixed_point as rest
 
@@ -43,7 +44,8 @@ def fixed_point(work: Work, *, layer: LayerSettings, spectra: SpectraSettings) -
         "linear": jnp.asarray(synapses),
     }
     for name, layer_rows in kept.items():
-        measured = aligned(work.images, np.asarray(layer_rows)[found.exists], spectra)
-        values[name] = measured.values.get("exponents", {})
-        arrays |= {f"{name}/{kind}": measured.arrays[kind] for kind in ("layer", "images")}
+        kept_rows = np.asarray(layer_rows)[found.exists]
+        spectrum = layer_alignment(kept_rows, work.images.principal)
+        values[name] = added(spectrum, spectra, len(kept_rows))
+        arrays |= {f"{name}/layer": spectrum.layer, f"{name}/images": spectrum.images}
     return Outcome(values, arrays)

@@ -15,11 +15,12 @@ from flax import nnx
 
 from experiments.engine.populations import one_device
 from experiments.engine.tasks import Outcome, Work, progress
-from experiments.measuring.alignment import aligned
+from experiments.measuring.alignment import added
 from experiments.settings.groups import SpectraSettings
 from experiments.training.layers import LAYER
 from experiments.training.networks import NETWORK
 from experiments.training.trainer import Start, Training, begin
+from jax_bioadv.analysis.alignment import layer_alignment
 from jax_bioadv.learning.krotov_hopfield import effective_weights
 
 # From the states of a population of one, its start and the settings to V.
@@ -47,17 +48,16 @@ class Course:
         trained = work._replace(task=dataclasses.replace(work.task, run=self.training, given=given))
         kind = self.training.of([trained])
         begun = begin(kind, [trained], (), one_device())
-        states, found = begun.start.state, {}
+        states, found = begun.start.state, dict[int, dict[str, Any]]()
         with progress(work.name, kind.epochs, "epoch") as advance:
             for epoch in range(kind.epochs + 1):
                 if epoch in looks or epoch == kind.epochs:
-                    found[epoch] = aligned(work.images, np.asarray(self.rows(states, begun.start, given)), spectra)
+                    rows = np.asarray(self.rows(states, begun.start, given))
+                    found[epoch] = added(layer_alignment(rows, work.images.principal), spectra, len(rows))
                 if epoch < kind.epochs:
                     states, _ = begun.epoch(states, epoch)
                     advance(1)
-        values = {"epochs": list(found), "exponents": [one.values.get("exponents") for one in found.values()]}
-        arrays = {f"{epoch}/{kind}": one.arrays[kind] for epoch, one in found.items() for kind in ("layer", "measured")}
-        return Outcome(values, arrays)
+        return Outcome({"epochs": list(found), "exponents": list(found.values())})
 
 
 LAYER_COURSE = Course(LAYER, _of_layer)

@@ -94,7 +94,7 @@ def rest(results: Results, arrays: Arrays) -> Figure:
     shares.set_ylabel("share of the rows' differences explained")
     low = min((found[1] for one in entries.values() if (found := middle(one["explained_without_push"]))), default=0)
     shares.set_ylim(max(-1.0, min(0.0, 1.1 * low)), 1.05)
-    shares.legend(fontsize=9.5, loc="lower left")
+    shares.legend(fontsize=9.5, loc="upper center")
     for panel, on, words in zip(panels, ("layer", "images"), ("white noise", "images"), strict=True):
         for kind, color, dashes in (("won", GREY, ":"), ("trained", "#0072B2", "-"), ("predicted", INK, "--")):
             if f"rest/kh/{kind}/{on}" in arrays:

@@ -62,8 +62,8 @@ def collect(plan: WhyPlan, ledger: Ledger, preset: Preset) -> dict[str, Any]:
 def _model(collector: Collector, plan: WhyPlan, model: str) -> dict[str, Any]:
     found = [collector.outcome(plan.alignment(model, seed)) for seed in collector.seeds]
     for seed, one in enumerate(found):
-        if one is not None and "impossible" in one.values:
-            collector.note(f"{model}, seed {seed}: exponents cannot be added, {one.values['impossible']}")
+        if one is not None and "exponents" not in one.values:
+            collector.note(f"{model}, seed {seed}: the window holds too few eigenvalues for exponents to be added")
     entry: dict[str, Any] = {"control": KNOWN[model].control}
     if model in plan.attacked:
         whole = collector.model(model)
