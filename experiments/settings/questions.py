@@ -2,12 +2,12 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from experiments.models import KNOWN, ROWS
 from experiments.settings.groups import DecoderSettings, LayerSettings, SpectraSettings
 from experiments.settings.presets import PRESETS, Preset
-from experiments.settings.reproduction import Settings
+from experiments.settings.reproduction import MAY_BE_ZERO, Settings
 
 ATTACKED = ("kh", "kh_start", "kmeans", *ROWS)
 """Models that question 1 attacks: powered decoders on frozen rows, so that only the rows differ."""
@@ -40,6 +40,7 @@ class QuestionSettings(Settings):
     """A reproduction's settings, and those of each question."""
 
     why: WhySettings = field(default_factory=WhySettings)
+    may_be_zero: ClassVar[set[str]] = MAY_BE_ZERO | {"why.looks", "why.deltas"}
 
     @property
     def attacked(self) -> tuple[str, ...]:
