@@ -62,6 +62,11 @@ class Images:
         return covariance(np.asarray(self.train))
 
     @cached_property
+    def test_covariance(self) -> np.ndarray:
+        """Of the test images in float64."""
+        return covariance(np.asarray(self.test))
+
+    @cached_property
     def principal(self) -> Principal:
         """Principal directions of the training images."""
         return principal_directions(self.train_covariance)

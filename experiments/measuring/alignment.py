@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from experiments.engine.tasks import Outcome, Work
@@ -14,7 +13,7 @@ from experiments.training.layers import decide_cut, layer_kernel
 from jax_bioadv.analysis.alignment import Alignment, exponents_of, layer_alignment
 from jax_bioadv.analysis.broken_power_law import fit_broken_power_law
 from jax_bioadv.analysis.dimension import participation_ratio, rank_me
-from jax_bioadv.analysis.spectra import FitImpossible, covariance, covariance_spectrum, fit_variances
+from jax_bioadv.analysis.spectra import FitImpossible, covariance_spectrum, fit_variances
 
 QUARTER = 4
 """Spectra fall off towards the size of a layer: windows end at a quarter of it, as the paper's does."""
@@ -56,8 +55,9 @@ def aligned(images: Images, rows: Any, spectra: SpectraSettings) -> Outcome:
     """
     found = layer_alignment(np.asarray(rows), images.principal)
     last = last_of(spectra, len(rows))
-    hidden = np.asarray(jnp.matmul(images.test, jnp.asarray(rows).T, precision="highest"))
-    measured = covariance_spectrum(covariance(hidden))
+    exact = np.asarray(rows, np.float64)
+    # Of the pre-activation on test images, which is linear: features in float32 would end a steep spectrum in rounding.
+    measured = covariance_spectrum(exact @ images.test_covariance @ exact.T)
     values: dict[str, Any] = {
         "participation_ratio": participation_ratio(measured),
         "rank_me": rank_me(measured),

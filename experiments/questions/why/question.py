@@ -13,7 +13,7 @@ from experiments.report.claims import Claim
 CLAIMS = (
     Claim(
         "linear",
-        "The spectrum on images is that of V C Vᵀ",
+        "The spectrum on test images is that of V C Vᵀ, with the training images' covariance",
         "V C Vᵀ",
         adding.covariance_predicts,
         (EXPONENTS,),

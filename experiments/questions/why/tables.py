@@ -63,7 +63,8 @@ def _exponents(results: Results) -> Html:
 def _said() -> Html:
     return paragraph(
         "All exponents of a row are over one window. “of V C Vᵀ” takes C from the training images; “measured” is the "
-        "pre-activation on test images. “missing” is the first less the sum: the exponent of λ_n / (σ_n² c_n). They "
+        "pre-activation on test images, by their own covariance. “missing” is the first less the sum: the exponent of "
+        "λ_n / (σ_n² c_n). They "
         "add "
         f"if it is below {ADDING:.0%} of α on images. “of σ² vᵀCv” takes the variance of the images along the n-th "
         "singular vector, “random vectors” the singular values with vectors drawn at random. The aligned share of a "
