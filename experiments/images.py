@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_bioadv.analysis.alignment import Principal, principal_directions
 from jax_bioadv.analysis.spectra import covariance
 from jax_bioadv.data import Dataset, unit_norm, white_noise
 from jax_bioadv.data.dataset import sha256_of_array
@@ -59,6 +60,16 @@ class Images:
     def train_covariance(self) -> np.ndarray:
         """Of the training images in float64, as spectra need it."""
         return covariance(np.asarray(self.train))
+
+    @cached_property
+    def test_covariance(self) -> np.ndarray:
+        """Of the test images in float64."""
+        return covariance(np.asarray(self.test))
+
+    @cached_property
+    def principal(self) -> Principal:
+        """Principal directions of the training images."""
+        return principal_directions(self.train_covariance)
 
     def noise(self, count: int) -> np.ndarray:
         """White noise of the images' size, the same for every network."""

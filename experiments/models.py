@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.settings.groups import JacobianSettings
 from experiments.stacks import STACK_MODELS
-from experiments.training import layers
+from experiments.training import layers, rows_of_one_property
 from experiments.training.adversarial import ADVERSARIAL
 from experiments.training.networks import NETWORK, matched_network
 from jax_bioadv.figures.style import SOLID, THIN, ModelStyle
@@ -189,7 +189,37 @@ _RECORDS = (
         given=lambda settings: {"adversarial": settings.adversarial},
     ),
 )
+
+
+def _one_property(make: rows_of_one_property.Make, label: str, color: str, marker: str) -> Model:
+    """Rows that share one property with images."""
+    run = partial(rows_of_one_property.of_one_property, make)
+    return Model(
+        f"rows_{make.__name__}",
+        label,
+        ModelStyle(color, marker, (0.0, (2.0, 1.0)), THIN),
+        powered=True,
+        first_layer=FirstLayer(run, _of_rows),
+        largest=_one_an_image,
+    )
+
+
+_ROWS = (
+    _one_property(rows_of_one_property.signed, "signed images", "#0B7A75", "^"),
+    _one_property(rows_of_one_property.scrambled, "phase-scrambled images", "#B5485D", "v"),
+    _one_property(rows_of_one_property.gaussian, "images' covariance", "#7B4EA3", "s"),
+    _one_property(rows_of_one_property.radial, "images' radial spectrum", "#C08A00", "D"),
+    _one_property(rows_of_one_property.blurred, "blurred images", "#3E6FB0", "o"),
+    _one_property(rows_of_one_property.sharpened, "high-passed images", "#D2691E", "P"),
+    _one_property(rows_of_one_property.shuffled, "shuffled pixels", "#5B8C5A", "X"),
+    _one_property(rows_of_one_property.positive, "positive noise", "#8C8C8C", "<"),
+    _one_property(rows_of_one_property.white, "white noise rows", "#444444", ">"),
+)
 MODELS: Mapping[str, Model] = {model.name: model for model in _RECORDS}
+ROWS = tuple(model.name for model in _ROWS)
+"""Controls that no reproduction has unless it names them: experiments/questions asks what they share with images."""
+KNOWN: Mapping[str, Model] = {**MODELS, **{model.name: model for model in _ROWS}}
+"""Every model that can be named."""
 PAPER_MODELS = tuple(name for name, model in MODELS.items() if not model.control)
 CONTROLS = tuple(name for name, model in MODELS.items() if model.control)
 SWEPT = tuple(name for name, model in MODELS.items() if model.swept)
@@ -209,7 +239,9 @@ BASELINES = (
     Baseline("untrained", "untrained", ModelStyle("#7A7A7A", "X", SOLID)),
     Baseline("noise_start", "KH from noise", ModelStyle("#882255", "d", SOLID)),
 )
-STYLES: Mapping[str, ModelStyle] = {one.name: one.style._replace(label=one.label) for one in (*BASELINES, *_RECORDS)}
+STYLES: Mapping[str, ModelStyle] = {
+    one.name: one.style._replace(label=one.label) for one in (*BASELINES, *_RECORDS, *_ROWS)
+}
 """How figures draw and call each model and baseline, in their order."""
 
 
@@ -226,4 +258,4 @@ def label(name: str) -> str:
 def in_order(names: Iterable[str]) -> list[str]:
     """Models as the registry has them, then all others by name."""
     given = set(names)
-    return [name for name in MODELS if name in given] + sorted(given - set(MODELS))
+    return [name for name in KNOWN if name in given] + sorted(given - set(KNOWN))

@@ -11,7 +11,7 @@ from experiments.engine.tasks import Outcome, Task, with_needs
 from experiments.images import Images
 from experiments.measuring import smoothness, spectra, threats
 from experiments.measuring.attacks import GridAttack, SearchedAttack
-from experiments.models import CONTROLS, MODELS, PAPER_MODELS, FirstLayer, Model
+from experiments.models import CONTROLS, KNOWN, MODELS, PAPER_MODELS, FirstLayer, Model
 from experiments.settings.groups import LayerSettings, PruningSettings, only, without
 from experiments.settings.reproduction import Settings
 from experiments.threats import THREATS
@@ -92,7 +92,7 @@ class Plan:
 
     def model(self, name: str, seed: int) -> Task:
         """The training of a model."""
-        model, settings = MODELS[name], self.settings
+        model, settings = KNOWN[name], self.settings
         given = {"hidden": settings.hidden, "seed": seed, **model.given(settings)}
         needs = {"hybrid": self.model(model.matches, seed)} if model.matches else {}
         if model.first_layer is not None:
@@ -179,7 +179,7 @@ class Plan:
     def threat(self, threat: str, model: str, seed: int) -> Task:
         """Attacks of one strength on one model; controls get fewer images."""
         chosen = only(self.settings.threats, *BATTERY, threat, "images")
-        if MODELS[model].control:
+        if KNOWN[model].control:
             chosen = dataclasses.replace(chosen, images=min(self.settings.threats.control_images, chosen.images))
         run = partial(threats.fixed_strength, THREATS[threat])
         return self._of_model(threat, run, model, seed, threats=chosen)
@@ -223,7 +223,7 @@ class Plan:
 
     def attacks_on(self, model: str) -> list[str]:
         """The attacks over many strengths that a model gets."""
-        return [name for name, one in SWEPT_ATTACKS.items() if one.of_controls or not MODELS[model].control]
+        return [name for name, one in SWEPT_ATTACKS.items() if one.of_controls or not KNOWN[model].control]
 
     def all_tasks(self) -> list[Task]:
         """Every task of the experiment and what it builds on, in the order in which they are best run."""

@@ -20,7 +20,7 @@ from experiments.engine.populations import Devices
 from experiments.engine.running import complete_sweep
 from experiments.engine.sweeping import Sweep
 from experiments.members import MEASUREMENTS, describe, members_of
-from experiments.models import CONTROLS, SWEPT
+from experiments.models import KNOWN, SWEPT
 from experiments.report.closing import close_sweep
 from experiments.results.sweep_table import write_table
 from experiments.settings.grid import SWEEP_PRESETS, Grid, parse_grid, points, read_file, with_settings
@@ -114,7 +114,7 @@ def run(command: Command, grid: Grid) -> Path:
     """
     measurements = _measurements(command.measure)
     for model in command.settings.model_names:
-        if model in CONTROLS and model not in SWEPT:
+        if model in KNOWN and model not in SWEPT:
             raise ValueError(
                 f"no sweep trains {model!r}, only experiments.reproduce does; choose among {', '.join(SWEPT)}"
             )

@@ -17,6 +17,7 @@ SLOW_FILES = [
         "test_site.py",
         "experiments/test_going_on.py",
         "experiments/test_evaluate.py",
+        "questions/test_questions.py",
         "experiments/test_commands.py",
         "experiments/test_workers.py",
         "experiments/test_recomputed.py",

@@ -1,13 +1,15 @@
-"""Draw the figures and the page of a finished run, or the figure of a sweep, again from its folder alone."""
+"""Draw the figures and the page of a finished run or question, or the figure of a sweep, from its folder alone."""
 
 import sys
 from pathlib import Path
 
 import tyro
 
+from experiments.questions.question import draw, write_page
+from experiments.questions.registry import QUESTIONS
 from experiments.report import closing, write_report
 from experiments.report.sweep_figure import draw_sweep
-from experiments.results.schema import whole_results
+from experiments.results.schema import read_results, whole_results
 from jax_bioadv.command_line import IncompleteError, exit_code, start
 from jax_bioadv.user_folders import user_path
 
@@ -31,8 +33,10 @@ def render(directory: tyro.conf.Positional[Path]) -> None:
             raise ValueError(f"name the folder of a sweep that has come to its end ({reason})") from error
         return
     with whole_results(directory):
-        undrawn = closing.draw(directory)
-        print(write_report(directory))
+        asked = read_results(directory).get("question")
+        question = None if asked is None else QUESTIONS[asked]
+        undrawn = closing.draw(directory) if question is None else draw(question, directory)
+        print(write_report(directory) if question is None else write_page(question, directory))
     if undrawn.failed:
         raise IncompleteError("; ".join(undrawn.notes))
 

@@ -185,7 +185,7 @@ def figures(directory: Path) -> Html:
     return section("figures", "Figures", *pictures)
 
 
-def _badge(verdict: Verdict) -> str:
+def badge(verdict: Verdict) -> str:
     return f'<span class="badge {_BADGES.get(verdict, "open")}">{safe(verdict.value)}</span>'
 
 
@@ -202,12 +202,12 @@ def beside_verdicts(shown: Html, groups: Mapping[str, list[tuple[Claim, Finding]
         rows += f'<tr class="heading"><th colspan="2">{safe(heading)}</th></tr>'
         for claim, finding in group:
             link = f'<a href="#claim-{claim.name}" title="{safe(claim.title)}">{safe(claim.words)}</a>'
-            rows += f"<tr><td>{link}</td><td>{_badge(finding.verdict)}</td></tr>"
+            rows += f"<tr><td>{link}</td><td>{badge(finding.verdict)}</td></tr>"
     verdicts = f'<table class="verdicts"><tbody>{rows}</tbody></table>'
     return Html(f'<div class="opening" id="opening"><div>{shown}</div><div>{verdicts}</div></div>')
 
 
-def claim_block(claim: Claim, finding: Finding) -> Html:
+def claim_block(claim: Claim, finding: Finding, names_of: Mapping[str, str] = words.PLACES) -> Html:
     """One claim: its verdict, the sentence, what speaks for and against it, and where that was measured."""
     sides = ""
     for name, lines in (("For", finding.supporting), ("Against", finding.opposing)):
@@ -217,9 +217,9 @@ def claim_block(claim: Claim, finding: Finding) -> Html:
         else:
             sides += f'<p class="soft">{name}: nothing</p>'
     told = f'<p class="verdict">{safe(finding.sentence)}</p><div class="sides">{sides}</div>'
-    places = " · ".join(f'<a href="#{anchor}">{safe(words.PLACES[anchor])}</a>' for anchor in claim.evidence)
+    places = " · ".join(f'<a href="#{anchor}">{safe(names_of[anchor])}</a>' for anchor in claim.evidence)
     body = f'<h4>{safe(claim.title)}</h4>{told}<p class="soft">Evidence: {places}</p>'
-    return Html(f'<div class="claim" id="claim-{claim.name}">{_badge(finding.verdict)}<div>{body}</div></div>')
+    return Html(f'<div class="claim" id="claim-{claim.name}">{badge(finding.verdict)}<div>{body}</div></div>')
 
 
 def what_holds(results: Results) -> Html:

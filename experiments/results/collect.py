@@ -14,7 +14,7 @@ from experiments.engine.ledger import Ledger
 from experiments.engine.provenance import environment, stages_made_by
 from experiments.engine.tasks import Outcome, Task
 from experiments.measuring.threats import left_out
-from experiments.models import CONTROLS
+from experiments.models import KNOWN
 from experiments.plan import Plan
 from experiments.results.correlations import correlations
 from experiments.results.evidence import Evidence, critical_summary, finite, interval, with_infinity
@@ -85,7 +85,7 @@ class Collector:
         found["decoder_converged"] = [
             None if outcome is None else outcome.values.get("decoder_converged") for outcome in trained
         ]
-        if model in CONTROLS:
+        if model in KNOWN and KNOWN[model].control:
             found["control"] = True
         for seed, outcome in zip(seeds, trained, strict=True):
             values = {} if outcome is None else outcome.values

@@ -2,9 +2,9 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from experiments.models import MODELS
+from experiments.models import KNOWN, MODELS
 from experiments.settings.groups import (
     AdversarialSettings,
     AttackSettings,
@@ -25,6 +25,11 @@ from experiments.settings.groups import (
     ThreatSettings,
 )
 from experiments.threats import THREATS
+
+# Numbers that may be 0; every other one must be positive.
+MAY_BE_ZERO = {"layer.delta", "noise_start.delta", "spectral.constant_epochs", "landscape.image"} | {
+    f"{name}.weight" for name in ("l2", "jacobian", "spectral")
+}
 
 
 @dataclass(frozen=True)
@@ -66,18 +71,20 @@ class Settings:
     smoothness: SmoothnessSettings = field(default_factory=SmoothnessSettings)
     boundaries: BoundarySettings = field(default_factory=BoundarySettings)
 
+    may_be_zero: ClassVar[set[str]] = MAY_BE_ZERO
+
     @property
     def model_names(self) -> tuple[str, ...]:
         return tuple(name.strip() for name in self.models.split(","))
 
     def check_values(self) -> None:
         """Raise ValueError for a value that cannot work whatever the data, before these are fetched."""
-        unknown = [name for name in self.model_names if name not in MODELS]
+        unknown = [name for name in self.model_names if name not in KNOWN]
         if unknown:
-            raise ValueError(f"unknown model {unknown[0]!r}; choose among {', '.join(MODELS)}")
+            raise ValueError(f"unknown model {unknown[0]!r}; choose among {', '.join(KNOWN)}")
         if len(set(self.model_names)) != len(self.model_names):
             raise ValueError(f"a model is named twice in {self.models!r}")
-        _check_numbers("", dataclasses.asdict(self))
+        _check_numbers("", dataclasses.asdict(self), self.may_be_zero)
         for name, hidden, layer in (
             ("layer", self.hidden, self.layer),
             ("noise-start", self.noise_start_hidden, self.noise_start),
@@ -134,15 +141,9 @@ class Settings:
         _require(self.landscape.image < test_images, f"landscape.image: there are {test_images} test images")
         _require(inputs >= 2, "images need at least two pixels")
         for name in self.model_names:
-            if (largest := MODELS[name].largest) is not None:
+            if (largest := KNOWN[name].largest) is not None:
                 most, why = largest(training_images, inputs)
                 _require(self.hidden <= most, f"hidden: {name} has at most {why}; lower it or leave {name} out")
-
-
-# Numbers that may be 0; every other one must be positive.
-MAY_BE_ZERO = {"layer.delta", "noise_start.delta", "spectral.constant_epochs", "landscape.image"} | {
-    f"{name}.weight" for name in ("l2", "jacobian", "spectral")
-}
 
 
 def _require(condition: bool, message: str) -> None:
@@ -150,15 +151,15 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
-def _check_numbers(prefix: str, values: dict[str, Any]) -> None:
+def _check_numbers(prefix: str, values: dict[str, Any], may_be_zero: set[str]) -> None:
     for name, value in values.items():
         path = f"{prefix}{name}"
         if isinstance(value, dict):
-            _check_numbers(f"{path}.", value)
+            _check_numbers(f"{path}.", value, may_be_zero)
             continue
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, int | float):
-                least = "not be negative" if path in MAY_BE_ZERO else "be positive"
-                good = (number >= 0 if path in MAY_BE_ZERO else number > 0) and number < float("inf")
+                least = "not be negative" if path in may_be_zero else "be positive"
+                good = (number >= 0 if path in may_be_zero else number > 0) and number < float("inf")
                 good = good or isinstance(number, bool)
                 _require(good, f"{path.replace('_', '-')} must {least} and finite, got {number}")

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING
 from jax_bioadv.lazy import lazily
 
 if TYPE_CHECKING:
+    import jax_bioadv.analysis.alignment as alignment
     import jax_bioadv.analysis.attack_input as attack_input
     import jax_bioadv.analysis.battery as battery
+    import jax_bioadv.analysis.binned_spectrum as binned_spectrum
     import jax_bioadv.analysis.boundaries as boundaries
     import jax_bioadv.analysis.boundary_geometry as boundary_geometry
+    import jax_bioadv.analysis.broken_power_law as broken_power_law
     import jax_bioadv.analysis.certified as certified
     import jax_bioadv.analysis.corruption as corruption
     import jax_bioadv.analysis.critical as critical
@@ -29,10 +32,13 @@ if TYPE_CHECKING:
     import jax_bioadv.analysis.tap_spectra as tap_spectra
 
 __all__ = [
+    "alignment",
     "attack_input",
     "battery",
+    "binned_spectrum",
     "boundaries",
     "boundary_geometry",
+    "broken_power_law",
     "certified",
     "corruption",
     "critical",

@@ -1,9 +1,10 @@
 """How many dimensions a representation has: counted from its spectrum, or from distances between neighbours.
 
-From a spectrum: the participation ratio ``(Σλ)² / Σλ²`` and RankMe (Garrido et al., arXiv 2210.02885), the exponential
-of the entropy of the *singular values*, which are square roots of the covariance's eigenvalues; several public versions
-take the eigenvalues themselves and find less. From distances, for data on a curved manifold: TwoNN (Facco et al.,
-Sci. Rep. 2017) and the maximum-likelihood estimator of Levina & Bickel (NIPS 2004). All run in float64 on the host.
+From a spectrum: the participation ratio ``(Σλ)² / Σλ²``, α-ReQ, the exponent of its decay, and RankMe (Garrido et
+al., arXiv 2210.02885), the exponential of the entropy of the *singular values*, which are square roots of the
+covariance's eigenvalues; several public versions take the eigenvalues themselves and find less. From distances, for
+data on a curved manifold: TwoNN (Facco et al., Sci. Rep. 2017) and the maximum-likelihood estimator of Levina & Bickel
+(NIPS 2004). All run in float64 on the host.
 
 :func:`cross_validated_spectrum` is the spectrum of what two recordings of the same stimuli share (cvPCA: Stringer et
 al., Nature 2019), which noise that differs from recording to recording does not enter.
@@ -15,6 +16,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Array, Float, Float64
 
+from jax_bioadv.analysis.spectra import PowerLawFit, fit_power_law
 from jax_bioadv.extras import extra
 
 Features = Float[Array | np.ndarray, "samples units"]
@@ -51,6 +53,21 @@ def rank_me(eigenvalues: Float[np.ndarray, " units"]) -> float:
     singular = np.sqrt(_spectrum(eigenvalues))
     shares = singular[singular > 0] / singular.sum()
     return float(np.exp(-np.sum(shares * np.log(shares))))
+
+
+def alpha_req(eigenvalues: Float64[np.ndarray, " units"]) -> PowerLawFit:
+    """α-ReQ (Agrawal et al., NeurIPS 2022): the exponent of a representation's spectrum over n = 10…100.
+
+    Args:
+        eigenvalues: of a covariance, largest first.
+
+    Returns:
+        The fit; near 1 is where the authors find representations that generalise.
+
+    Raises:
+        FitImpossible, ValueError: as :func:`jax_bioadv.analysis.spectra.fit_power_law`.
+    """
+    return fit_power_law(eigenvalues, 10, 100)
 
 
 def two_nearest_neighbours_dimension(points: Features, kept: float = 0.9) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Array, Float, Float64
+from jaxtyping import Array, Float, Float64, Int
 
 from jax_bioadv.attacks.batch import checked_image_shape
 
@@ -29,8 +29,13 @@ def radial_spectrum(
         raise ValueError(f"rows of {rows.shape[1]} inputs are no images of (height, width, channels) {image_shape}")
     images = np.asarray(rows, np.float64).reshape(-1, height, width, channels)
     power = np.abs(np.fft.fft2(images, axes=(1, 2))) ** 2 / (height * width)
-    longer = max(height, width)
-    vertical, horizontal = np.fft.fftfreq(height) * longer, np.fft.fftfreq(width) * longer
-    rings = np.rint(np.hypot(vertical[:, None], horizontal)).astype(int)
+    rings = rings_of(height, width)
     of_ring = np.eye(rings.max() + 1)[rings.ravel()]
     return power.sum(axis=3).reshape(len(images), -1) @ of_ring
+
+
+def rings_of(height: int, width: int) -> Int[np.ndarray, "height width"]:
+    """The ring of each discrete frequency of an image: the nearest number of cycles per image, of the longer side."""
+    longer = max(height, width)
+    vertical, horizontal = np.fft.fftfreq(height) * longer, np.fft.fftfreq(width) * longer
+    return np.rint(np.hypot(vertical[:, None], horizontal)).astype(int)

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import jax_bioadv.learning.antimodes as antimodes
     import jax_bioadv.learning.fixed_layers as fixed_layers
     import jax_bioadv.learning.krotov_hopfield as krotov_hopfield
+    import jax_bioadv.learning.krotov_hopfield_fixed_point as krotov_hopfield_fixed_point
     import jax_bioadv.learning.krotov_hopfield_increment as krotov_hopfield_increment
     import jax_bioadv.learning.learning_rule as learning_rule
     import jax_bioadv.learning.on_patches as on_patches
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import jax_bioadv.learning.pruning as pruning
     import jax_bioadv.learning.readouts as readouts
     import jax_bioadv.learning.regularizers as regularizers
+    import jax_bioadv.learning.representation_spectral as representation_spectral
     import jax_bioadv.learning.schedules as schedules
     import jax_bioadv.learning.soft_hebb as soft_hebb
     import jax_bioadv.learning.stacks as stacks
@@ -30,6 +32,7 @@ __all__ = [
     "antimodes",
     "fixed_layers",
     "krotov_hopfield",
+    "krotov_hopfield_fixed_point",
     "krotov_hopfield_increment",
     "learning_rule",
     "on_patches",
@@ -37,6 +40,7 @@ __all__ = [
     "pruning",
     "readouts",
     "regularizers",
+    "representation_spectral",
     "schedules",
     "soft_hebb",
     "stacks",

@@ -79,14 +79,15 @@ def combine(*regularizers: Regularizer) -> Regularizer:
     return Regularizer(refresh, penalty, renew)
 
 
-def _check_weight(weight: Scalar) -> None:
+def check_weight(weight: Scalar) -> None:
+    """Raise ValueError for a factor that no penalty can have, unless it is traced."""
     if not is_traced(weight) and not 0 <= weight < float("inf"):
         raise ValueError(f"the weight of a regularizer must be finite and not negative, got {weight}")
 
 
 def weight_decay(weight: Scalar = 5e-4) -> Regularizer:
     """``weight · Σ θ²`` over every trainable parameter of the model, biases included, as published."""
-    _check_weight(weight)
+    check_weight(weight)
 
     def penalty(model: Any, batch: Batch, aux: None, key: Key[Array, ""]) -> Float[Array, ""]:
         parameters = jax.tree.leaves(nnx.state(model, nnx.Param))
@@ -110,7 +111,7 @@ def jacobian(weight: Scalar = 1e-3, target: Literal["preactivation", "activation
         TypeError: from the penalty, for any other model; :func:`projected_jacobian`, and at a tap
             :func:`jax_bioadv.learning.tap_regularizers.jacobian_at_tap`, serve those.
     """
-    _check_weight(weight)
+    check_weight(weight)
     if target not in ("preactivation", "activation"):
         raise ValueError(f"target must be 'preactivation' or 'activation', got {target!r}")
 
@@ -139,7 +140,7 @@ def projected_jacobian(
         weight: factor.
         projections: random directions per image.
     """
-    _check_weight(weight)
+    check_weight(weight)
 
     def penalty(model: Any, batch: Batch, aux: None, key: Key[Array, ""]) -> Float[Array, ""]:
         norms = projected_jacobian_norms_squared(key, lambda image: function(model, image), batch.images, projections)
@@ -182,7 +183,7 @@ def hidden_spectrum(
 
 def check_spectral_target(weight: Scalar, exponent: Scalar, first: int, anchor: Scalar | None) -> None:
     """Raise ValueError for settings of :func:`spectral` that make no sense."""
-    _check_weight(weight)
+    check_weight(weight)
     if not is_traced(exponent) and not exponent > 0:
         raise ValueError(f"the target exponent must be positive, got {exponent}")
     if first < 1:

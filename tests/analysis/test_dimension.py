@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jax_bioadv.analysis.dimension import (
+    alpha_req,
     cross_validated_spectrum,
     maximum_likelihood_dimension,
     participation_ratio,
@@ -46,6 +47,16 @@ def test_rank_me_is_that_of_the_singular_values():
     shares /= shares.sum()
     expected = np.exp(-np.sum(shares * np.log(shares)))
     assert rank_me(covariance_spectrum(covariance(features))) == pytest.approx(expected)
+
+
+def test_alpha_req_is_the_regression_over_its_own_window_alone():
+    spectrum = np.arange(1.0, 301.0) ** -1.0
+    spectrum[:9] = 10.0
+    spectrum[100:] = 1e-3
+    fit = alpha_req(spectrum)
+    assert (fit.alpha, fit.window) == (pytest.approx(1.0), (10, 100))
+    line = np.polyfit(np.log(np.arange(10, 101)), np.log(spectrum[9:100]), 1)
+    assert fit.alpha == pytest.approx(-line[0])
 
 
 @pytest.mark.parametrize("measure", [participation_ratio, rank_me])

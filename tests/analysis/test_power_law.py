@@ -6,8 +6,12 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jax_bioadv.analysis import power_law
-from jax_bioadv.analysis.power_law import diagnose_power_law, fit_weighted_power_law, held_out_spectrum
+from jax_bioadv.analysis.binned_spectrum import binned
+from jax_bioadv.analysis.power_law import (
+    diagnose_power_law,
+    fit_weighted_power_law,
+    held_out_spectrum,
+)
 from jax_bioadv.analysis.spectra import FitImpossible, covariance, covariance_spectrum, fit_power_law, fit_variances
 
 N = np.arange(1.0, 501.0)
@@ -152,7 +156,7 @@ def test_what_cannot_be_fitted_is_reported(eigenvalues):
 def test_a_spectrum_without_slope_that_is_not_flat_is_reported_and_never_infinite():
     log_n = np.log(N[10:500])
     parabola = (log_n - log_n.mean()) ** 2 / 10
-    x, y, _ = power_law._binned(log_n, parabola)
+    x, y, _ = binned(log_n, parabola)
     level = parabola - np.polyfit(x, y, 1)[0] * log_n
     with pytest.raises(FitImpossible, match="no share of 0"):
         diagnose_power_law(np.exp(np.r_[np.full(10, level[0]), level]))

@@ -1,0 +1,8 @@
+"""The questions by their numbers."""
+
+from collections.abc import Mapping
+
+from experiments.questions.question import Question
+from experiments.questions.why.question import WHY
+
+QUESTIONS: Mapping[int, Question] = {question.number: question for question in (WHY,)}

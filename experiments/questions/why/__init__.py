@@ -1,0 +1,1 @@
+"""Question 1: why does the rule give power laws, and which property of image-like rows gives robustness?"""
