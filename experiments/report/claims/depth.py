@@ -101,19 +101,20 @@ def depth_costs_robustness(results: Results) -> Finding:
 
 def spectra_stay_power_laws(results: Results, kind: str) -> Finding:
     """Overlaps of every stage of the rules' networks, channels over positions."""
-    straight, other = list[str](), list[str]()
+    straight, other, unclear = list[str](), list[str](), list[str]()
     for name in (name for depth in _depths(results) for name in _there(results, RULES, depth)):
         for tap, entry in (dig(results, "models", name, "taps") or {}).items():
-            verdicts = [one for one in dig(entry, "positions", kind, "verdict") or [] if one is not None]
+            verdicts = {one for one in dig(entry, "positions", kind, "verdict") or [] if one is not None}
             if tap.endswith(".convolution") and verdicts:
                 line = f"{label(name)}, {tap}: {verdicts_text(verdicts)}"
-                (straight if set(verdicts) == {"power law"} else other).append(line)
-    count = len(straight) + len(other)
+                may_be_one = verdicts & {"power law", "undecided"}
+                (straight if verdicts == {"power law"} else unclear if may_be_one else other).append(line)
+    count = len(straight) + len(other) + len(unclear)
     if not count:
         return undecided("No spectrum has eigenvalues enough for a test.")
-    said = f"{len(straight)} of {count} spectra are power laws in every seed."
-    verdict = Verdict.HOLDS if not other else Verdict.FAILS if not straight else Verdict.UNDECIDED
-    return Finding(verdict, said, tuple(straight), tuple(other))
+    said = f"Of {count} spectra {len(straight)} are power laws in every seed, {len(other)} in none."
+    verdict = Verdict.FAILS if other else Verdict.UNDECIDED if unclear else Verdict.HOLDS
+    return Finding(verdict, said, tuple(straight), (*other, *unclear))
 
 
 def pruning_costs_nothing(results: Results) -> Finding:
