@@ -7,6 +7,7 @@ from typing import Any
 from experiments.attacks import ATTACKS, short_label
 from experiments.depth_plan import model_and_depth, of_depth
 from experiments.models import in_order, label
+from experiments.report.claims.depth import answers
 from experiments.report.numbers import centre, dig, present, told, verdicts_text
 from experiments.results.schema import read_results, whole_results
 from experiments.stacks import STACK_MODELS
@@ -93,13 +94,19 @@ def depth_table(results: dict[str, Any]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
+def depth_verdicts(results: dict[str, Any]) -> str:
+    """The study of depth, one bullet per question: its verdict and the sentence with the numbers."""
+    found = answers(results)
+    return "\n".join(f"- **{claim.title}**: {one.verdict.value}. {one.sentence}" for claim, one in found)
+
+
 def run(arguments: list[str]) -> None:
     if len(arguments) != 1:
         raise ValueError("name the folder of one finished run")
     directory = user_path(arguments[0])
     with whole_results(directory):
         found = read_results(directory)
-        tables = (depth_table,) if "depths" in found else (markdown_table, evidence_table)
+        tables = (depth_table, depth_verdicts) if "depths" in found else (markdown_table, evidence_table)
         print(*(table(found) for table in tables), sep="\n\n")
 
 

@@ -40,8 +40,10 @@ def _error(found: Overall) -> list[list[float]]:
     return [[max(found.centre - low, 0.0)], [max(high - found.centre, 0.0)]]
 
 
-def _draw_line(panel: Axes, entries: Mapping[int, Any], style: ModelStyle, across: Axis, up: Axis) -> None:
-    """One model: a marker for each depth, larger the deeper, and a line through them."""
+def _draw_line(
+    panel: Axes, entries: Mapping[int, Any], style: ModelStyle, across: Axis, up: Axis
+) -> list[tuple[float, float]]:
+    """One model: a marker for each depth, larger the deeper, and a line through them; where the markers stand."""
     found = {
         depth: (overall_at(entry, *across.path), overall_at(entry, *up.path))
         for depth, entry in sorted(entries.items())
@@ -49,15 +51,34 @@ def _draw_line(panel: Axes, entries: Mapping[int, Any], style: ModelStyle, acros
     there = {
         depth: (x, y) for depth, (x, y) in found.items() if x is not None and y is not None and np.isfinite(y.centre)
     }
-    panel.plot(
-        [x.centre for x, _ in there.values()], [y.centre for _, y in there.values()], color=style.color,
-        linestyle=style.dashes, linewidth=style.width, alpha=0.8,
-    )  # fmt: skip
-    for depth, (x, y) in there.items():
-        panel.errorbar(
-            [x.centre], [y.centre], xerr=_error(x), yerr=_error(y), color=style.color, marker=style.marker,
-            markersize=4 + 2.5 * depth, markeredgecolor="white", markeredgewidth=0.8, linewidth=0.9,
+    centres = [(x.centre, y.centre) for x, y in there.values()]
+    for (depth, (x, y)), centre in zip(there.items(), centres, strict=True):
+        panel.errorbar(*centre, xerr=_error(x), yerr=_error(y), color=style.color, linewidth=0.8, alpha=0.25, zorder=1)
+        panel.plot(
+            *centre, color=style.color, marker=style.marker, markersize=4 + 2.5 * depth, markeredgecolor="white",
+            markeredgewidth=0.8, zorder=3,
         )  # fmt: skip
+    if centres:
+        panel.plot(
+            *np.transpose(centres),
+            color=style.color,
+            linestyle=style.dashes,
+            linewidth=style.width,
+            alpha=0.8,
+            zorder=2,
+        )
+    return centres
+
+
+def _look_at(panel: Axes, centres: Sequence[tuple[float, float]], logarithmic: bool) -> None:
+    """The region of the markers: where few seeds make bars long, these leave it."""
+    across, up = np.array(centres).T
+    panel.set_xlim(across.min() - 0.05, across.max() + 0.05)
+    if logarithmic:
+        positive = up[up > 0]
+        panel.set_ylim(positive.min() / 1.6, positive.max() * 1.6)
+    else:
+        panel.set_ylim(0, max(1.25 * up.max(), 0.01))
 
 
 @in_shared_style
@@ -78,16 +99,19 @@ def depth_figure(
     panels = list(np.atleast_1d(figure.subplots(1, len(up))))
     depths = sorted({depth for entries in models.values() for depth in entries})
     for panel, quantity in zip(panels, up, strict=True):
-        for model, style in known.items():
-            _draw_line(panel, models[model], style, across, quantity)
+        centres = [
+            one for name, style in known.items() for one in _draw_line(panel, models[name], style, across, quantity)
+        ]
+        if quantity.share:
+            panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        else:
+            panel.set_yscale("log")
+        if centres:
+            _look_at(panel, centres, logarithmic=not quantity.share)
         panel.set(xlabel=across.label, ylabel=quantity.label)
         if across.share:
             panel.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        if quantity.share:
-            panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-            panel.set_ylim(bottom=0)
-        else:
-            panel.set_yscale("log")
+        if not quantity.share:
             plain_logarithmic_ticks(panel.yaxis, *panel.get_ylim())
     handles = [
         Line2D([], [], color=s.color, marker=s.marker, linestyle=s.dashes, linewidth=s.width, label=s.label)
