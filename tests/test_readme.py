@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.report.markdown import evidence_table, markdown_table
+from experiments.report.markdown import depth_table, depth_verdicts, evidence_table, markdown_table
 from experiments.results.schema import read_results
 
 ROOT = Path(__file__).parents[1]
@@ -43,6 +43,13 @@ def test_the_tables_are_those_of_the_committed_run():
     results, text = read_results(ROOT / "results" / "quick"), text_of("docs/findings.md")
     assert markdown_table(results) in text
     assert evidence_table(results) in text
+
+
+def test_the_page_on_depth_is_that_of_the_committed_run():
+    results, text = read_results(ROOT / "results" / "depth"), text_of("docs/depth.md")
+    assert depth_table(results) in text
+    assert depth_verdicts(results) in text
+    assert f"seeds of `quick`: {len(results['seeds'])};" in text
 
 
 def test_what_it_says_of_the_attack_check_is_in_its_file():
