@@ -50,6 +50,7 @@ from jax_bioadv.learning import (
     supervised,
     tap_regularizers,
 )
+from jax_bioadv.learning.krotov_hopfield_fixed_point import fixed_point
 from jax_bioadv.raw_pixels import raw_pixel_logits
 from jax_bioadv.sharding import make_mesh
 from jax_bioadv.taps import taps_of
@@ -102,6 +103,11 @@ def _train_layer(lowering, **options):
 def _step_sequentially(lowering):
     rule = krotov_hopfield.KrotovHopfield()
     krotov_hopfield.sequential_step(rule, jnp.ones((HIDDEN, INPUTS)), jnp.asarray(_images()), 0.02)
+
+
+def _look_for_the_fixed_point(lowering):
+    rule = krotov_hopfield.KrotovHopfield()
+    fixed_point(rule, jnp.ones((HIDDEN, INPUTS)), jnp.asarray(_images()))
 
 
 @functools.cache
@@ -280,6 +286,7 @@ POPULATIONS = {
 }
 
 ANALYSES = {
+    "krotov_hopfield_fixed_point": _look_for_the_fixed_point,
     "attack": _attack_once,
     "corruption": _corrupt,
     "auto_attack": _auto_attack,

@@ -279,7 +279,7 @@ def test_a_log_that_cannot_be_written_is_told(tmp_path, capsys):
 
 
 def test_stopping_by_hand_says_that_the_same_command_goes_on(tmp_path, capsys, monkeypatch):
-    def stop(*arguments: object) -> None:
+    def stop(*arguments: object, **named: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(reproduce, "complete_all", stop)
