@@ -74,6 +74,15 @@ def test_what_it_says_of_autoattack_is_in_its_file():
     assert f"takes {min(faster):.1f} to {max(faster):.1f} times less time" in text
 
 
+def test_what_it_says_of_streams_is_in_its_file():
+    found = json.loads((ROOT / "benchmarks" / "results" / "streams.json").read_text())
+    share = f"{100 * found['throughput_share']:.0f} %"
+    assert (
+        f"From {found['stored_gb']:.1f} GB on the disk a layer of 2 000 units learns at {share} of the "
+        f"throughput that it has in memory, with at most {found['peak_gib']:.2f} GiB in use"
+    ) in " ".join(text_of("docs/pieces.md").split())
+
+
 def test_what_it_says_of_the_sweep_is_in_the_table():
     with (ROOT / "results" / "sweep-push-and-power" / "sweep.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
