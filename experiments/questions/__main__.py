@@ -12,7 +12,7 @@ from typing import Annotated
 
 import tyro
 
-from experiments.engine.command import Place, check_devices, preset_of, with_user_paths, working_in
+from experiments.engine.command import Place, check_devices, following, preset_of, with_user_paths, working_in
 from experiments.engine.estimate import Estimate
 from experiments.engine.ledger import Ledger
 from experiments.engine.running import complete_all
@@ -79,8 +79,8 @@ def run(command: Command) -> list[Path]:
 
 
 def _answer(command: Command, question: Question, directory: Path) -> list[str]:
-    settings = command.settings
-    with working_in(directory, command, settings) as images:
+    with working_in(directory, command, command.settings) as images:
+        settings = following(command, command.settings, images)
         plan, ledger = question.plan(settings, images), Ledger(directory)
         what = f"question {question.number}, {command.preset} on {images.dataset.name}"
 
