@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import jax_bioadv.learning.antimodes as antimodes
     import jax_bioadv.learning.fixed_layers as fixed_layers
     import jax_bioadv.learning.krotov_hopfield as krotov_hopfield
+    import jax_bioadv.learning.krotov_hopfield_convergence as krotov_hopfield_convergence
     import jax_bioadv.learning.krotov_hopfield_fixed_point as krotov_hopfield_fixed_point
     import jax_bioadv.learning.krotov_hopfield_increment as krotov_hopfield_increment
     import jax_bioadv.learning.learning_rule as learning_rule
@@ -32,6 +33,7 @@ __all__ = [
     "antimodes",
     "fixed_layers",
     "krotov_hopfield",
+    "krotov_hopfield_convergence",
     "krotov_hopfield_fixed_point",
     "krotov_hopfield_increment",
     "learning_rule",
