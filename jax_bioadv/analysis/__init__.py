@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     import jax_bioadv.analysis.folded_network as folded_network
     import jax_bioadv.analysis.frequency as frequency
     import jax_bioadv.analysis.generic_smoothness as generic_smoothness
+    import jax_bioadv.analysis.held_out as held_out
     import jax_bioadv.analysis.lanczos as lanczos
     import jax_bioadv.analysis.masking as masking
     import jax_bioadv.analysis.paired as paired
+    import jax_bioadv.analysis.pareto as pareto
+    import jax_bioadv.analysis.partial_ranks as partial_ranks
     import jax_bioadv.analysis.power_law as power_law
     import jax_bioadv.analysis.robustness as robustness
     import jax_bioadv.analysis.similarity as similarity
@@ -47,9 +50,12 @@ __all__ = [
     "folded_network",
     "frequency",
     "generic_smoothness",
+    "held_out",
     "lanczos",
     "masking",
     "paired",
+    "pareto",
+    "partial_ranks",
     "power_law",
     "robustness",
     "similarity",
