@@ -1,8 +1,8 @@
 """Rank correlations between two measures of networks where others are known: what is left of one beyond them.
 
-Spearman's partial coefficient: all measures are ranked, the ranks of both are freed of what a linear fit to the ranks of
-the others explains, and what is left of them is correlated. Seeds of one setting are near copies, so that intervals and
-p-values count settings (groups), as :func:`jax_bioadv.analysis.statistics.rank_correlation` does::
+Spearman's partial coefficient: all measures are ranked, the ranks of both are freed of what a linear fit to the ranks
+of the others explains, and what is left of them is correlated. Seeds of one setting are near copies, so that intervals
+and p-values count settings (groups), as :func:`jax_bioadv.analysis.statistics.rank_correlation` does::
 
     partial_rank_correlation(boundary_length, exponent, [accuracy], settings)
 """
@@ -44,8 +44,8 @@ def partial_rank_correlation(
         Coefficient, interval, p-value, and how many members and groups they rest on.
 
     Raises:
-        ValueError: lengths that differ, values that are not numbers, fewer groups than four more than there are measures
-            held fixed, or a measure of which those leave nothing.
+        ValueError: lengths that differ, values that are not numbers, fewer than four groups more than there are
+            measures held fixed, or a measure of which those leave nothing.
     """
     columns = [numbers_in(values, what) for values, what in ((x, "x"), (y, "y"), *((one, "given") for one in given))]
     if len({len(groups), *map(len, columns)}) != 1:
