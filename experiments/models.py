@@ -13,6 +13,7 @@ from experiments.settings.groups import JacobianSettings
 from experiments.stacks import STACK_MODELS
 from experiments.training import layers, rows_of_one_property
 from experiments.training.adversarial import ADVERSARIAL
+from experiments.training.mixes import MIX, MIX_SPECTRAL
 from experiments.training.networks import NETWORK, matched_network
 from jax_bioadv.figures.style import SOLID, THIN, ModelStyle
 
@@ -215,10 +216,30 @@ _ROWS = (
     _one_property(rows_of_one_property.positive, "positive noise", "#8C8C8C", "<"),
     _one_property(rows_of_one_property.white, "white noise rows", "#444444", ">"),
 )
+# Of many weights at once: experiments/questions asks which mix of penalties is most robust at a given accuracy.
+_MIXES = (
+    Model(
+        "mix",
+        "penalties mixed",
+        ModelStyle("#D55E00", "o", SOLID, THIN),
+        powered=True,
+        run=MIX,
+        given=lambda settings: {"l2": settings.l2, "jacobian": settings.jacobian},
+    ),
+    Model(
+        "mix_spectral",
+        "with a spectral penalty",
+        ModelStyle("#E69F00", "v", SOLID, THIN),
+        powered=True,
+        run=MIX_SPECTRAL,
+        reads=("epochs", "batch_size"),
+        given=lambda settings: {"l2": settings.l2, "jacobian": settings.jacobian, "spectral": settings.spectral},
+    ),
+)
 MODELS: Mapping[str, Model] = {model.name: model for model in _RECORDS}
 ROWS = tuple(model.name for model in _ROWS)
 """Controls that no reproduction has unless it names them: experiments/questions asks what they share with images."""
-KNOWN: Mapping[str, Model] = {**MODELS, **{model.name: model for model in _ROWS}}
+KNOWN: Mapping[str, Model] = {**MODELS, **{model.name: model for model in (*_ROWS, *_MIXES)}}
 """Every model that can be named."""
 PAPER_MODELS = tuple(name for name, model in MODELS.items() if not model.control)
 CONTROLS = tuple(name for name, model in MODELS.items() if model.control)
@@ -240,7 +261,7 @@ BASELINES = (
     Baseline("noise_start", "KH from noise", ModelStyle("#882255", "d", SOLID)),
 )
 STYLES: Mapping[str, ModelStyle] = {
-    one.name: one.style._replace(label=one.label) for one in (*BASELINES, *_RECORDS, *_ROWS)
+    one.name: one.style._replace(label=one.label) for one in (*BASELINES, *_RECORDS, *_ROWS, *_MIXES)
 }
 """How figures draw and call each model and baseline, in their order."""
 

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from experiments.models import KNOWN, ROWS
+from experiments.models import KNOWN, MODELS, ROWS
 from experiments.settings.groups import DecoderSettings, LayerSettings, SpectraSettings
 from experiments.settings.presets import PRESETS, Preset
 from experiments.settings.reproduction import MAY_BE_ZERO, Settings
@@ -36,10 +36,39 @@ class WhySettings:
 
 
 @dataclass(frozen=True)
+class MixingSettings:
+    """Questions 4 and 5: many networks, of penalties mixed at random, beside the rule and controls."""
+
+    hidden: int = 2000
+    """Their hidden units."""
+    mixes: int = 60
+    """Networks whose weight decay, Jacobian penalty, power and epochs are drawn at random."""
+    spectral_mixes: int = 24
+    """Such networks with a spectral penalty besides."""
+    epochs: tuple[int, ...] = (2, 5, 15)
+    """Epochs of which one is drawn: fewer stop early."""
+    powers: tuple[float, ...] = (1.0, 2.0, 4.5)
+    """Exponents n of the hidden activation, of which one is drawn; the rule and controls have each of them."""
+    l2: tuple[float, float] = (1e-5, 1e-2)
+    """Smallest and largest weight of the decay; half of the networks have none."""
+    jacobian: tuple[float, float] = (1e-5, 1e-1)
+    """Those of the penalty on the activation's Jacobian; half of the networks have none."""
+    spectral: tuple[float, float] = (1e-2, 1e1)
+    """Those of the spectral penalty."""
+    exponents: tuple[float, ...] = (1.0, 2.0, 3.0)
+    """Exponents of the spectral target, of which one is drawn."""
+    decoder_epochs: tuple[int, ...] = (25, 250)
+    """Epochs of the decoders on frozen layers."""
+    frozen: str = "kh,kh_start,kmeans,pca,random"
+    """The rule and controls with a frozen first layer, separated by commas."""
+
+
+@dataclass(frozen=True)
 class QuestionSettings(Settings):
     """A reproduction's settings, and those of each question."""
 
     why: WhySettings = field(default_factory=WhySettings)
+    mixing: MixingSettings = field(default_factory=MixingSettings)
     may_be_zero: ClassVar[set[str]] = MAY_BE_ZERO | {"why.looks", "why.deltas"}
 
     @property
@@ -53,6 +82,18 @@ class QuestionSettings(Settings):
         unknown = {name.strip() for name in self.why.attacked.split(",")} - set(self.model_names)
         if unknown:
             raise ValueError(f"why.attacked: {min(unknown)!r} is not among --models")
+        frozen = [name.strip() for name in self.mixing.frozen.split(",")]
+        for name in frozen:
+            if name not in KNOWN or KNOWN[name].first_layer is None:
+                raise ValueError(f"mixing.frozen: {name!r} is no model with a frozen first layer")
+        if len(set(frozen)) != len(frozen):
+            raise ValueError(f"mixing.frozen names a model twice: {self.mixing.frozen!r}")
+        for name in ("l2", "jacobian", "spectral"):
+            low, high = getattr(self.mixing, name)
+            if low > high:
+                raise ValueError(f"mixing.{name}: the smallest weight, {low:g}, exceeds the largest, {high:g}")
+        if min(self.mixing.powers) < 1:
+            raise ValueError(f"mixing.powers must be at least 1, got {min(self.mixing.powers):g}")
         if list(self.why.looks) != sorted(set(self.why.looks)):
             raise ValueError(f"why.looks must increase, got {self.why.looks}")
         for layer, hidden in self.variants.values():
@@ -99,14 +140,18 @@ QUESTION_PRESETS: dict[Preset, QuestionSettings] = {
             radii=(2.0,),
             widths=(48,),
         ),
+        mixing=MixingSettings(
+            hidden=24, mixes=8, spectral_mixes=3, epochs=(2, 6), powers=(1.0, 2.0), decoder_epochs=(10,)
+        ),
     ),
     "quick": _of(
         "quick",
         seeds=3,
         models=",".join(FIRST_LAYERS),
         why=WhySettings(looks=(0, 1, 2, 4, 8, 15, 25, 40), hidden=250, widths=(500,)),
+        mixing=MixingSettings(hidden=250, mixes=40, spectral_mixes=16),
     ),
     # Both starts are followed: the layer's from images, here too, and the published one of the layer from noise.
-    "paper": _of("paper", seeds=5, models=",".join(KNOWN), layer=LayerSettings(start="samples")),
+    "paper": _of("paper", seeds=5, models=",".join((*MODELS, *ROWS)), layer=LayerSettings(start="samples")),
 }
 """The settings of the questions: those of a reproduction's presets, with seeds."""
