@@ -31,6 +31,8 @@ class Command(Place):
     """Answer open questions of "Exploring Biologically Inspired Mechanisms of Adversarial Robustness" by experiments.
 
     1: why does the rule give power laws, and which property of image-like rows gives robustness?
+    4: which mix of smoothness and spectrum is most robust at a given accuracy?
+    5: how does boundary geometry follow the spectrum?
 
     Stop it whenever you like: run again on the same folder, it goes on where it was.
     """
@@ -79,9 +81,10 @@ def run(command: Command) -> list[Path]:
 
 
 def _answer(command: Command, question: Question, directory: Path) -> list[str]:
-    with working_in(directory, command, command.settings) as images:
+    outcomes = directory.parent / str(question.outcomes_of or question.number)
+    with working_in(outcomes, command, command.settings) as images:
         settings = following(command, command.settings, images)
-        plan, ledger = question.plan(settings, images), Ledger(directory)
+        plan, ledger = question.plan(settings, images), Ledger(outcomes)
         what = f"question {question.number}, {command.preset} on {images.dataset.name}"
 
         def estimated(settings: Settings, images: Images) -> Estimate:
@@ -89,7 +92,7 @@ def _answer(command: Command, question: Question, directory: Path) -> list[str]:
 
         complete_all(settings, ledger, plan.all_tasks(), what, estimated)
         ledger.clear_up(plan.all_tasks())
-        return [*ledger.complaints(), *close(question, plan, ledger, command.preset)]
+        return [*ledger.complaints(), *close(question, plan, ledger, command.preset, directory)]
 
 
 def main(arguments: list[str] | None = None) -> int:

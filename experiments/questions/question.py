@@ -40,6 +40,7 @@ class Question(NamedTuple):
         tables: of the numbers, each by the title that verdicts call it by.
         changes: what would change a verdict.
         counted: how many products a task comes to, for the estimate of its time.
+        outcomes_of: the question in whose folder the outcomes of its tasks lie, if they are the same; itself if 0.
     """
 
     number: int
@@ -55,6 +56,7 @@ class Question(NamedTuple):
     tables: Callable[[Results], Mapping[str, Html]]
     changes: tuple[str, ...]
     counted: Callable[..., float]
+    outcomes_of: int = 0
 
 
 def findings(question: Question, results: Results) -> dict[Claim, Finding]:
@@ -66,13 +68,12 @@ def findings(question: Question, results: Results) -> dict[Claim, Finding]:
     return {claim: one._replace(sentence=one.sentence.removesuffix(".") + reach) for claim, one in found.items()}
 
 
-def close(question: Question, plan: Any, ledger: Ledger, preset: Preset) -> list[str]:
-    """Write results.json, the figures and report.html, and say what was found.
+def close(question: Question, plan: Any, ledger: Ledger, preset: Preset, directory: Path) -> list[str]:
+    """Write results.json, the figures and report.html into a folder, and say what was found.
 
     Returns:
         What did not succeed, a sentence each.
     """
-    directory = ledger.directory
     results = {"question": question.number, **question.collect(plan, ledger, preset)}
     write_json(directory / "results.json", results)
     figure_arrays.write(question.pack(plan, ledger), directory)

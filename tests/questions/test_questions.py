@@ -124,12 +124,16 @@ def test_the_arrays_of_the_figures_have_a_row_for_each_seed(answered):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("7",), "there is no question 7; choose among 1"),
+        (("7",), "there is no question 7; choose among 1, 4, 5"),
         (("--why.attacked", "kh,l2"), "why.attacked: 'l2' is not among --models"),
         (("--why.looks", "3", "1"), "why.looks must increase"),
         (("--why.ps", "1"), "why: p must be finite and at least 2"),
         (("--why.widths", "1000000"), "why: 1000000 rows cannot start from"),
         (("--models", "kh,absent"), "unknown model 'absent'"),
+        (("--mixing.frozen", "kh,bp"), "mixing.frozen: 'bp' is no model with a frozen first layer"),
+        (("--mixing.frozen", "kh,kh"), "mixing.frozen names a model twice"),
+        (("--mixing.l2", "1e-2", "1e-3"), "mixing.l2: the smallest weight, 0.01, exceeds the largest, 0.001"),
+        (("--mixing.powers", "0.5"), "mixing.powers must be at least 1"),
     ],
 )
 def test_what_cannot_work_is_refused_before_any_task(arguments, message, tmp_path):

@@ -1,7 +1,7 @@
 """The networks of questions 4 and 5: what each is made of.
 
-Penalties are drawn at random rather than taken from a grid, so that as many weights are tried as there are networks, and
-no two of their settings go together.
+Penalties are drawn at random rather than taken from a grid, so that as many weights are tried as there are networks,
+and no two of their settings go together.
 """
 
 from collections.abc import Mapping

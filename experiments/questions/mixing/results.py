@@ -1,4 +1,5 @@
-"""results.json of questions 4 and 5: ``networks`` has an entry for each recipe, with its measures as lists over seeds."""
+"""results.json of questions 4 and 5: ``networks`` has an entry for each recipe, with its measures as lists over
+seeds."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,13 +9,15 @@ import numpy as np
 
 from experiments.engine.ledger import Ledger
 from experiments.engine.tasks import Outcome
+from experiments.questions.mixing.boundary import correlations
+from experiments.questions.mixing.networks import networks_of
 from experiments.questions.mixing.plan import MixingPlan, OfRecipe
 from experiments.results.collect import Collector, facts
 from experiments.results.evidence import critical_summary, finite, interval
 from experiments.settings.presets import Preset
 from jax_bioadv.analysis.crossed import share_interval
 
-# Of the measures of smoothness those of the loss and the logits that no margin goes into, which is a distance itself.
+# Of the measures of smoothness those that no margin goes into, which is a distance itself.
 SMOOTHNESS = ("loss_curvature", "lipschitz_local")
 
 
@@ -24,7 +27,11 @@ def collect(plan: MixingPlan, ledger: Ledger, preset: Preset) -> dict[str, Any]:
     networks = {one.recipe.name: _network(collector, one) for one in plan.of_recipes}
     collector.notes += ledger.failure_notes()
     settings = dataclasses.asdict(plan.settings)
-    return {**facts(collector, preset, settings), "networks": networks}
+    results = {**facts(collector, preset, settings), "networks": networks}
+    found = networks_of(results)
+    if found.left_out:
+        results["notes"].append(f"left out of all verdicts, for want of a finite number: {', '.join(found.left_out)}")
+    return {**results, "partial_correlations": correlations(found)}
 
 
 def _network(collector: Collector, plan: OfRecipe) -> dict[str, Any]:
@@ -80,5 +87,3 @@ def _median(outcome: Outcome | None, name: str) -> float | None:
     values = outcome.arrays[name]
     known = values[~np.isnan(values)]
     return finite(float(np.median(known))) if known.size else None
-
-

@@ -1,0 +1,114 @@
+"""Verdicts of questions 4 and 5 on networks whose laws are known."""
+
+import pytest
+from mixing_cases import made_up, with_correlations
+
+from experiments.questions.mixing import boundary, front
+from experiments.questions.mixing.networks import networks_of, published_one
+from experiments.questions.mixing.recipes import recipes
+from experiments.report.claims import Verdict
+from experiments.settings.questions import QUESTION_PRESETS, MixingSettings
+from jax_bioadv.analysis.held_out import HeldOutGain
+
+HOLDS, FAILS, OPEN = Verdict.HOLDS, Verdict.FAILS, Verdict.UNDECIDED
+
+
+@pytest.mark.parametrize(("lift", "verdict"), [(1.0, HOLDS), (-1.0, FAILS), (0.0, OPEN)])
+def test_the_rule_against_the_front(lift, verdict):
+    found = front.rule_above_the_front(made_up(rule=lift))
+    assert found.verdict is verdict
+    assert len(found.supporting) == (6 if lift > 0 else 0)
+    assert found.opposing if lift < 0 else not found.opposing
+
+
+@pytest.mark.parametrize(
+    ("rule", "fixed", "verdict"), [(1.0, 1.0, HOLDS), (1.0, -1.0, FAILS), (0.0, 0.0, OPEN), (-1.0, 1.0, HOLDS)]
+)
+def test_fixed_rows_against_the_front(rule, fixed, verdict):
+    assert front.fixed_rows_do_as_well(made_up(rule=rule, fixed=fixed)).verdict is verdict
+
+
+@pytest.mark.parametrize(("several", "verdict"), [(1.0, HOLDS), (0.0, FAILS), (-1.0, FAILS)])
+def test_mixes_against_single_penalties(several, verdict):
+    assert front.mixing_helps(made_up(several=several)).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("question", "given", "holds"),
+    [
+        ("the spectrum", {"spectrum": 0.5}, True),
+        ("the spectrum", {"smoothness": 0.5}, False),
+        ("smoothness", {"smoothness": 0.5}, True),
+        ("the spectrum, smoothness known", {"spectrum": 0.5, "smoothness": 0.5}, True),
+        ("smoothness, the spectrum known", {"spectrum": 0.5}, False),
+    ],
+)
+def test_what_predicts_robustness(question, given, holds):
+    found = front.predicts(made_up(**given), question).verdict
+    assert found is HOLDS if holds else found in (FAILS, OPEN)
+
+
+def test_what_gains_nothing_in_many_networks_does_not_predict():
+    nothing, little = (HeldOutGain(share, ends, 0.5, 90) for share, ends in ((0.0, (-0.05, 0.04)), (0.1, (0.01, 0.2))))
+    assert front.enough(nothing) is False
+    assert front.enough(little) is None
+    assert front.enough(little._replace(interval=(0.16, 0.3))) is True
+
+
+@pytest.fixture(scope="module")
+def with_boundaries():
+    """The length of boundaries falls with the exponent on images, and hangs on nothing else."""
+    return with_correlations(made_up())
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected", "verdict"),
+    [
+        (["boundary_length alpha_images"], -1, HOLDS),
+        (["boundary_length alpha_images"], 1, FAILS),
+        (["boundary_length jacobian_norm"], 1, OPEN),
+        (["boundary_length alpha_images smooth", "boundary_length alpha_noise smooth"], 0, HOLDS),
+        (["boundary_length jacobian_norm spectrum", "boundary_length loss_curvature spectrum"], 0, OPEN),
+        (["boundary_curvature alpha_images"], -1, OPEN),
+    ],
+)
+def test_what_goes_with_boundaries(with_boundaries, keys, expected, verdict):
+    assert boundary.goes_with(with_boundaries, keys, expected).verdict is verdict
+
+
+@pytest.mark.parametrize("judge", [front.rule_above_the_front, front.fixed_rows_do_as_well, front.mixing_helps])
+def test_of_nothing_nothing_is_said(judge):
+    assert judge({"seeds": [0], "networks": {}}).verdict is OPEN
+
+
+def test_a_network_without_a_number_is_left_out():
+    results = made_up()
+    results["networks"]["mix3"]["distance"]["median"][1] = None
+    results["networks"]["mix5"]["boundary_curvature"][0] = None
+    found = networks_of(results)
+    assert found.left_out == ["mix3", "mix5"]
+    assert len(found.names) == len(results["networks"]) - 2
+
+
+def test_the_paper_s_own_network_is_the_one_of_most_power_and_longest_training():
+    found = networks_of(made_up())
+    assert found.names[published_one(found)] == "kh-n4.5-e250"
+    assert published_one(found, "bp") is None
+
+
+def test_more_networks_keep_those_that_were_there():
+    few, many = (
+        recipes(QUESTION_PRESETS["quick"].__class__(mixing=MixingSettings(mixes=count, spectral_mixes=2)))
+        for count in (5, 9)
+    )
+    assert len(many) == len(few) + 4
+    assert [one for one in many if one.name in {each.name for each in few}] == few
+
+
+def test_about_half_of_the_networks_lack_each_penalty():
+    drawn = [one for one in recipes(QUESTION_PRESETS["paper"]) if one.model == "mix"]
+    for path in ("l2.weight", "jacobian.weight"):
+        weights = [one.changed[path] for one in drawn]
+        assert 0.3 < sum(weight == 0 for weight in weights) / len(drawn) < 0.7
+        low, high = getattr(MixingSettings(), path.partition(".")[0])
+        assert all(0.99 * low <= weight <= 1.01 * high for weight in weights if weight)
