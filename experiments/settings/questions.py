@@ -149,7 +149,7 @@ QUESTION_PRESETS: dict[Preset, QuestionSettings] = {
         seeds=3,
         models=",".join(FIRST_LAYERS),
         why=WhySettings(looks=(0, 1, 2, 4, 8, 15, 25, 40), hidden=250, widths=(500,)),
-        mixing=MixingSettings(hidden=250, mixes=40, spectral_mixes=16),
+        mixing=MixingSettings(hidden=200, mixes=36, spectral_mixes=12, epochs=(1, 3, 10)),
     ),
     # Both starts are followed: the layer's from images, here too, and the published one of the layer from noise.
     "paper": _of("paper", seeds=5, models=",".join((*MODELS, *ROWS)), layer=LayerSettings(start="samples")),
