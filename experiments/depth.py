@@ -4,36 +4,29 @@ The folder of the run then holds results.json, figures/ and report.html; run aga
 it was stopped.
 """
 
-import contextlib
 import dataclasses
-import logging
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
 from experiments.depth_plan import DepthPlan
-from experiments.engine.command import Place, check_devices, following, preset_of, with_user_paths, working_in
+from experiments.engine.command import SideBySide, following, preset_of, with_user_paths
 from experiments.engine.estimate import Estimate
+from experiments.engine.job import Job, complete
 from experiments.engine.ledger import Ledger
-from experiments.engine.running import complete_all
-from experiments.engine.tasks import Task
-from experiments.engine.workers import Workers, share_device
 from experiments.evaluation_estimate import passes, seconds_of_a_pass
 from experiments.images import Images, RawImages
 from experiments.report.closing import close_depth
 from experiments.settings.depth import DEPTH_PRESETS, DepthSettings
 from experiments.settings.evaluation import in_pixels
-from jax_bioadv.command_line import IncompleteError, exit_code, start
-
-logger = logging.getLogger("experiments")
+from jax_bioadv.command_line import exit_code, start
 
 
 @dataclasses.dataclass(frozen=True)
-class Command(Place):
+class Command(SideBySide):
     """Does robustness come with depth?
 
     Trains convolutional networks of one to three layers on raw pixels: locally, layer by layer; by backpropagation,
@@ -44,8 +37,6 @@ class Command(Place):
 
     out: Path | None = None
     """Folder of the run; runs/depth-PRESET if not given."""
-    workers: int = 1
-    """Processes that share the device, and the cores."""
     settings: Annotated[DepthSettings, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=lambda: DEPTH_PRESETS["quick"]
     )
@@ -75,17 +66,15 @@ def run(command: Command) -> Path:
         OSError: the folder cannot be written.
         IncompleteError: tasks that failed or figures that could not be drawn; all else is written, and says so.
     """
-    share_device(command.workers)
-    check_devices()
-    with working_in(command.directory, command, command.settings, RawImages) as images:
-        plan, ledger = _planned(command, images), Ledger(command.directory)
-        what = f"{command.preset} study of depth on {images.dataset.name}"
-        workers = Workers(command.workers, partial(_in_a_worker, command))
-        complete_all(plan.settings, ledger, plan.all_tasks(), what, partial(_estimate, plan), workers)
-        ledger.clear_up(plan.all_tasks())
-        complaints = [*ledger.complaints(), *close_depth(plan, ledger, command.preset)]
-        if complaints:
-            raise IncompleteError("; ".join(complaints))
+
+    def what(plan: DepthPlan) -> str:
+        return f"{command.preset} study of depth on {plan.images.dataset.name}"
+
+    def close(plan: DepthPlan, ledger: Ledger) -> list[str]:
+        return close_depth(plan, ledger, command.preset)
+
+    job = Job(command.directory, command, command.settings, partial(_planned, command), RawImages)
+    complete(job, what, close, estimated=_estimate)
     return command.directory
 
 
@@ -95,16 +84,10 @@ def _planned(command: Command, images: Images) -> DepthPlan:
     return DepthPlan(dataclasses.replace(command.settings, measured=measured), command.preset, images)
 
 
-@contextlib.contextmanager
-def _in_a_worker(command: Command) -> Iterator[tuple[list[Task], Ledger]]:
-    with working_in(command.directory, command, command.settings, RawImages, locked=False) as images:
-        yield _planned(command, images).all_tasks(), Ledger(command.directory)
-
-
-def _estimate(plan: DepthPlan, settings: Any, images: Any) -> Estimate:
+def _estimate(plan: DepthPlan) -> Estimate:
     """In passes through the deepest network."""
     deepest = plan.example(max(plan.models, key=lambda name: name.rpartition("-")[2]))
-    return Estimate(settings, images, seconds_of_a_pass(deepest, images), passes)
+    return Estimate(plan.settings, plan.images, seconds_of_a_pass(deepest, plan.images), passes)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,9 +15,9 @@ from typing import Annotated, Any
 import tyro
 
 from experiments.brought import Brought, Loaded, Space, check, loaded, suspicion
-from experiments.engine.command import Place, check_devices, following, preset_of, with_user_paths, working_in
+from experiments.engine.command import SideBySide, following, preset_of, with_user_paths
+from experiments.engine.job import Job, complete
 from experiments.engine.ledger import Ledger
-from experiments.engine.running import complete_all
 from experiments.evaluation_estimate import evaluation_estimate
 from experiments.evaluation_plan import EvaluationPlan
 from experiments.images import Images, RawImages
@@ -25,14 +25,14 @@ from experiments.models import STYLES
 from experiments.report.closing import close_evaluation
 from experiments.results.evaluation import REFERENCES
 from experiments.settings.evaluation import EvaluationSettings, evaluation_preset, in_pixels
-from jax_bioadv.command_line import IncompleteError, exit_code, start
+from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.weights.pytorch import EPSILON
 
 logger = logging.getLogger("experiments")
 
 
 @dataclasses.dataclass(frozen=True)
-class Command(Place):
+class Command(SideBySide):
     """Is your network's representation smooth, a power law, robust?
 
     Measures a classifier of your own, a Flax nnx.Module or a function from flattened images (batch, height · width ·
@@ -73,6 +73,11 @@ class Command(Place):
         default_factory=lambda: evaluation_preset("quick")
     )
 
+    @property
+    def called(self) -> str:
+        """The name, as files have it."""
+        return re.sub(r"[^\w.-]+", "_", self.name or self.network.partition(":")[0].rpartition(".")[2])
+
 
 def parse(arguments: list[str]) -> Command:
     """The command line, with the settings of the preset that it names as defaults.
@@ -97,31 +102,35 @@ def run(command: Command) -> Path:
     if not command.network:
         raise ValueError("--network: name the module and function that make your network, my_module:build")
     command.settings.of_reproduction(command.preset).check_values()
-    check_devices()
-    name = re.sub(r"[^\w.-]+", "_", command.name or command.network.partition(":")[0].rpartition(".")[2])
-    if name in STYLES:
-        raise ValueError(f"--name: {name} is a reference model's; choose another")
-    directory = command.out or Path("runs") / name
-    kind = RawImages if command.input == "raw" else Images
-    with working_in(directory, command, command.settings, kind) as images:
-        network = load(command, images)
-        check(network, images)
-        if (said := suspicion(network, images)) is not None:
+    if command.called in STYLES:
+        raise ValueError(f"--name: {command.called} is a reference model's; choose another")
+
+    def what(plan: EvaluationPlan) -> str:
+        if (said := suspicion(plan.network, plan.images)) is not None:
             logger.warning("%s", said)
-        settings = following(command, command.settings, images)
-        if isinstance(images, RawImages):
-            length = images.typical_norm
+        if isinstance(plan.images, RawImages):
+            length = plan.images.typical_norm
             logger.info("ε and lengths are in raw pixels: those of unit-norm images times %g, an image's norm", length)
-            settings = in_pixels(settings, length)
-        taps = command.taps or tuple(getattr(network.network, "taps", ()))
-        plan, ledger = EvaluationPlan(name, network, taps, settings, command.preset, images), Ledger(directory)
-        estimated = partial(evaluation_estimate, network)
-        complete_all(plan.settings, ledger, plan.all_tasks(), f"{name} on {images.dataset.name}", estimated)
-        ledger.clear_up(plan.all_tasks())
-        complaints = [*ledger.complaints(), *close_evaluation(plan, ledger, command.preset, command.references)]
-        if complaints:
-            raise IncompleteError("; ".join(complaints))
+        return f"{command.called} on {plan.images.dataset.name}"
+
+    def close(plan: EvaluationPlan, ledger: Ledger) -> list[str]:
+        return close_evaluation(plan, ledger, command.preset, command.references)
+
+    directory = command.out or Path("runs") / command.called
+    kind = RawImages if command.input == "raw" else Images
+    job = Job(directory, command, command.settings, partial(_planned, command), kind)
+    complete(job, what, close, estimated=evaluation_estimate)
     return directory
+
+
+def _planned(command: Command, images: Images) -> EvaluationPlan:
+    network = load(command, images)
+    check(network, images)
+    settings = following(command, command.settings, images)
+    if isinstance(images, RawImages):
+        settings = in_pixels(settings, images.typical_norm)
+    taps = command.taps or tuple(getattr(network.network, "taps", ()))
+    return EvaluationPlan(command.called, network, taps, settings, command.preset, images)
 
 
 def load(command: Command, images: Images) -> Loaded:

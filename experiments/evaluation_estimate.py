@@ -11,8 +11,8 @@ from experiments.attacks import SWEPT_ATTACKS
 from experiments.brought import Loaded
 from experiments.engine.estimate import ATTACKED_SHARE, Estimate
 from experiments.engine.tasks import Task
+from experiments.evaluation_plan import EvaluationPlan
 from experiments.images import Images
-from experiments.settings.reproduction import Settings
 from jax_bioadv.analysis.critical import search_evaluations
 
 # Images of the batch whose pass is timed.
@@ -21,9 +21,9 @@ TIMED = 128
 GRADIENT = 2
 
 
-def evaluation_estimate(network: Loaded, settings: Settings, images: Images) -> Estimate:
+def evaluation_estimate(plan: EvaluationPlan) -> Estimate:
     """An estimate in passes, of which one is timed."""
-    return Estimate(settings, images, seconds_of_a_pass(network, images), passes)
+    return Estimate(plan.settings, plan.images, seconds_of_a_pass(plan.network, plan.images), passes)
 
 
 def seconds_of_a_pass(network: Loaded, images: Images) -> float:

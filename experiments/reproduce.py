@@ -4,32 +4,30 @@ Run again on the same folder it continues where it was stopped; a changed settin
 nothing else. The folder then holds results.json, figures/, report.html, models/, arrays/ and a log.
 """
 
-import contextlib
 import dataclasses
 import logging
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import tyro
 
-from experiments.engine.command import Options, check_devices, following, preset_of, with_user_paths, working_in
+from experiments.engine.command import Options, SideBySide, following, preset_of, with_user_paths
+from experiments.engine.job import Job, complete
 from experiments.engine.ledger import Ledger
-from experiments.engine.running import complete_all
 from experiments.engine.tasks import Task, with_needs
-from experiments.engine.workers import Workers, share_device
+from experiments.images import Images
 from experiments.measuring.threats import left_out
 from experiments.plan import STAGES, Plan
 from experiments.report.closing import close_run
 from experiments.settings.presets import PRESETS
-from jax_bioadv.command_line import IncompleteError, exit_code, start
+from jax_bioadv.command_line import exit_code, start
 
 logger = logging.getLogger("experiments")
 
 
 @dataclasses.dataclass(frozen=True)
-class Command(Options):
+class Command(Options, SideBySide):
     """Reproduce "Exploring Biologically Inspired Mechanisms of Adversarial Robustness" (arXiv 2405.00679).
 
     Trains a Krotov–Hopfield layer and four networks by backpropagation, measures their covariance spectra,
@@ -45,8 +43,6 @@ class Command(Options):
     """Folder of the run; runs/PRESET if not given."""
     stages: str = ",".join(STAGES)
     """Stages to run, separated by commas; what they build on is run too."""
-    workers: int = 1
-    """Processes that share the device: on an accelerator the others use it while one compiles or works on the host."""
 
     @property
     def directory(self) -> Path:
@@ -74,35 +70,30 @@ def run(command: Command) -> Path:
         OSError: the folder cannot be written.
         IncompleteError: tasks that failed or figures that could not be drawn; all else is written, and says so.
     """
-    share_device(command.workers)
-    directory = command.directory
     stages = [stage.strip() for stage in command.stages.split(",")]
     for stage in stages:
         if stage not in STAGES:
             raise ValueError(f"unknown stage {stage!r}; choose among {', '.join(STAGES)}")
     command.settings.check_values()
-    check_devices()
-    with working_in(directory, command, command.settings) as images:
-        for note in left_out(images):
+
+    def what(plan: Plan) -> str:
+        for note in left_out(plan.images):
             logger.info("as expected, %s", note)
-        settings = following(command, command.settings, images)
-        plan, ledger = Plan(settings, images), Ledger(directory)
-        everything = plan.all_tasks()
-        wanted = with_needs(task for task in everything if task.stage in stages)
-        what = f"{command.preset} on {images.dataset.name}"
-        workers = Workers(command.workers, partial(_in_a_worker, command))
-        complete_all(settings, ledger, wanted, what, workers=workers)
-        ledger.clear_up(everything)
-        complaints = [*ledger.complaints(), *close_run(plan, ledger, command.preset)]
-        if complaints:
-            raise IncompleteError("; ".join(complaints))
-    return directory
+        return f"{command.preset} on {plan.images.dataset.name}"
+
+    def wanted(plan: Plan) -> list[Task]:
+        return with_needs(task for task in plan.all_tasks() if task.stage in stages)
+
+    def close(plan: Plan, ledger: Ledger) -> list[str]:
+        return close_run(plan, ledger, command.preset)
+
+    job = Job(command.directory, command, command.settings, partial(_planned, command))
+    complete(job, what, close, wanted)
+    return command.directory
 
 
-@contextlib.contextmanager
-def _in_a_worker(command: Command) -> Iterator[tuple[list[Task], Ledger]]:
-    with working_in(command.directory, command, command.settings, locked=False) as images:
-        yield Plan(following(command, command.settings, images), images).all_tasks(), Ledger(command.directory)
+def _planned(command: Command, images: Images) -> Plan:
+    return Plan(following(command, command.settings, images), images)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -46,6 +46,15 @@ class Place:
 
 
 @dataclasses.dataclass(frozen=True)
+class SideBySide(Place):
+    """The options of a command whose tasks may run side by side."""
+
+    workers: int = 1
+    """Processes that share the device, and the cores: on an accelerator the others use it while one compiles or works
+    on the host."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Options(Place):
     """What a command that trains works on."""
 

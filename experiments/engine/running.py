@@ -14,22 +14,20 @@ from experiments.engine.progress import Progress
 from experiments.engine.sweeping import TRAINED, Sweep
 from experiments.engine.tasks import Task
 from experiments.engine.workers import Workers, complete_side_by_side
-from experiments.images import Images
 from experiments.settings.grid import points
 from experiments.settings.reproduction import Settings
 from jax_bioadv.processes import is_first
 
 logger = logging.getLogger("experiments")
-Estimated = Callable[[Settings, Images], Estimate]
+Estimated = Callable[[], Estimate]
 """Makes the estimate of how long tasks will take."""
 
 
 def complete_all(
-    settings: Settings,
     ledger: Ledger,
     tasks: Sequence[Task],
     what: str,
-    estimated: Estimated = Estimate,
+    estimated: Estimated,
     workers: Workers | None = None,
 ) -> None:
     """Do what of the tasks is not done, one after another, or in several processes.
@@ -38,7 +36,6 @@ def complete_all(
     last bits of what a task beside it decomposes.
 
     Args:
-        settings: of the run.
         ledger: where the outcomes are, and go.
         tasks: each after those that it needs.
         what: the run in a few words.
@@ -49,7 +46,7 @@ def complete_all(
     logger.info("%s: %d tasks, %d already done", what, len(tasks), len(tasks) - len(missing))
     ledger.say_what_runs_again(missing)
     count = 1 if workers is None else workers.count
-    with telling(settings, ledger, tasks, missing, estimated, count) as estimate:
+    with telling(ledger, tasks, missing, estimated, count) as estimate:
         if workers is not None and count > 1 and estimate is not None:
             complete_side_by_side(workers, ledger, missing, lambda task: estimate.seconds([task]))
         else:
@@ -69,7 +66,7 @@ def complete_sweep(sweep: Sweep, settings: Settings) -> None:
     tasks = [task for stage in stages for task in by_stage[stage]]
     missing = [task for task in tasks if sweep.ledger.find(task) is None]
     sweep.plan()
-    with telling(settings, sweep.ledger, tasks, missing):
+    with telling(sweep.ledger, tasks, missing, lambda: Estimate(settings, missing[0].images)):
         for stage in stages:
             sweep.complete(stage)
     sweep.write()
@@ -79,17 +76,15 @@ def complete_sweep(sweep: Sweep, settings: Settings) -> None:
 
 @contextlib.contextmanager
 def telling(
-    settings: Settings,
     ledger: Ledger,
     tasks: Sequence[Task],
     missing: Sequence[Task],
-    estimated: Estimated = Estimate,
+    estimated: Estimated,
     side_by_side: int = 1,
 ) -> Iterator[Estimate | None]:
     """While the missing among the tasks run: say how long they will take, and how far they are.
 
     Args:
-        settings: whose sizes the estimate counts.
         ledger: that the outcomes go to.
         tasks: all, in the order in which they run.
         missing: those that are not done yet.
@@ -102,7 +97,7 @@ def telling(
     if not missing or not is_first():
         yield None
         return
-    estimate, unknown = estimated(settings, missing[0].images), {task.fingerprint for task in missing}
+    estimate, unknown = estimated(), {task.fingerprint for task in missing}
     for task in tasks:
         if task.fingerprint not in unknown:
             estimate.learn(task, ledger.seconds(task))

@@ -4,30 +4,27 @@ Each question has a folder, below ``--out``, with results.json, figures/ and rep
 """
 
 import dataclasses
-import logging
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
-from experiments.engine.command import Place, check_devices, following, preset_of, with_user_paths, working_in
+from experiments.engine.command import SideBySide, following, preset_of, with_user_paths
 from experiments.engine.estimate import Estimate
+from experiments.engine.job import Job, complete
 from experiments.engine.ledger import Ledger
-from experiments.engine.running import complete_all
 from experiments.images import Images
-from experiments.questions.question import Question, close
+from experiments.questions.question import Question
+from experiments.questions.question import close as end
 from experiments.questions.registry import QUESTIONS
 from experiments.settings.questions import QUESTION_PRESETS, QuestionSettings
-from experiments.settings.reproduction import Settings
 from jax_bioadv.command_line import IncompleteError, exit_code, start
-
-logger = logging.getLogger("experiments")
 
 
 @dataclasses.dataclass(frozen=True)
-class Command(Place):
+class Command(SideBySide):
     """Answer open questions of "Exploring Biologically Inspired Mechanisms of Adversarial Robustness" by experiments.
 
     1: why does the rule give power laws, and which property of image-like rows gives robustness?
@@ -69,30 +66,36 @@ def run(command: Command) -> list[Path]:
         if number not in QUESTIONS:
             raise ValueError(f"there is no question {number}; choose among {', '.join(map(str, QUESTIONS))}")
     command.settings.check_values()
-    check_devices()
     folder = command.out or Path("runs") / f"questions-{command.preset}"
     folders = [folder / str(number) for number in command.questions]
-    complaints: list[str] = []
+    complaints = []
     for number, directory in zip(command.questions, folders, strict=True):
-        complaints += _answer(command, QUESTIONS[number], directory)
+        try:
+            _answer(command, QUESTIONS[number], directory)
+        except IncompleteError as error:  # the next question can be answered all the same
+            complaints.append(str(error))
     if complaints:
         raise IncompleteError("; ".join(complaints))
     return folders
 
 
-def _answer(command: Command, question: Question, directory: Path) -> list[str]:
+def _answer(command: Command, question: Question, directory: Path) -> None:
+    def what(plan: Any) -> str:
+        return f"question {question.number}, {command.preset} on {plan.images.dataset.name}"
+
+    def close(plan: Any, ledger: Ledger) -> list[str]:
+        return end(question, plan, ledger, command.preset, directory)
+
+    def estimated(plan: Any) -> Estimate:
+        return Estimate(plan.settings, plan.images, counted=partial(question.counted, units=plan.settings.hidden))
+
     outcomes = directory.parent / str(question.outcomes_of or question.number)
-    with working_in(outcomes, command, command.settings) as images:
-        settings = following(command, command.settings, images)
-        plan, ledger = question.plan(settings, images), Ledger(outcomes)
-        what = f"question {question.number}, {command.preset} on {images.dataset.name}"
+    job = Job(outcomes, command, command.settings, partial(_planned, command, question.number))
+    complete(job, what, close, estimated=estimated)
 
-        def estimated(settings: Settings, images: Images) -> Estimate:
-            return Estimate(settings, images, counted=partial(question.counted, units=settings.hidden))
 
-        complete_all(settings, ledger, plan.all_tasks(), what, estimated)
-        ledger.clear_up(plan.all_tasks())
-        return [*ledger.complaints(), *close(question, plan, ledger, command.preset, directory)]
+def _planned(command: Command, number: int, images: Images) -> Any:
+    return QUESTIONS[number].plan(following(command, command.settings, images), images)
 
 
 def main(arguments: list[str] | None = None) -> int:

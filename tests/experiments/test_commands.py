@@ -14,7 +14,7 @@ import time
 import pytest
 
 from experiments import reproduce, sweep
-from experiments.engine import hosts
+from experiments.engine import hosts, job
 from experiments.report import __main__ as report
 from experiments.report import closing, markdown
 from experiments.report.figures import draw_all
@@ -82,7 +82,7 @@ def test_without_a_home_a_tilde_is_refused(command, homeless, capsys):
 def worked_on(monkeypatch):
     """Nothing is computed: the data sets that commands would have worked on."""
     found = []
-    monkeypatch.setattr(reproduce, "complete_all", lambda *arguments, **options: None)
+    monkeypatch.setattr(job, "complete_all", lambda *arguments, **options: None)
     monkeypatch.setattr(reproduce, "close_run", lambda plan, *more: found.append(plan.images.dataset) or [])
     monkeypatch.setattr(sweep, "complete_sweep", lambda *arguments: None)
     monkeypatch.setattr(sweep, "close_sweep", lambda sweep, settings, dataset, preset: found.append(dataset) or [])

@@ -116,7 +116,7 @@ def test_a_long_task_gives_signs_of_life_and_not_too_many(plan, slow_task, monke
     monkeypatch.setattr("sys.stderr", errors)
     task = slow_task(seconds)
     started = time.monotonic()
-    running.complete_all(plan.settings, Ledger(tmp_path), [task], "smoke")
+    running.complete_all(Ledger(tmp_path), [task], "smoke", lambda: Estimate(plan.settings, task.images))
     spent = time.monotonic() - started
     lines = errors.getvalue().splitlines()
     assert lines, "a sign of life"
@@ -125,11 +125,10 @@ def test_a_long_task_gives_signs_of_life_and_not_too_many(plan, slow_task, monke
         assert re.fullmatch(r"jacobian: 0 of 1 tasks, \d+ s spent, about \d+ s left", line)
 
 
-def test_nothing_is_told_of_a_run_in_which_nothing_is_missing(plan, slow_task, monkeypatch, tmp_path):
+def test_nothing_is_told_of_a_run_in_which_nothing_is_missing(slow_task, tmp_path):
     ledger, task = Ledger(tmp_path), slow_task(0.0)
     ledger.complete(task)
-    monkeypatch.setattr(running, "Estimate", lambda *sizes: pytest.fail("a product was timed for nothing"))
-    running.complete_all(plan.settings, ledger, [task], "smoke")
+    running.complete_all(ledger, [task], "smoke", lambda: pytest.fail("a product was timed for nothing"))
 
 
 def test_on_a_terminal_a_bar_moves_instead(plan, slow_task, monkeypatch, tmp_path):
@@ -139,5 +138,6 @@ def test_on_a_terminal_a_bar_moves_instead(plan, slow_task, monkeypatch, tmp_pat
 
     errors = Terminal()
     monkeypatch.setattr("sys.stderr", errors)
-    running.complete_all(plan.settings, Ledger(tmp_path), [slow_task(0.0)], "smoke")
+    task = slow_task(0.0)
+    running.complete_all(Ledger(tmp_path), [task], "smoke", lambda: Estimate(plan.settings, task.images))
     assert re.search(r"all tasks .*1/1 tasks \[00:00 spent, about 1 s left", errors.getvalue())

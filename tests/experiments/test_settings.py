@@ -9,7 +9,7 @@ import re
 import pytest
 
 from experiments import reproduce
-from experiments.engine import command
+from experiments.engine import command, job
 from experiments.engine.tasks import exclusive
 from experiments.models import CONTROLS, PAPER_MODELS
 from experiments.plan import STAGES
@@ -282,6 +282,6 @@ def test_stopping_by_hand_says_that_the_same_command_goes_on(tmp_path, capsys, m
     def stop(*arguments: object, **named: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reproduce, "complete_all", stop)
+    monkeypatch.setattr(job, "complete_all", stop)
     assert reproduce.main(["--preset", "smoke", "--out", str(tmp_path)]) == 130
     assert "the same command goes on from here" in capsys.readouterr().err

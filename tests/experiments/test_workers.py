@@ -3,14 +3,17 @@
 import contextlib
 import dataclasses
 import os
+import pickle
 from functools import partial
 
 import numpy as np
 import pytest
 from task_cases import Chain
 
-from experiments import reproduce
+from experiments import depth, evaluate, reproduce
+from experiments.engine import job
 from experiments.engine.workers import Workers, complete_side_by_side
+from experiments.questions import __main__ as questions
 from jax_bioadv.command_line import IncompleteError
 from jax_bioadv.storage import StorageError
 
@@ -64,7 +67,31 @@ def test_a_process_that_dies_is_told_of(tmp_path):
         side_by_side(Chain(tmp_path), dies=True)
 
 
-def test_a_run_by_no_process_is_refused(tmp_path, capsys):
-    assert reproduce.main(["--preset", "smoke", "--workers", "0", "--out", str(tmp_path / "run")]) == 2
+COMMANDS = {
+    "reproduce": (reproduce, []),
+    "depth": (depth, []),
+    "questions": (questions, ["1"]),
+    "evaluate": (evaluate, ["--network", "brought_cases:Convolutional"]),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_run_by_no_process_is_refused(name, tmp_path, capsys):
+    command, arguments = COMMANDS[name]
+    given = [*arguments, "--preset", "smoke", "--workers", "0", "--out", str(tmp_path / "run")]
+    assert command.main(given) == 2
     assert "--workers must be at least 1, got 0" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_another_process_makes_the_same_tasks(name, tmp_path, monkeypatch):
+    """A job is opened there as it was pickled here; the folder need not be locked again."""
+    command, arguments = COMMANDS[name]
+    jobs = []
+    monkeypatch.setattr(command, "complete", lambda job, *more, **others: jobs.append(job))
+    assert command.main([*arguments, "--preset", "smoke", "--out", str(tmp_path)]) == 0
+    opened = pickle.loads(pickle.dumps(jobs[0]))
+    with job._opened(jobs[0]) as (plan, _), job._in_a_worker(opened) as (tasks, ledger):
+        assert [task.name for task in tasks] == [task.name for task in plan.all_tasks()]
+        assert ledger.directory == jobs[0].directory
