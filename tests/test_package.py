@@ -131,6 +131,12 @@ def test_the_wheel_holds_the_library_alone_and_its_types(wheel):
     assert {one.partition(">")[0] for one in needed} == {"flax", "jax", "jaxtyping", "numpy", "optax", "scipy"}
     assert metadata.get_all("Project-URL")
     assert metadata["Version"] == jax_bioadv.__version__
+    with zipfile.ZipFile(wheel) as archive:
+        [scripts] = [archive.read(name).decode() for name in names if name.endswith("entry_points.txt")]
+    for line in scripts.split("[console_scripts]\n")[1].split():
+        if ":" in line:
+            module, _, function = line.partition(":")
+            assert callable(getattr(import_module(module), function))
 
 
 def test_the_wheel_works_without_the_extras(alone):

@@ -1,4 +1,4 @@
-"""Fetch, export or verify a data set: ``python -m jax_bioadv.data {fetch,export,verify} [NAME]``."""
+"""Fetch, export or verify a data set: ``jax-bioadv-data {fetch,export,verify} [NAME]``."""
 
 import argparse
 import logging
@@ -42,7 +42,7 @@ def _describe(dataset: Dataset) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m jax_bioadv.data", description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for command, does in (
         ("fetch", "get a data set from the first source that has it, and keep a verified copy"),
