@@ -158,14 +158,15 @@ def gain_text(found: HeldOutGain | None) -> str:
     if found is None:
         return "not available"
     low, high = found.interval
-    return f"{100 * found.share:.0f}\u00a0% [{100 * low:.0f}\u00a0%, {100 * high:.0f}\u00a0%]"
+    text = f"{100 * found.share:.0f}\u00a0% [{100 * low:.0f}\u00a0%, {100 * high:.0f}\u00a0%]"
+    return text.replace("-", "−")
 
 
 QUESTIONS = {
     "the spectrum": ((), SPECTRUM),
     "smoothness": ((), SMOOTH),
-    "the spectrum, smoothness known": (SMOOTH, SPECTRUM),
-    "smoothness, the spectrum known": (SPECTRUM, SMOOTH),
+    "the spectrum beyond smoothness": (SMOOTH, SPECTRUM),
+    "smoothness beyond the spectrum": (SPECTRUM, SMOOTH),
     **{WORDS[name]: ((), (name,)) for name in (*SPECTRUM, *SMOOTH)},
 }
 """What is asked to predict robustness: beyond accuracy and the first measures, what do the second add?"""
@@ -177,7 +178,7 @@ def predicts(results: Results, question: str) -> Finding:
     gains = {"all networks": gain(found, *QUESTIONS[question])}
     gains["mixes alone"] = gain(found.only(found.mixes), *QUESTIONS[question])
     told = [f"{gain_text(one)} of the squared error ({where})" for where, one in gains.items()]
-    said = f"Beyond accuracy, {question} takes away {', '.join(told)}, in networks that the fit has not seen."
+    said = f"At equal accuracy, {question} takes away {', '.join(told)}, in networks that the fit has not seen."
     if None in gains.values():
         return undecided(said)
     answers = {enough(one) for one in gains.values() if one is not None}

@@ -74,7 +74,7 @@ MIXING = Question(
         *(
             Claim(
                 name,
-                f"Beyond accuracy, {question} predicts the robustness of networks not seen",
+                f"{question[0].upper()}{question[1:]} predicts the robustness of networks not seen, at equal accuracy",
                 words,
                 partial(front.predicts, question=question),
                 ("gains", GAINS),
@@ -82,8 +82,8 @@ MIXING = Question(
             for name, question, words in (
                 ("spectrum", "the spectrum", "the spectrum predicts"),
                 ("smoothness", "smoothness", "smoothness predicts"),
-                ("spectrum-too", "the spectrum, smoothness known", "the spectrum adds to smoothness"),
-                ("smoothness-too", "smoothness, the spectrum known", "smoothness adds to the spectrum"),
+                ("spectrum-too", "the spectrum beyond smoothness", "the spectrum adds to smoothness"),
+                ("smoothness-too", "smoothness beyond the spectrum", "smoothness adds to the spectrum"),
             )
         ),
     ),
