@@ -13,7 +13,7 @@ from typing import Annotated
 import tyro
 
 from experiments.depth_plan import DepthPlan
-from experiments.engine.command import SideBySide, following, preset_of, with_user_paths
+from experiments.engine.command import SideBySide, following, images_of, preset_of, with_user_paths
 from experiments.engine.estimate import Estimate
 from experiments.engine.job import Job, complete
 from experiments.engine.ledger import Ledger
@@ -73,7 +73,9 @@ def run(command: Command) -> Path:
     def close(plan: DepthPlan, ledger: Ledger) -> list[str]:
         return close_depth(plan, ledger, command.preset)
 
-    job = Job(command.directory, command, command.settings, partial(_planned, command), RawImages)
+    job = Job(
+        command.directory, command, command.settings, partial(_planned, command), partial(images_of, kind=RawImages)
+    )
     complete(job, what, close, estimated=_estimate)
     return command.directory
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import tyro
 
 from experiments.brought import Brought, Loaded, Space, check, loaded, suspicion
-from experiments.engine.command import SideBySide, following, preset_of, with_user_paths
+from experiments.engine.command import SideBySide, following, images_of, preset_of, with_user_paths
 from experiments.engine.job import Job, complete
 from experiments.engine.ledger import Ledger
 from experiments.evaluation_estimate import evaluation_estimate
@@ -118,7 +118,8 @@ def run(command: Command) -> Path:
 
     directory = command.out or Path("runs") / command.called
     kind = RawImages if command.input == "raw" else Images
-    job = Job(directory, command, command.settings, partial(_planned, command), kind)
+    images = partial(images_of, kind=kind)
+    job = Job(directory, command, command.settings, partial(_planned, command), images)
     complete(job, what, close, estimated=evaluation_estimate)
     return directory
 

@@ -61,6 +61,10 @@ class Images:
         """Of the training images in float64, as spectra need it."""
         return covariance(np.asarray(self.train))
 
+    def covariance_through(self, rows: np.ndarray) -> np.ndarray:
+        """Of what linear units of these rows, (units, inputs), make of the training images, in float64."""
+        return np.asarray(rows @ self.train_covariance @ rows.T)
+
     @cached_property
     def test_covariance(self) -> np.ndarray:
         """Of the test images in float64."""

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -13,8 +13,6 @@ import tyro
 from experiments.engine.tasks import exclusive
 from experiments.engine.terminal import logging_to
 from experiments.images import Images
-from experiments.settings.depth import DepthSettings
-from experiments.settings.evaluation import EvaluationSettings
 from experiments.settings.presets import PRESETS, Preset
 from experiments.settings.reproduction import Settings
 from experiments.settings.scale import AnySettings, for_data
@@ -110,6 +108,11 @@ def load_images(place: Place, dataset_name: str) -> data.Dataset:
     return dataset
 
 
+def images_of(place: Place, settings: Any, kind: type[Images] = Images) -> Images:
+    """The images that the settings name, in the space of their kind."""
+    return kind(load_images(place, settings.dataset), settings.norm)
+
+
 def following(place: Place, settings: AnySettings, images: Images) -> AnySettings:
     """The settings whose lengths and windows follow the data, as experiments/settings/scale.py says."""
     if place.as_given:
@@ -125,8 +128,8 @@ def following(place: Place, settings: AnySettings, images: Images) -> AnySetting
 def working_in(
     directory: Path,
     place: Place,
-    settings: Settings | EvaluationSettings | DepthSettings,
-    kind: type[Images] = Images,
+    settings: AnySettings,
+    images: Callable[[Place, AnySettings], Images] | None = None,
     locked: bool = True,
 ) -> Iterator[Images]:
     """The images, while the folder of the run is locked and logged into; of several hosts, by the first alone.
@@ -143,6 +146,6 @@ def working_in(
                 opened.enter_context(exclusive(directory))
             opened.enter_context(logging_to(directory))
         keep_compiled_programs(place.compiled)
-        dataset = load_images(place, settings.dataset)
-        with jax.default_matmul_precision(settings.precision):
-            yield kind(dataset, settings.norm)
+        found = (images or images_of)(place, settings)
+        with jax.default_matmul_precision(settings.precision):  # type: ignore[attr-defined]
+            yield found

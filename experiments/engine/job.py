@@ -27,14 +27,14 @@ class Job(NamedTuple):
         command: its options.
         settings: which name the data set and the precision.
         planned: makes the plan from the images: it has ``settings``, ``images`` and ``all_tasks()``.
-        kind: of the images.
+        images: makes them from command and settings; the data set that these name, if None.
     """
 
     directory: Path
     command: SideBySide
     settings: Any
     planned: Callable[[Any], Any]
-    kind: type[Images] = Images
+    images: Callable[[Any, Any], Images] | None = None
 
 
 def _all_tasks(plan: Any) -> Sequence[Task]:
@@ -79,7 +79,7 @@ def complete(
 
 @contextlib.contextmanager
 def _opened(job: Job, locked: bool = True) -> Iterator[tuple[Any, Ledger]]:
-    with working_in(job.directory, job.command, job.settings, job.kind, locked) as images:
+    with working_in(job.directory, job.command, job.settings, job.images, locked) as images:
         yield job.planned(images), Ledger(job.directory)
 
 

@@ -92,7 +92,7 @@ def _layer_covariances(
 def _reference_covariances(images: Images, kernel: jax.Array) -> dict[str, np.ndarray]:
     """Of the layer on the training images, and on noise of which there is no end: the layer is linear."""
     rows = np.asarray(kernel, np.float64).T
-    return {"images": rows @ images.train_covariance @ rows.T, "noise": rows @ rows.T}
+    return {"images": images.covariance_through(rows), "noise": rows @ rows.T}
 
 
 def layer_spectra(work: Work, *, spectra: SpectraSettings, p: float | None = None) -> Outcome:

@@ -28,14 +28,15 @@ def hybrid_network(images: Images, power: float, seed: int | jax.Array, kernel: 
     return network
 
 
-def _optimizer(decoder: DecoderSettings, samples: int) -> optax.GradientTransformation:
+def decoder_optimizer(decoder: DecoderSettings, samples: int) -> optax.GradientTransformation:
+    """Adam, for so many images."""
     return supervised.stepwise_adam([decoder.learning_rate], [], samples // decoder.batch_size)
 
 
 def _start(images: Images, given: Mapping[str, Any], member: Any, shared: regularizers.TrainingData) -> Start:
     decoder: DecoderSettings = given["decoder"]
     network = hybrid_network(images, decoder.power, given["seed"], member["kernel"])
-    frozen, optimizer = supervised.FrozenFeatures(network.decoder), _optimizer(decoder, len(shared.images))
+    frozen, optimizer = supervised.FrozenFeatures(network.decoder), decoder_optimizer(decoder, len(shared.images))
     graphdef, state = supervised.init(purpose_key(given["seed"], ORDER), frozen, optimizer)
     return Start(state, network.activation(shared.images), graphdef)
 
@@ -48,12 +49,12 @@ def _epoch(
     shared: regularizers.TrainingData,
 ) -> tuple[supervised.TrainingState, supervised.EpochInfo]:
     decoder: DecoderSettings = given["decoder"]
-    optimizer = _optimizer(decoder, len(start.constant))
+    optimizer = decoder_optimizer(decoder, len(start.constant))
     epoch = supervised.make_epoch(start.graphdef, optimizer, batch_size=decoder.batch_size)
     return epoch(state, regularizers.TrainingData(start.constant, shared.labels))
 
 
-def _frozen_layer(work: Work) -> tuple[jax.Array, pruning.Cut]:
+def frozen_layer(work: Work) -> tuple[jax.Array, pruning.Cut]:
     """The kernel of the layer below, pruned where it has learned."""
     layer, given = work.needed["layer"], work.task.given
     if "kernel" in layer.arrays:
@@ -66,7 +67,7 @@ def _frozen_layer(work: Work) -> tuple[jax.Array, pruning.Cut]:
     return layer_kernel(synapses, cut.keep, given["p"]), cut
 
 
-def _outcome(work: Work, network: Network, cut: pruning.Cut, history: Mapping[str, np.ndarray]) -> Outcome:
+def decoder_outcome(work: Work, network: Network, cut: pruning.Cut, history: Mapping[str, np.ndarray]) -> Outcome:
     decided = cut_outcome(cut)
     values = {
         "test_accuracy": measured_accuracy(work.images, network),
@@ -79,13 +80,13 @@ def _outcome(work: Work, network: Network, cut: pruning.Cut, history: Mapping[st
 
 def _decoders(works: Sequence[Work]) -> Trainable:
     images, decoder = works[0].images, works[0].task.given["decoder"]
-    layers = [_frozen_layer(work) for work in works] if works[0].needed else []
+    layers = [frozen_layer(work) for work in works] if works[0].needed else []
 
     def outcome(row: int, graphdef: nnx.GraphDef, kept: Any, history: Mapping[str, np.ndarray]) -> Outcome:
         work, (kernel, cut) = works[row], layers[row]
         network = hybrid_network(images, decoder.power, work.task.given["seed"], kernel)
         network.decoder = nnx.merge(graphdef, *kept).decoder
-        return _outcome(work, network, cut, history)
+        return decoder_outcome(work, network, cut, history)
 
     return Trainable(
         start=partial(_start, images),

@@ -48,7 +48,8 @@ def _watch(limit: float, info: krotov_hopfield.EpochInfo) -> Diagnosis | None:
     return watch_finite(info)
 
 
-def _outcome(layer: LayerSettings, synapses: np.ndarray, history: Mapping[str, np.ndarray]) -> Outcome:
+def layer_outcome(layer: LayerSettings, synapses: np.ndarray, history: Mapping[str, np.ndarray]) -> Outcome:
+    """Synapses, and whether they have converged."""
     verdict = krotov_hopfield.convergence(layer.rule, jnp.asarray(synapses))
     values = {
         "converged": verdict.accepted,
@@ -72,7 +73,7 @@ def _layers(works: Sequence[Work]) -> Trainable:
         epochs=layers[0].epochs,
         shared=first.images.train,
         kept=lambda states: states.synapses,
-        outcome=lambda row, graphdef, synapses, history: _outcome(layers[row], synapses, history),
+        outcome=lambda row, graphdef, synapses, history: layer_outcome(layers[row], synapses, history),
         at_epoch=lambda index: {"rate": rates(index)},
         watches=lambda limits: [partial(_watch, float(limit)) for limit in population.collect(limits, len(works))],
     )
@@ -87,7 +88,7 @@ def images_as_rows(work: Work, *, seed: int, hidden: int, p: float, radius: floa
     """Random training images as rows, of the norm of converged ones: a layer that never learned."""
     layer = LayerSettings(epochs=0, start="samples", p=p, radius=radius)
     state = _init(layer, hidden, seed, work.images.train)
-    return _outcome(layer, np.asarray(state.synapses), {})
+    return layer_outcome(layer, np.asarray(state.synapses), {})
 
 
 def _fixed(kernel: Any) -> Outcome:

@@ -28,7 +28,7 @@ from jax_bioadv.models import Network
 AdversaryOf = Callable[[Mapping[str, Any]], supervised.Adversary]
 
 
-def _optimizer(given: Mapping[str, Any], samples: int) -> optax.GradientTransformation:
+def network_optimizer(given: Mapping[str, Any], samples: int) -> optax.GradientTransformation:
     """Adam with the published steps of its rate, or the spectral regularizer's own decay."""
     backprop: BackpropSettings = given["backprop"]
     spectral: SpectralSettings | None = given.get("spectral")
@@ -38,7 +38,7 @@ def _optimizer(given: Mapping[str, Any], samples: int) -> optax.GradientTransfor
     return supervised.stepwise_adam(backprop.learning_rates, backprop.boundaries, steps)
 
 
-def _regularizer(given: Mapping[str, Any], anchor: jax.Array) -> regularizers.Regularizer:
+def network_regularizer(given: Mapping[str, Any], anchor: jax.Array) -> regularizers.Regularizer:
     """The sum of what is given; ``anchor`` is the scale of an anchored spectral target."""
     l2: L2Settings | None = given.get("l2")
     jacobian: JacobianSettings | None = given.get("jacobian")
@@ -65,7 +65,7 @@ def _start(images: Images, given: Mapping[str, Any], member: Any, data: regulari
     if spectral is not None and data.covariance is not None:
         eigenvalues, _ = regularizers.hidden_spectrum(network, data.covariance)
         anchor = eigenvalues[spectral.first - 1]
-    optimizer, regularizer = _optimizer(given, len(data.images)), _regularizer(given, anchor)
+    optimizer, regularizer = network_optimizer(given, len(data.images)), network_regularizer(given, anchor)
     graphdef, state = supervised.init(purpose_key(given["seed"], ORDER), network, optimizer, regularizer, data)
     return Start(state, anchor, graphdef)
 
@@ -81,8 +81,8 @@ def _epoch(
 ) -> tuple[supervised.TrainingState, supervised.EpochInfo]:
     epoch = supervised.make_epoch(
         start.graphdef,
-        _optimizer(given, len(data.images)),
-        _regularizer(given, start.constant),
+        network_optimizer(given, len(data.images)),
+        network_regularizer(given, start.constant),
         batch_size=given["backprop"].batch_size,
         adversary=None if adversary_of is None else adversary_of(given),
     )
@@ -96,7 +96,7 @@ def _renewals(spectral: SpectralSettings, batch_size: int, samples: int, epoch: 
     )
 
 
-def _outcome(images: Images, network: Network, history: Mapping[str, np.ndarray]) -> Outcome:
+def trained_outcome(images: Images, network: Network, history: Mapping[str, np.ndarray]) -> Outcome:
     values = {
         "test_accuracy": measured_accuracy(images, network),
         "converged": loss_settled(history["loss"]),
@@ -120,7 +120,7 @@ def networks(adversary_of: AdversaryOf | None, works: Sequence[Work]) -> Trainab
         shared=regularizers.TrainingData(images.train, images.train_labels, covariance),
         shared_at=lambda index: (_renewals(paced, backprop.batch_size, len(images.train), index),),
         kept=lambda states: (states.parameters, states.statistics),
-        outcome=lambda row, graphdef, kept, history: _outcome(images, nnx.merge(graphdef, *kept), history),
+        outcome=lambda row, graphdef, kept, history: trained_outcome(images, nnx.merge(graphdef, *kept), history),
     )
 
 
@@ -163,5 +163,5 @@ def matched_network(work: Work, *, seed: int, hidden: int, backprop: BackpropSet
     accuracy, network = min(before, found, key=lambda one: abs(one[0] - wanted))
     used = infos[: len(infos) - (accuracy == before[0])]
     history = {name: np.array([getattr(info, name) for info in used]) for name in supervised.EpochInfo._fields}
-    outcome = _outcome(images, network, history)
+    outcome = trained_outcome(images, network, history)
     return Outcome({**outcome.values, "converged": reached, "epochs": len(used)}, outcome.arrays)

@@ -35,6 +35,7 @@ class StoredImages:
         class_names: one name a class.
         source: where the images came from, in words.
         sha256: of all images' bytes.
+        labels_sha256: of all labels.
 
     Raises:
         DataError: it is no such folder, or a file is missing or truncated.
@@ -48,7 +49,7 @@ class StoredImages:
                 raise DataError(f"{self.folder} holds {manifest['format']!r}, not {FORMAT!r}")
             self.image_shape: tuple[int, int, int] = tuple(manifest["image_shape"])
             self.class_names, self.source = tuple(manifest["class_names"]), str(manifest["source"])
-            self.sha256, self._labels_sha256 = manifest["images_sha256"], manifest["labels_sha256"]
+            self.sha256, self.labels_sha256 = manifest["images_sha256"], manifest["labels_sha256"]
             self.labels: Int32[np.ndarray, " count"] = np.fromfile(self.folder / LABELS, np.int32)
             self._descriptor = os.open(self.folder / IMAGES, os.O_RDONLY)
             weakref.finalize(self, os.close, self._descriptor)
@@ -69,6 +70,11 @@ class StoredImages:
         height, width, channels = self.image_shape
         return height * width * channels
 
+    @property
+    def mapped(self) -> UInt8[np.ndarray, "count height width channels"]:
+        """The file as an array that is read where it is looked at."""
+        return np.memmap(self.folder / IMAGES, np.uint8, "r", shape=(len(self), *self.image_shape))
+
     def read(self, indices: Sequence[int] | Integer[np.ndarray, " batch"]) -> UInt8[np.ndarray, "batch inputs"]:
         """Some images, flattened, in this order; several threads may read at once.
 
@@ -88,7 +94,7 @@ class StoredImages:
         for start in range(0, len(self), rows):
             digest.update(self.read(range(start, min(start + rows, len(self)))).data)
         labels = hashlib.sha256(self.labels.data).hexdigest()
-        if (digest.hexdigest(), labels) != (self.sha256, self._labels_sha256):
+        if (digest.hexdigest(), labels) != (self.sha256, self.labels_sha256):
             raise DataError(f"{self.folder} was altered: its SHA-256 is not the one it was stored with")
 
 

@@ -69,16 +69,30 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(before)
 
 
-@_quiet()
 def load_from_tensorflow_datasets(name: str, folder: Path) -> Dataset:
     """Read a prepared set, or download and prepare it.
 
     Args:
         name: TFDS name, such as ``cifar10`` or ``emnist/letters``.
-        folder: where the temporary folder is made, for up to several times the size of the data set.
+        folder: as for :func:`prepared`.
 
     Returns:
         The data set; of a set without test images, the validation images stand in their place.
+
+    Raises:
+        DataError: as for :func:`prepared`.
+    """
+    with prepared(name, folder) as builder:
+        return _read(name, builder)
+
+
+@contextmanager
+def prepared(name: str, folder: Path) -> Iterator[Any]:
+    """TFDS's builder of a set that can be read, for as long as the context lasts.
+
+    Args:
+        name: TFDS name.
+        folder: where the temporary folder is made, for up to several times the size of the data set.
 
     Raises:
         DataError: if TFDS is not usable, its sites do not answer, or the set is no image classification set that fits.
@@ -90,17 +104,19 @@ def load_from_tensorflow_datasets(name: str, folder: Path) -> Dataset:
             f"tensorflow-datasets cannot be imported ({error}); pip install 'jax-bioadv[data]' brings it"
         ) from error
     try:
-        builder = tfds.builder(name)
-        _check_features(name, builder.info.features)
-        if _is_readable(builder):
-            return _read(name, builder)
-        if builder.info.splits:
-            _test_split(name, builder.info.splits)
-        _check_reachable(builder)
-        with partial_folder(folder, "tensorflow-datasets", _DAY_SECONDS) as partial:
-            builder = tfds.builder(name, data_dir=str(partial))
-            _prepare(tfds, name, builder)
-            return _read(name, builder)
+        with _quiet():
+            builder = tfds.builder(name)
+            _check_features(name, builder.info.features)
+            if _is_readable(builder):
+                yield builder
+                return
+            if builder.info.splits:
+                _test_split(name, builder.info.splits)
+            _check_reachable(builder)
+            with partial_folder(folder, "tensorflow-datasets", _DAY_SECONDS) as partial:
+                builder = tfds.builder(name, data_dir=str(partial))
+                _prepare(tfds, name, builder)
+                yield builder
     except DataError:
         raise
     except Exception as error:  # builders are third-party code of many kinds and raise anything
@@ -227,6 +243,20 @@ def _read(name: str, builder: Any) -> Dataset:
         class_names=tuple(builder.info.features["label"].names),
         source=f"TensorFlow Datasets {builder.info.full_name}",
     )
+
+
+def parts(builder: Any, split: str, rows: int = 5000) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Images and labels of a split, so many at a time, in the order of TFDS.
+
+    Args:
+        builder: from :func:`prepared`.
+        split: its name.
+        rows: images in a part.
+    """
+    records = builder.as_data_source(split=split)
+    for first in range(0, len(records), rows):
+        some = [records[index] for index in range(first, min(first + rows, len(records)))]
+        yield np.stack([one["image"] for one in some]), np.array([one["label"] for one in some])
 
 
 def _read_split(name: str, builder: Any, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
-from jax_bioadv.data import DataError, imagenet64
+from jax_bioadv.data import DataError, imagenet64, tensorflow_datasets_source
 from jax_bioadv.data.stored import store
 
 
@@ -52,3 +53,31 @@ def test_a_file_of_another_kind_is_told(folder, content, said):
         np.savez(file, **content)
     with pytest.raises(DataError, match=said):
         list(imagenet64.parts(folder))
+
+
+def test_the_official_files_are_stored_once(folder, monkeypatch):
+    data = np.random.default_rng(0).integers(0, 256, (3, 3 * 64 * 64), np.uint8)
+    (folder / "Imagenet64_val_npz").mkdir()
+    np.savez(folder / "Imagenet64_val_npz" / "val_data.npz", data=data, labels=np.array([1, 2, 3]))
+    training, validation = imagenet64.stored_in(folder)
+    assert (len(training), len(validation)) == (30, 3)
+    assert "official files" in training.source
+    monkeypatch.setattr(imagenet64, "store", lambda *given: pytest.fail("stored again"))
+    again, _ = imagenet64.stored_in(folder)
+    assert again.sha256 == training.sha256
+
+
+def test_without_official_files_they_come_from_tfds(tmp_path, monkeypatch):
+    monkeypatch.setattr(tensorflow_datasets_source, "probe_failures", lambda sites, seconds: {})
+    with tfds.testing.mock_data(num_examples=6):
+        training, validation = imagenet64.stored_in(tmp_path)
+    assert (len(training), len(validation), training.image_shape) == (6, 6, (64, 64, 3))
+    assert training.source.startswith("TensorFlow Datasets imagenet_resized/64x64")
+    assert len(training.class_names) == imagenet64.CLASSES
+    np.testing.assert_array_equal(training.mapped[4].ravel(), training.read([4])[0])
+
+
+def test_without_any_source_it_is_said_what_to_do(tmp_path):
+    with pytest.raises(DataError, match=r"neither stored images nor train_data_batch_1\.npz.*Imagenet64_val_npz\.zip"):
+        imagenet64.stored_in(tmp_path)
+    assert not list(tmp_path.iterdir())

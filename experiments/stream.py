@@ -1,0 +1,97 @@
+"""Learn from images that do not fit into memory: ``python -m experiments.stream --preset paper --dataset imagenet64``.
+
+The folder of the run then holds results.json, figures/ and report.html, as a reproduction's does; run again on the same
+folder it continues where it was stopped, in the middle of an epoch too.
+"""
+
+import dataclasses
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from experiments.engine.command import SideBySide, following, preset_of, with_user_paths
+from experiments.engine.job import Job, complete
+from experiments.engine.ledger import Ledger
+from experiments.report.closing import close_run
+from experiments.settings.reproduction import Settings
+from experiments.settings.streams import STREAM_PRESETS, StreamSettings
+from experiments.stream_plan import StreamPlan
+from experiments.streamed_images import StreamedImages, stored_images
+from jax_bioadv.command_line import exit_code, start
+
+
+@dataclasses.dataclass(frozen=True)
+class Command(SideBySide):
+    """Train and measure on images that do not fit into memory.
+
+    A Krotov–Hopfield layer under a decoder, backpropagation, plain and with penalties, images as rows and random rows,
+    learning from images that stay on the disk; covariance spectra, Jacobians and attacks on test images in memory.
+    --dataset is imagenet64, ImageNet at 64 × 64 pixels, from the official files in the data folder or from TensorFlow
+    Datasets; or a folder with train and val that jax_bioadv.data.stored.store wrote. Stop it whenever you like: run
+    again on the same folder, it goes on where it was.
+    """
+
+    out: Path | None = None
+    """Folder of the run; runs/stream-PRESET if not given."""
+    stream: StreamSettings = dataclasses.field(default_factory=StreamSettings)
+    settings: Annotated[Settings, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=lambda: STREAM_PRESETS["quick"]
+    )
+
+
+def parse(arguments: list[str]) -> Command:
+    """The command line, with the settings of the preset that it names as defaults.
+
+    Raises:
+        ValueError: two presets, or a home folder that is not known.
+    """
+    chosen = preset_of(arguments)
+    default = Command(preset=chosen, settings=STREAM_PRESETS[chosen])
+    return with_user_paths(tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.stream"))
+
+
+def run(command: Command) -> Path:
+    """Do what the command says and return the folder of the run.
+
+    Raises:
+        ValueError: a setting that cannot work, or images that cannot be had, before any work.
+        OSError: the folder cannot be written.
+        IncompleteError: tasks that failed or figures that could not be drawn; all else is written, and says so.
+    """
+    command.settings.check_values()
+    command.stream.check()
+    if command.resize is not None or command.drop_blank_images:
+        raise ValueError("stored images are as they are: leave --resize and --drop-blank-images")
+
+    def what(plan: StreamPlan) -> str:
+        dataset = plan.images.dataset
+        return f"{command.preset} on a stream of {len(dataset.train_images)} images of {dataset.name}"
+
+    def close(plan: StreamPlan, ledger: Ledger) -> list[str]:
+        return close_run(plan, ledger, command.preset)
+
+    directory = command.out or Path("runs") / f"stream-{command.preset}"
+    complete(Job(directory, command, command.settings, partial(_planned, command), _images), what, close)
+    return directory
+
+
+def _images(command: Command, settings: Settings) -> StreamedImages:
+    name = Path(settings.dataset).name
+    return StreamedImages(
+        name, *stored_images(settings.dataset, command.data_dir), settings.norm, command.stream.test_images
+    )
+
+
+def _planned(command: Command, images: StreamedImages) -> StreamPlan:
+    return StreamPlan(following(command, command.settings, images), command.stream, images)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    return exit_code(lambda: run(parse(sys.argv[1:] if arguments is None else arguments)))
+
+
+if __name__ == "__main__":
+    start(main)
