@@ -21,8 +21,10 @@ QUARTER = 4
 
 def added(found: Alignment, spectra: SpectraSettings, units: int) -> dict[str, Any]:
     """The exponents of a layer of so many units, and what they add up to; empty where there are too few eigenvalues."""
+    if (last := last_of(spectra, units)) < spectra.first:
+        return {}
     try:
-        exponents = exponents_of(found, spectra.first, last_of(spectra, units))
+        exponents = exponents_of(found, spectra.first, last)
     except FitImpossible:
         return {}
     window = slice(exponents.window[0] - 1, exponents.window[1])
@@ -65,7 +67,7 @@ def aligned(images: Images, rows: Any, spectra: SpectraSettings) -> Outcome:
             "images": fitted(spectra, measured, last),
             "noise": fitted(spectra, found.layer, min(spectra.last_on_noise, last)),
         },
-        "broken": _broken(measured, last),
+        "broken": _broken(measured, max(last, 1)),
     }
     if exponents := added(found, spectra, len(rows)):
         first, last = exponents["window"]

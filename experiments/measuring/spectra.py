@@ -28,6 +28,8 @@ def _preactivation_covariance(kernel: jax.Array, images: jax.Array) -> np.ndarra
 
 def fitted(settings: SpectraSettings, variances: np.ndarray, last: int) -> dict[str, Any]:
     """A fit as in results.json, with the test whether it is a power law where there are enough eigenvalues."""
+    if last < settings.first:
+        return {"impossible": f"a window from n = {settings.first} cannot end at {last}: there are too few units"}
     try:
         fit = _plain(measures.fit_variances(variances, settings.first, last))
     except measures.FitImpossible as error:

@@ -36,6 +36,30 @@ class WhySettings:
 
 
 @dataclass(frozen=True)
+class DimensionSettings:
+    """Question 2: how does the exponent follow the data's intrinsic dimension?"""
+
+    dimensions: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    """Dimensions of the manifolds; white noise comes besides."""
+    directions: tuple[int, ...] = (32, 128, 512)
+    """So many leading principal directions are left of images; whole images come besides."""
+    smoothness: float = 1.5
+    """ν of the manifolds' kernel: their own exponent is 1 + 2ν/d, that of the bound for ν = 1."""
+    length: float = 1.0
+    """Of the kernel: the shorter, the more the manifolds are curled up."""
+    train_images: int = 50_000
+    """Points of every set that are learned from."""
+    test_images: int = 10_000
+    """Points of every set that are measured on."""
+    points: int = 2000
+    """Of these, so many are given to the estimators of dimension."""
+    hidden: int = 2000
+    """Hidden units."""
+    models: str = "kh,bp,kmeans,kh_start,random"
+    """The rule, backpropagation and controls, separated by commas."""
+
+
+@dataclass(frozen=True)
 class MixingSettings:
     """Questions 4 and 5: many networks, of penalties mixed at random, beside the rule and controls."""
 
@@ -68,6 +92,7 @@ class QuestionSettings(Settings):
     """A reproduction's settings, and those of each question."""
 
     why: WhySettings = field(default_factory=WhySettings)
+    dimension: DimensionSettings = field(default_factory=DimensionSettings)
     mixing: MixingSettings = field(default_factory=MixingSettings)
     may_be_zero: ClassVar[set[str]] = MAY_BE_ZERO | {"why.looks", "why.deltas"}
 
@@ -82,6 +107,11 @@ class QuestionSettings(Settings):
         unknown = {name.strip() for name in self.why.attacked.split(",")} - set(self.model_names)
         if unknown:
             raise ValueError(f"why.attacked: {min(unknown)!r} is not among --models")
+        for name in self.dimension.models.split(","):
+            if name.strip() not in KNOWN or KNOWN[name.strip()].matches:
+                raise ValueError(f"dimension.models: {name.strip()!r} cannot be trained there")
+        if self.dimension.points > self.dimension.test_images:
+            raise ValueError("dimension.points exceeds dimension.test-images")
         frozen = [name.strip() for name in self.mixing.frozen.split(",")]
         for name in frozen:
             if name not in KNOWN or KNOWN[name].first_layer is None:
@@ -140,6 +170,15 @@ QUESTION_PRESETS: dict[Preset, QuestionSettings] = {
             radii=(2.0,),
             widths=(48,),
         ),
+        dimension=DimensionSettings(
+            dimensions=(1, 4),
+            directions=(8,),
+            train_images=1000,
+            test_images=250,
+            points=200,
+            hidden=60,
+            models="kh,bp,random",
+        ),
         mixing=MixingSettings(
             hidden=24, mixes=8, spectral_mixes=3, epochs=(2, 6), powers=(1.0, 2.0), decoder_epochs=(10,)
         ),
@@ -149,6 +188,7 @@ QUESTION_PRESETS: dict[Preset, QuestionSettings] = {
         seeds=3,
         models=",".join(FIRST_LAYERS),
         why=WhySettings(looks=(0, 1, 2, 4, 8, 15, 25, 40), hidden=250, widths=(500,)),
+        dimension=DimensionSettings(directions=(32, 128), train_images=10_000, test_images=4000, hidden=250),
         mixing=MixingSettings(hidden=200, mixes=36, spectral_mixes=12, epochs=(1, 3, 10)),
     ),
     # Both starts are followed: the layer's from images, here too, and the published one of the layer from noise.

@@ -1,0 +1,1 @@
+"""Question 2: how does the exponent follow the data's intrinsic dimension?"""
