@@ -29,7 +29,7 @@ def test_the_kernel_is_that_of_matern():
 
 @pytest.mark.parametrize("dimension", [1, 2, 4])
 def test_the_spectrum_falls_as_theory_says(dimension):
-    """Of a sample, over half a decade: the exponent is that of the limit to a seventh."""
+    """Of a sample, over half a decade: the exponent is that of the limit to a fifth."""
     points = smooth_manifold(3, 2000, 1500, dimension).images.astype(np.float64)
     variances = np.linalg.eigvalsh(np.cov(points, rowvar=False))[::-1]
     assert fit_variances(np.maximum(variances, 0), 11, 50, 0.0).alpha == pytest.approx(
