@@ -19,6 +19,7 @@ SLOW_FILES = [
         "experiments/test_evaluate.py",
         "questions/test_questions.py",
         "questions/test_mixing.py",
+        "questions/test_shape.py",
         "experiments/test_commands.py",
         "experiments/test_workers.py",
         "experiments/test_stream.py",

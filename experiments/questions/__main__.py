@@ -28,6 +28,7 @@ class Command(SideBySide):
     """Answer open questions of "Exploring Biologically Inspired Mechanisms of Adversarial Robustness" by experiments.
 
     1: why does the rule give power laws, and which property of image-like rows gives robustness?
+    3: why does spectral regularization fail on white noise, and does robustness follow the spectrum?
     4: which mix of smoothness and spectrum is most robust at a given accuracy?
     5: how does boundary geometry follow the spectrum?
 
