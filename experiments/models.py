@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from experiments.settings.groups import JacobianSettings
+from experiments.shaped_models import SHAPED_STYLES
 from experiments.stacks import STACK_MODELS
 from experiments.training import layers, rows_of_one_property
 from experiments.training.adversarial import ADVERSARIAL
@@ -261,7 +262,8 @@ BASELINES = (
     Baseline("noise_start", "KH from noise", ModelStyle("#882255", "d", SOLID)),
 )
 STYLES: Mapping[str, ModelStyle] = {
-    one.name: one.style._replace(label=one.label) for one in (*BASELINES, *_RECORDS, *_ROWS, *_MIXES)
+    **{one.name: one.style._replace(label=one.label) for one in (*BASELINES, *_RECORDS, *_ROWS, *_MIXES)},
+    **SHAPED_STYLES,
 }
 """How figures draw and call each model and baseline, in their order."""
 
@@ -277,6 +279,6 @@ def label(name: str) -> str:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Models as the registry has them, then all others by name."""
-    given = set(names)
-    return [name for name in KNOWN if name in given] + sorted(given - set(KNOWN))
+    """Models as the registry has them, then those of question 3, then all others by name."""
+    given, known = set(names), (*KNOWN, *SHAPED_STYLES)
+    return [name for name in known if name in given] + sorted(given - set(known))

@@ -179,7 +179,7 @@ class Plan:
     def threat(self, threat: str, model: str, seed: int) -> Task:
         """Attacks of one strength on one model; controls get fewer images."""
         chosen = only(self.settings.threats, *BATTERY, threat, "images")
-        if KNOWN[model].control:
+        if model in KNOWN and KNOWN[model].control:
             chosen = dataclasses.replace(chosen, images=min(self.settings.threats.control_images, chosen.images))
         run = partial(threats.fixed_strength, THREATS[threat])
         return self._of_model(threat, run, model, seed, threats=chosen)

@@ -20,6 +20,7 @@ SLOW_FILES = [
         "questions/test_questions.py",
         "questions/test_mixing.py",
         "questions/test_dimension.py",
+        "questions/test_shape.py",
         "experiments/test_commands.py",
         "experiments/test_workers.py",
         "experiments/test_stream.py",

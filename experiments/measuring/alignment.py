@@ -36,6 +36,7 @@ def added(found: Alignment, spectra: SpectraSettings, units: int) -> dict[str, A
         "missing": exponents.missing,
         "diagonal": exponents.layer + exponents.along,
         "unaligned": exponents.unaligned,
+        "gain": exponents.gain,
         "nearby": float(found.nearby[window].mean()),
         "by_chance": float(found.by_chance[window].mean()),
         "window": list(exponents.window),

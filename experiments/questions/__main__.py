@@ -29,6 +29,7 @@ class Command(SideBySide):
 
     1: why does the rule give power laws, and which property of image-like rows gives robustness?
     2: how does the exponent follow the data's intrinsic dimension?
+    3: why does spectral regularization fail on white noise, and does robustness follow the spectrum?
     4: which mix of smoothness and spectrum is most robust at a given accuracy?
     5: how does boundary geometry follow the spectrum?
 

@@ -5,9 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from experiments.models import KNOWN, MODELS, ROWS
-from experiments.settings.groups import DecoderSettings, LayerSettings, SpectraSettings
+from experiments.settings.groups import (
+    BackpropSettings,
+    DecoderSettings,
+    LayerSettings,
+    SpectralSettings,
+    SpectraSettings,
+)
 from experiments.settings.presets import PRESETS, Preset
 from experiments.settings.reproduction import MAY_BE_ZERO, Settings
+from experiments.shaped_models import STRENGTHS
 
 ATTACKED = ("kh", "kh_start", "kmeans", *ROWS)
 """Models that question 1 attacks: powered decoders on frozen rows, so that only the rows differ."""
@@ -60,6 +67,32 @@ class DimensionSettings:
 
 
 @dataclass(frozen=True)
+class ShapeSettings:
+    """Question 3: does robustness follow the spectrum?"""
+
+    compared: str = "kh,bp,l2,spectral,kmeans,bp_matched"
+    """What networks of given spectra are compared with; kh and bp are needed."""
+    strengths: tuple[str, ...] = tuple(STRENGTHS)
+    """Which weights of the penalties are tried."""
+    weak: float = 1.0
+    """Weight of the weak penalties."""
+    middle: float = 5.0
+    """Weight of the middle ones."""
+    strong: float = 25.0
+    """Weight of the strong ones."""
+    hidden: int = 2000
+    """Hidden units of all networks."""
+    backprop: BackpropSettings = field(default_factory=BackpropSettings)
+    """How networks are trained by backpropagation."""
+    spectral: SpectralSettings = field(default_factory=SpectralSettings)
+    """The published penalty, and the exponent and the pace of all others."""
+
+    @property
+    def compared_names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name.strip() for name in self.compared.split(",")))
+
+
+@dataclass(frozen=True)
 class MixingSettings:
     """Questions 4 and 5: many networks, of penalties mixed at random, beside the rule and controls."""
 
@@ -93,8 +126,11 @@ class QuestionSettings(Settings):
 
     why: WhySettings = field(default_factory=WhySettings)
     dimension: DimensionSettings = field(default_factory=DimensionSettings)
+    shape: ShapeSettings = field(default_factory=ShapeSettings)
     mixing: MixingSettings = field(default_factory=MixingSettings)
-    may_be_zero: ClassVar[set[str]] = MAY_BE_ZERO | {"why.looks", "why.deltas"}
+    may_be_zero: ClassVar[set[str]] = MAY_BE_ZERO | {
+        *("why.looks", "why.deltas", "shape.spectral.weight", "shape.spectral.constant_epochs")
+    }
 
     @property
     def attacked(self) -> tuple[str, ...]:
@@ -102,8 +138,21 @@ class QuestionSettings(Settings):
         chosen = {name.strip() for name in self.why.attacked.split(",")}
         return tuple(name for name in self.model_names if name in chosen)
 
+    @property
+    def of_shapes(self) -> "QuestionSettings":
+        """As question 3 has them."""
+        shape, threats = self.shape, dataclasses.replace(self.threats, names=("unit_l2",))
+        shared = {"backprop": shape.backprop, "spectral": shape.spectral, "threats": threats}
+        return dataclasses.replace(self, hidden=shape.hidden, **shared)  # type: ignore[arg-type]
+
     def check_values(self) -> None:
         super().check_values()
+        compared = self.shape.compared_names
+        if not {"kh", "bp"} <= set(compared) <= set(MODELS):
+            raise ValueError(f"shape.compared: kh, bp and others of {', '.join(MODELS)}; got {', '.join(compared)}")
+        strengths = self.shape.strengths
+        if not strengths or set(strengths) - set(STRENGTHS) or len(set(strengths)) < len(strengths):
+            raise ValueError(f"shape.strengths: choose among {', '.join(STRENGTHS)}, each once; got {strengths}")
         unknown = {name.strip() for name in self.why.attacked.split(",")} - set(self.model_names)
         if unknown:
             raise ValueError(f"why.attacked: {min(unknown)!r} is not among --models")
@@ -179,6 +228,13 @@ QUESTION_PRESETS: dict[Preset, QuestionSettings] = {
             hidden=60,
             models="kh,bp,random",
         ),
+        shape=ShapeSettings(
+            compared="kh,bp,spectral,kmeans,bp_matched",
+            strengths=("weak", "strong"),
+            hidden=48,
+            backprop=BackpropSettings(epochs=6, batch_size=100, learning_rates=(1e-2,), boundaries=()),
+            spectral=SpectralSettings(refresh_every=3, learning_rate=1e-2, constant_epochs=6),
+        ),
         mixing=MixingSettings(
             hidden=24, mixes=8, spectral_mixes=3, epochs=(2, 6), powers=(1.0, 2.0), decoder_epochs=(10,)
         ),
@@ -189,6 +245,11 @@ QUESTION_PRESETS: dict[Preset, QuestionSettings] = {
         models=",".join(FIRST_LAYERS),
         why=WhySettings(looks=(0, 1, 2, 4, 8, 15, 25, 40), hidden=250, widths=(500,)),
         dimension=DimensionSettings(directions=(32, 128), train_images=10_000, test_images=4000, hidden=250),
+        shape=ShapeSettings(
+            hidden=250,
+            backprop=BackpropSettings(epochs=8, learning_rates=(1e-3, 3e-4), boundaries=(6,)),
+            spectral=SpectralSettings(learning_rate=2e-3, constant_epochs=5, decay_epochs=1.0),
+        ),
         mixing=MixingSettings(hidden=200, mixes=36, spectral_mixes=12, epochs=(1, 3, 10)),
     ),
     # Both starts are followed: the layer's from images, here too, and the published one of the layer from noise.

@@ -140,3 +140,13 @@ def cut_outcome(cut: pruning.Cut) -> Outcome:
 def layer_kernel(synapses: np.ndarray, keep: np.ndarray, p: float) -> jax.Array:
     """The encoder's kernel that a pruned layer makes."""
     return krotov_hopfield.effective_weights(pruning.prune(jnp.asarray(synapses), keep), p).T
+
+
+def rotated_layer(work: Work, *, seed: int, hidden: int, p: float, radius: float, pruning: PruningSettings) -> Outcome:
+    """A learned layer whose kept rows a random rotation mixes: ``Q V`` has every spectrum of V, on whatever inputs."""
+    layer = work.needed["layer"]
+    keep = decide_cut(layer.arrays["synapses"], pruning, p, radius).keep
+    kernel = np.array(layer_kernel(layer.arrays["synapses"], keep, p), np.float64)
+    normal = np.asarray(jax.random.normal(purpose_key(seed, "rotation"), (int(keep.sum()),) * 2), np.float64)
+    kernel[:, keep] = kernel[:, keep] @ np.linalg.qr(normal)[0]
+    return Outcome({"converged": layer.values["converged"]}, {"kernel": kernel.astype(np.float32)})

@@ -21,8 +21,10 @@ from experiments.settings.groups import (
     L2Settings,
     SpectralSettings,
 )
+from experiments.settings.shaping import ShapingSettings
 from experiments.training.trainer import ORDER, Start, Trainable, Training, begin, histories, loss_settled
 from jax_bioadv.learning import regularizers, supervised
+from jax_bioadv.learning.spectral_shape import spectral_shape
 from jax_bioadv.models import Network
 
 AdversaryOf = Callable[[Mapping[str, Any]], supervised.Adversary]
@@ -38,8 +40,8 @@ def network_optimizer(given: Mapping[str, Any], samples: int) -> optax.GradientT
     return supervised.stepwise_adam(backprop.learning_rates, backprop.boundaries, steps)
 
 
-def network_regularizer(given: Mapping[str, Any], anchor: jax.Array) -> regularizers.Regularizer:
-    """The sum of what is given; ``anchor`` is the scale of an anchored spectral target."""
+def network_regularizer(given: Mapping[str, Any], constant: jax.Array) -> regularizers.Regularizer:
+    """The sum of what is given; the constant is the scale of an anchored spectral target, or the wanted spectra."""
     l2: L2Settings | None = given.get("l2")
     jacobian: JacobianSettings | None = given.get("jacobian")
     spectral: SpectralSettings | None = given.get("spectral")
@@ -48,8 +50,19 @@ def network_regularizer(given: Mapping[str, Any], anchor: jax.Array) -> regulari
         parts.append(regularizers.weight_decay(l2.weight))
     if jacobian is not None:
         parts.append(regularizers.jacobian(jacobian.weight, jacobian.target))
-    if spectral is not None:
-        target = anchor if spectral.anchored else None
+    if isinstance(spectral, ShapingSettings):
+        parts += [
+            spectral_shape(
+                constant[place],
+                spectral.weight,
+                noise=of == "noise",
+                first=spectral.first,
+                warm_start=spectral.warm_start,
+            )
+            for place, of in enumerate(spectral.on)
+        ]
+    elif spectral is not None:
+        target = constant if spectral.anchored else None
         parts.append(
             regularizers.spectral(spectral.weight, spectral.exponent, spectral.first, target, spectral.warm_start)
         )
@@ -61,13 +74,15 @@ def _start(images: Images, given: Mapping[str, Any], member: Any, data: regulari
     network = untrained_network(
         images, given["hidden"], given["seed"], power=given.get("power", 1.0), batch_norm=spectral is not None
     )
-    anchor = jnp.ones(())
-    if spectral is not None and data.covariance is not None:
+    constant = jnp.ones(())
+    if isinstance(spectral, ShapingSettings):
+        constant = jnp.asarray(member["wanted"])
+    elif spectral is not None and data.covariance is not None:
         eigenvalues, _ = regularizers.hidden_spectrum(network, data.covariance)
-        anchor = eigenvalues[spectral.first - 1]
-    optimizer, regularizer = network_optimizer(given, len(data.images)), network_regularizer(given, anchor)
+        constant = eigenvalues[spectral.first - 1]
+    optimizer, regularizer = network_optimizer(given, len(data.images)), network_regularizer(given, constant)
     graphdef, state = supervised.init(purpose_key(given["seed"], ORDER), network, optimizer, regularizer, data)
-    return Start(state, anchor, graphdef)
+    return Start(state, constant, graphdef)
 
 
 def _epoch(
@@ -96,6 +111,19 @@ def _renewals(spectral: SpectralSettings, batch_size: int, samples: int, epoch: 
     )
 
 
+def _wanted(work: Work) -> np.ndarray:
+    """The spectra that a member is to have, a row each: those of ``needs["layer"]``, or power laws."""
+    shaping: ShapingSettings = work.task.given["spectral"]
+    ranks = np.arange(1, shaping.last + 1)
+    if not shaping.copied:
+        return np.tile(ranks**-shaping.exponent, (len(shaping.on), 1)).astype(np.float32)
+    found = work.needed["layer"].arrays
+    rows = [found["layer" if of == "noise" else of][: shaping.last] for of in shaping.on]
+    if len(rows[0]) < shaping.last:
+        raise ValueError(f"{work.name}: the layer has {len(rows[0])} eigenvalues to copy, not {shaping.last}")
+    return np.stack([row / row[0] for row in rows]).astype(np.float32)
+
+
 def trained_outcome(images: Images, network: Network, history: Mapping[str, np.ndarray]) -> Outcome:
     values = {
         "test_accuracy": measured_accuracy(images, network),
@@ -113,6 +141,7 @@ def networks(adversary_of: AdversaryOf | None, works: Sequence[Work]) -> Trainab
     covariance = None if spectral is None else images.device_covariance
     # Without eigenvectors there is nothing to renew, but the program asks.
     paced = spectral or SpectralSettings()
+    shape = (len(spectral.on), spectral.last) if isinstance(spectral, ShapingSettings) else ()
     return Trainable(
         start=partial(_start, images),
         epoch=partial(_epoch, adversary_of),
@@ -121,6 +150,8 @@ def networks(adversary_of: AdversaryOf | None, works: Sequence[Work]) -> Trainab
         shared_at=lambda index: (_renewals(paced, backprop.batch_size, len(images.train), index),),
         kept=lambda states: (states.parameters, states.statistics),
         outcome=lambda row, graphdef, kept, history: trained_outcome(images, nnx.merge(graphdef, *kept), history),
+        members=lambda: {"wanted": np.stack([_wanted(work) for work in works])} if shape else {},
+        member={"wanted": jax.ShapeDtypeStruct(shape, np.float32)} if shape else {},
     )
 
 
@@ -131,6 +162,9 @@ NETWORK = Training(
         *("spectral.learning_rate", "spectral.weight", "spectral.exponent"),
     ),
 )
+
+SHAPED = Training(partial(networks, None), NETWORK.vectorized, traced=("spectral.weight",))
+"""Networks whose spectra are shaped: one program for all weights."""
 
 
 def matched_network(work: Work, *, seed: int, hidden: int, backprop: BackpropSettings) -> Outcome:

@@ -40,7 +40,8 @@ class Alignment(NamedTuple):
     ``v_nᵀ C v_n``, the variance along the n-th right singular vector: ``c_n`` where it is aligned. ``unaligned``: the
     spectrum of a layer with the same singular values whose right singular vectors are drawn at random. ``nearby``: the
     share of ``v_n`` that lies in principal directions of ranks n / within to n · within; ``by_chance``: that share of a
-    vector in no direction in particular.
+    vector in no direction in particular. ``gain``: ``u_nᵀ V Vᵀ u_n``, the variance on white noise along the n-th
+    eigenvector u_n of ``V C Vᵀ``: in the order of the images, in which it need not fall.
     """
 
     layer: Float64[np.ndarray, " rank"]
@@ -50,6 +51,7 @@ class Alignment(NamedTuple):
     unaligned: Float64[np.ndarray, " rank"]
     nearby: Float64[np.ndarray, " rank"]
     by_chance: Float64[np.ndarray, " rank"]
+    gain: Float64[np.ndarray, " rank"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Exponents:
         inputs: of the images.
         along: of the images along the layer's right singular vectors, in their order.
         unaligned: of the layer on images, had it random right singular vectors.
+        gain: of the layer on white noise along the directions of its spectrum on images; below 0 where it rises.
         window: first and last n, counted from 1.
     """
 
@@ -70,6 +73,7 @@ class Exponents:
     inputs: float
     along: float
     unaligned: float
+    gain: float
     window: tuple[int, int]
 
     @property
@@ -139,6 +143,7 @@ def layer_alignment(
         unaligned=_through(np.sqrt(squared)[:, None] * random, principal.variances),
         nearby=summed[ranks - 1, high] - summed[ranks - 1, low],
         by_chance=(high - low) / inputs,
+        gain=_gain(scaled, squared, principal.variances),
     )
 
 
@@ -146,6 +151,13 @@ def _through(scaled: np.ndarray, variances: np.ndarray) -> np.ndarray:
     """Spectrum of a layer, in the basis of the principal directions, on inputs with these variances."""
     factor = scaled * np.sqrt(variances)
     return covariance_spectrum(factor @ factor.T)
+
+
+def _gain(scaled: np.ndarray, squared: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Variance on white noise along the eigenvectors on images, in the basis of the left singular vectors."""
+    factor = scaled * np.sqrt(variances)
+    _, vectors = scipy.linalg.eigh(factor @ factor.T, driver="evd", check_finite=False)
+    return np.asarray(squared @ vectors[:, ::-1] ** 2)
 
 
 def exponents_of(alignment: Alignment, first: int = 11, last: int = 500, floor: float = 1e-12) -> Exponents:
@@ -164,4 +176,5 @@ def exponents_of(alignment: Alignment, first: int = 11, last: int = 500, floor: 
     spectra = [alignment.images, alignment.layer, alignment.inputs, alignment.along, alignment.unaligned]
     last = first - 1 + min(len(logarithms_in_window(one, first, last, floor)[0]) for one in spectra)
     images, layer, inputs, along, unaligned = (fit_variances(one, first, last, floor).alpha for one in spectra)
-    return Exponents(images, layer, inputs, along, unaligned, (first, last))
+    gain = fit_variances(alignment.gain, first, last, 0.0).alpha
+    return Exponents(images, layer, inputs, along, unaligned, gain, (first, last))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import jax_bioadv.learning.representation_spectral as representation_spectral
     import jax_bioadv.learning.schedules as schedules
     import jax_bioadv.learning.soft_hebb as soft_hebb
+    import jax_bioadv.learning.spectral_shape as spectral_shape
     import jax_bioadv.learning.stacks as stacks
     import jax_bioadv.learning.stage_filters as stage_filters
     import jax_bioadv.learning.streaming as streaming
@@ -45,6 +46,7 @@ __all__ = [
     "representation_spectral",
     "schedules",
     "soft_hebb",
+    "spectral_shape",
     "stacks",
     "stage_filters",
     "streaming",

@@ -156,20 +156,32 @@ class SpectralTarget(NamedTuple):
     variances: Float[Array, " hidden"]
 
 
-def _hidden_covariance(model: Network, covariance: Float[Array, "inputs inputs"]) -> Float[Array, "hidden hidden"]:
+def hidden_covariance(
+    model: Network, covariance: Float[Array, "inputs inputs"] | None
+) -> Float[Array, "hidden hidden"]:
+    """``V C Vᵀ`` of the pre-activation, in float32.
+
+    Args:
+        model: the network; what it holds for is one dense layer.
+        covariance: C, of the images; None for that of white noise, the identity.
+
+    Raises:
+        TypeError: any other model.
+    """
     check_one_hidden_layer(model, "For others see tap_regularizers.spectral_at_tap, which needs the images.")
     kernel = model.encoder.kernel[...]
-    return jnp.matmul(kernel.T, jnp.matmul(covariance, kernel, precision="highest"), precision="highest")
+    seen = kernel if covariance is None else jnp.matmul(covariance, kernel, precision="highest")
+    return jnp.matmul(kernel.T, seen, precision="highest")
 
 
 def hidden_spectrum(
-    model: Network, covariance: Float[Array, "inputs inputs"]
+    model: Network, covariance: Float[Array, "inputs inputs"] | None
 ) -> tuple[Float[Array, " hidden"], Float[Array, "hidden hidden"]]:
     """Eigenvalues and eigenvectors of the pre-activation's covariance ``V C Vᵀ``, the largest first, in float32.
 
     Args:
         model: the network; what it holds for is one dense layer.
-        covariance: of the images.
+        covariance: of the images; None for white noise.
 
     Returns:
         Both, the eigenvectors as columns.
@@ -177,8 +189,22 @@ def hidden_spectrum(
     Raises:
         TypeError: any other model.
     """
-    eigenvalues, eigenvectors = jnp.linalg.eigh(_hidden_covariance(model, covariance))
+    eigenvalues, eigenvectors = jnp.linalg.eigh(hidden_covariance(model, covariance))
     return eigenvalues[::-1], eigenvectors[:, ::-1]
+
+
+def turned_basis(
+    eigenvectors: Float[Array, "hidden hidden"], covariance: Float[Array, "hidden hidden"]
+) -> Float[Array, "hidden hidden"]:
+    """Eigenvectors of an earlier covariance, after one step of orthogonal iteration towards those of this one."""
+    return jnp.linalg.qr(jnp.matmul(covariance, eigenvectors, precision="highest"))[0]
+
+
+def known_covariance(data: TrainingData) -> Float[Array, "inputs inputs"]:
+    """That of the training images; ValueError where the data go without it."""
+    if data is None or data.covariance is None:
+        raise ValueError("spectral regularization needs TrainingData.covariance; see image_covariance")
+    return data.covariance
 
 
 def check_spectral_target(weight: Scalar, exponent: Scalar, first: int, anchor: Scalar | None) -> None:
@@ -244,13 +270,8 @@ def spectral(
     """
     check_spectral_target(weight, exponent, first, anchor)
 
-    def covariance_of(data: TrainingData) -> Float[Array, "inputs inputs"]:
-        if data is None or data.covariance is None:
-            raise ValueError("spectral regularization needs TrainingData.covariance; see image_covariance")
-        return data.covariance
-
     def refresh(model: Network, data: TrainingData) -> SpectralTarget:
-        _, eigenvectors = hidden_spectrum(model, covariance_of(data))
+        _, eigenvectors = hidden_spectrum(model, known_covariance(data))
         return spectral_target(eigenvectors, exponent, first, anchor)
 
     def penalty(model: Network, batch: Batch, aux: SpectralTarget, key: Key[Array, ""]) -> Float[Array, ""]:
@@ -258,9 +279,8 @@ def spectral(
         return weight * distance_from_target(batch.preactivation, aux, first)
 
     def renew(aux: SpectralTarget, model: Network, data: TrainingData) -> SpectralTarget:
-        hidden_covariance = _hidden_covariance(model, covariance_of(data))
-        basis, _ = jnp.linalg.qr(jnp.matmul(hidden_covariance, aux.eigenvectors, precision="highest"))
-        return aux._replace(eigenvectors=basis)
+        covariance = hidden_covariance(model, known_covariance(data))
+        return aux._replace(eigenvectors=turned_basis(aux.eigenvectors, covariance))
 
     return Regularizer(refresh, penalty, renew if warm_start else None)
 

@@ -28,6 +28,8 @@ def test_spectra_are_those_of_plain_linear_algebra(rows):
     np.testing.assert_allclose(found.layer, covariance_spectrum(rows @ rows.T), rtol=1e-8, atol=1e-14)
     vectors = np.linalg.svd(rows)[2][:HIDDEN]
     np.testing.assert_allclose(found.along, np.diag(vectors @ COVARIANCE @ vectors.T), rtol=1e-8)
+    order = np.linalg.eigh(rows @ COVARIANCE @ rows.T)[1][:, ::-1]
+    np.testing.assert_allclose(found.gain, np.diag(order.T @ rows @ rows.T @ order), rtol=1e-6)
     # Their products with σ² are a diagonal of V C Vᵀ in another basis: the same trace.
     assert found.layer @ found.along == pytest.approx(found.images.sum())
 
@@ -51,6 +53,7 @@ def test_aligned_eigenvalues_multiply_and_exponents_add():
     assert exponents.images == pytest.approx(2.7)
     assert exponents.layer + exponents.inputs == pytest.approx(2.7)
     assert exponents.missing == pytest.approx(0, abs=1e-9)
+    assert exponents.gain == pytest.approx(1.2)
     assert exponents.window == (3, 30)
     assert exponents.unaligned < 2.5
 

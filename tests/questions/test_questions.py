@@ -124,7 +124,7 @@ def test_the_arrays_of_the_figures_have_a_row_for_each_seed(answered):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("7",), "there is no question 7; choose among 1, 2, 4, 5"),
+        (("7",), "there is no question 7; choose among 1, 2, 3, 4, 5"),
         (("--why.attacked", "kh,l2"), "why.attacked: 'l2' is not among --models"),
         (("--why.looks", "3", "1"), "why.looks must increase"),
         (("--why.ps", "1"), "why: p must be finite and at least 2"),

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.models import ROWS
+from experiments.questions.deciding import within
 from experiments.questions.why import adding, resting, sharing
-from experiments.questions.why.deciding import within
 from experiments.questions.why.question import CLAIMS
 from experiments.report.claims import Verdict
 from jax_bioadv.analysis.crossed import Overall

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.models import label
-from experiments.questions.why.deciding import known, within
+from experiments.questions.deciding import known, within
 from experiments.report.claims import Finding, Results, Verdict
 from experiments.report.claims.comparing import LESS, MARGIN, MORE, SIGNIFICANCE
 from experiments.report.claims.verdicts import undecided

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from experiments.models import label
 from experiments.questions.dimension.claims import alphas, bound, manifolds
-from experiments.questions.why.drawing import mean_log, middle, style_of
+from experiments.questions.drawing import mean_log, middle, style_of
 from experiments.report.claims import Results
 from experiments.report.figures import Missing
 from experiments.report.numbers import dig

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.models import label
+from experiments.questions.drawing import style_of
 from experiments.questions.mixing import boundary, front
 from experiments.questions.mixing.networks import WORDS, Networks, networks_of, published_one
-from experiments.questions.why.drawing import style_of
 from experiments.report.claims import Results
 from experiments.results.figure_arrays import Arrays
 from jax_bioadv.analysis.pareto import on_front

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.models import label
-from experiments.questions.why.deciding import alignments, known, numbers_of, of_seeds, sorted_lines, within
+from experiments.questions.deciding import alignments, known, numbers_of, of_seeds, sorted_lines, within
 from experiments.report.claims import Finding, Results, Verdict
 from experiments.report.claims.comparing import MARGIN
 from experiments.report.claims.verdicts import names, undecided

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.models import ROWS, label
-from experiments.questions.why.drawing import mean_log, middle, style_of
+from experiments.questions.drawing import mean_log, middle, style_of
 from experiments.report.claims import Results
 from experiments.report.figures import Missing
 from experiments.report.numbers import dig

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 
 from experiments.attacks import ATTACK_LABELS
 from experiments.models import CONTROLS, ROWS, STYLES, label
+from experiments.questions.deciding import alignments
+from experiments.questions.drawing import cross, curve, middle, style_of
 from experiments.questions.why import array_figures
 from experiments.questions.why.adding import ADDING
-from experiments.questions.why.deciding import alignments
-from experiments.questions.why.drawing import cross, curve, middle, style_of
 from experiments.questions.why.plan import START
 from experiments.report.claims import Results
 from experiments.report.numbers import dig

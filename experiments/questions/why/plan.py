@@ -4,7 +4,6 @@ Layers and networks are those of a reproduction with the same settings, task for
 Of a model that is not attacked the first layer is enough, and no decoder is trained.
 """
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ from experiments.engine.tasks import Task, with_needs
 from experiments.images import Images
 from experiments.measuring import alignment, fixed_point
 from experiments.models import KNOWN
-from experiments.plan import Plan
+from experiments.questions.plan import QuestionPlan
 from experiments.results.evidence import COMPARED
 from experiments.settings.groups import only
 from experiments.settings.questions import QuestionSettings
@@ -29,7 +28,7 @@ RESTING = ("kh", "noise_start", "kh_start")
 """Layers that are held against the rule's fixed point; the last has not learned."""
 
 
-class WhyPlan(Plan):
+class WhyPlan(QuestionPlan):
     """The tasks of question 1.
 
     Args:
@@ -40,8 +39,6 @@ class WhyPlan(Plan):
         ValueError: a setting that cannot work with these data.
     """
 
-    settings: QuestionSettings
-
     def __init__(self, settings: QuestionSettings, images: Images):
         super().__init__(settings, images)
         most = len(images.dataset.train_images)
@@ -49,23 +46,6 @@ class WhyPlan(Plan):
             if settings.layer.start == "samples" and hidden > most:
                 raise ValueError(f"why: {hidden} rows cannot start from {most} training images")
         self.attacked = settings.attacked
-
-    def _window(self, last: int | None = None) -> dict[str, Any]:
-        chosen = only(self.settings.spectra, "first", "last_on_images", "last_on_noise")
-        return {"spectra": chosen if last is None else dataclasses.replace(chosen, last_on_images=last)}
-
-    def images_spectrum(self) -> Task:
-        return self._task("spectrum-images", "alignment", alignment.spectrum_of_images, self._window())
-
-    def alignment(self, model: str, seed: int) -> Task:
-        """Of a model's first layer, whether or not a decoder is trained on it."""
-        record, given = KNOWN[model], self._window()
-        if record.first_layer is None:
-            needs = {"model": self.model(model, seed)}
-        else:
-            needs = {"layer": self.first_layer(record, seed)}
-            given |= self._cut(self.settings.layer) if record.first_layer.learned else {}
-        return self._task(f"alignment-{model}-{seed}", "alignment", alignment.alignment, given, needs)
 
     def course(self, name: str, seed: int) -> Task:
         settings = self.settings

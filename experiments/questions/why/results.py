@@ -6,7 +6,7 @@ one window, as lists over seeds; those that were attacked have the rest of a rep
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,9 +15,10 @@ import numpy as np
 from experiments.engine.ledger import Ledger
 from experiments.engine.tasks import Outcome, Task
 from experiments.models import KNOWN
+from experiments.questions.results import by_key, keep_rows
 from experiments.questions.why.plan import COURSES, RESTING, WhyPlan
 from experiments.results.collect import Collector, facts, with_overall
-from experiments.results.figure_arrays import Arrays, for_drawing, stacked
+from experiments.results.figure_arrays import Arrays, for_drawing
 from experiments.settings.presets import Preset
 
 # Of a model that was attacked.
@@ -70,20 +71,14 @@ def _model(collector: Collector, plan: WhyPlan, model: str) -> dict[str, Any]:
         entry |= {key: whole[key] for key in _SHOWN if key in whole}
     entry["spectrum"] = collector.spectrum(found, model)
     entry["alignment"] = _exponents(found)
-    entry["broken"] = _by_key([None if one is None else one.values["broken"] for one in found])
+    entry["broken"] = by_key([None if one is None else one.values["broken"] for one in found])
     for key in ("participation_ratio", "rank_me"):
         entry[key] = [None if one is None else one.values[key] for one in found]
     return entry
 
 
 def _exponents(outcomes: Sequence[Outcome | None]) -> dict[str, list[Any]]:
-    return _by_key([None if one is None else one.values.get("exponents") for one in outcomes])
-
-
-def _by_key(maps: Sequence[Mapping[str, Any] | None]) -> dict[str, list[Any]]:
-    """A map of lists over seeds; null where a seed has no number."""
-    keys = dict.fromkeys(key for one in maps if one for key in one if key != "impossible")
-    return {key: [one.get(key) if one else None for one in maps] for key in keys}
+    return by_key([None if one is None else one.values.get("exponents") for one in outcomes])
 
 
 def _course(outcomes: Sequence[Outcome | None]) -> dict[str, Any]:
@@ -92,7 +87,7 @@ def _course(outcomes: Sequence[Outcome | None]) -> dict[str, Any]:
     return {
         "epochs": epochs,
         "exponents": [
-            _by_key([None if one is None else one.values["exponents"][place] for one in outcomes])
+            by_key([None if one is None else one.values["exponents"][place] for one in outcomes])
             for place in range(len(epochs))
         ],
     }
@@ -102,29 +97,23 @@ def _rest(outcomes: Sequence[Outcome | None]) -> dict[str, Any]:
     kinds = ("trained", "predicted", "won", "linear")
     values = [None if one is None else one.values for one in outcomes]
     plain = [None if one is None else {key: one[key] for key in one if key not in kinds} for one in values]
-    exponents = {kind: _by_key([None if one is None else one.get(kind) for one in values]) for kind in kinds}
-    return {**_by_key(plain), **exponents}
+    exponents = {kind: by_key([None if one is None else one.get(kind) for one in values]) for kind in kinds}
+    return {**by_key(plain), **exponents}
 
 
 def pack(plan: WhyPlan, ledger: Ledger) -> Arrays:
     """``spectrum/MODEL/KIND`` and ``rest/LAYER/KIND`` of shape (seeds, n); ``rows/MODEL``, a few of the first seed."""
     packed, seeds = Arrays(), range(plan.settings.seeds)
 
-    def keep(path: str, outcomes: Sequence[Outcome | None], kinds: Sequence[str]) -> None:
-        for kind in kinds:
-            rows = [None if one is None else one.arrays.get(kind) for one in outcomes]
-            if any(row is not None for row in rows):
-                packed[f"{path}/{kind}"] = for_drawing(stacked(rows))
-
     for model in plan.models:
-        keep(f"spectrum/{model}", [ledger.find(plan.alignment(model, seed)) for seed in seeds], SPECTRA)
+        keep_rows(packed, f"spectrum/{model}", [ledger.find(plan.alignment(model, seed)) for seed in seeds], SPECTRA)
         first = KNOWN[model].first_layer
         layer = None if first is None else ledger.find(plan.first_layer(KNOWN[model], 0))
         if layer is not None and KNOWN[model].powered:
             packed[f"rows/{model}"] = for_drawing(_synapses(layer, plan.settings.layer.p)[:SHOWN_ROWS])
     for name in RESTING:
         kinds = [f"{kind}/{on}" for kind in ("trained", "predicted", "won") for on in ("layer", "images")]
-        keep(f"rest/{name}", [ledger.find(plan.fixed_point(name, seed)) for seed in seeds], kinds)
+        keep_rows(packed, f"rest/{name}", [ledger.find(plan.fixed_point(name, seed)) for seed in seeds], kinds)
     return packed | {"image_shape": np.array(plan.images.dataset.image_shape)}
 
 

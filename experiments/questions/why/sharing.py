@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from experiments.attacks import ATTACKS, attack_label
 from experiments.models import ROWS, label
-from experiments.questions.why.deciding import alignments, numbers_of, sorted_lines, within
+from experiments.questions.deciding import alignments, numbers_of, sorted_lines, within
 from experiments.questions.why.plan import START
 from experiments.report.claims import Finding, Results, Verdict
 from experiments.report.claims.comparing import compare, measured, robuster

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.models import label
+from experiments.questions.deciding import alignments
 from experiments.questions.why.adding import ADDING, adds
-from experiments.questions.why.deciding import alignments
 from experiments.questions.why.figures import V1
 from experiments.questions.why.plan import START
 from experiments.report.claims import Results

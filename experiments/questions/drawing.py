@@ -1,4 +1,4 @@
-"""Marks that the figures of question 1 share."""
+"""Marks that the figures of questions share."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""How a hypothesis of question 1 is decided: shares over seeds, within a tolerance or not, and lines that say so."""
+"""How a hypothesis is decided: shares over seeds, within a tolerance or not, and lines that say so."""
 
 from collections.abc import Mapping
 from typing import Any
