@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.report.markdown import depth_table, depth_verdicts, evidence_table, markdown_table
+from experiments.report.markdown import depth_table, depth_verdicts, evidence_table, markdown_table, question_verdicts
 from experiments.results.schema import read_results
 
 ROOT = Path(__file__).parents[1]
@@ -43,6 +43,11 @@ def test_the_tables_are_those_of_the_committed_run():
     results, text = read_results(ROOT / "results" / "quick"), text_of("docs/findings.md")
     assert markdown_table(results) in text
     assert evidence_table(results) in text
+
+
+@pytest.mark.parametrize("folder", sorted(path.name for path in (ROOT / "results").glob("question-*")))
+def test_the_page_on_questions_has_the_verdicts_of_the_committed_runs(folder):
+    assert question_verdicts(read_results(ROOT / "results" / folder)) in text_of("docs/questions.md")
 
 
 def test_the_page_on_depth_is_that_of_the_committed_run():

@@ -7,6 +7,8 @@ from typing import Any
 from experiments.attacks import ATTACKS, short_label
 from experiments.depth_plan import model_and_depth, of_depth
 from experiments.models import in_order, label
+from experiments.questions.question import findings as question_findings
+from experiments.questions.registry import QUESTIONS
 from experiments.report.claims.depth import answers
 from experiments.report.numbers import centre, dig, present, told, verdicts_text
 from experiments.results.schema import read_results, whole_results
@@ -100,13 +102,21 @@ def depth_verdicts(results: dict[str, Any]) -> str:
     return "\n".join(f"- **{claim.title}**: {one.verdict.value}. {one.sentence}" for claim, one in found)
 
 
+def question_verdicts(results: dict[str, Any]) -> str:
+    """An open question, one bullet per hypothesis: its verdict and the sentence with the numbers."""
+    found = question_findings(QUESTIONS[results["question"]], results)
+    return "\n".join(f"- **{claim.title}**: {one.verdict.value}. {one.sentence}" for claim, one in found.items())
+
+
 def run(arguments: list[str]) -> None:
     if len(arguments) != 1:
         raise ValueError("name the folder of one finished run")
     directory = user_path(arguments[0])
     with whole_results(directory):
         found = read_results(directory)
-        tables = (depth_table, depth_verdicts) if "depths" in found else (markdown_table, evidence_table)
+        tables: tuple[Callable[[dict[str, Any]], str], ...] = (markdown_table, evidence_table)
+        tables = (depth_table, depth_verdicts) if "depths" in found else tables
+        tables = (question_verdicts,) if "question" in found else tables
         print(*(table(found) for table in tables), sep="\n\n")
 
 
