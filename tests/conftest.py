@@ -7,6 +7,9 @@ from pathlib import Path
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("JAX_BIOADV_COMPILED", "off")
+# Workers share the cores: two threads of BLAS each, which wait for one another by spinning, make small factorizations
+# a hundred times slower.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Tests compile more than they compute: code that is made quickly makes up for being slow. Every process inherits this,
 # so that the numbers of one are those of another.
 # The last flag makes a quarter of the time of the others; later versions of XLA end on it, for they do not know it.
@@ -22,12 +25,15 @@ import jax
 import pytest
 from sharing import compiled_programs
 from slow_files import SLOW_FILES
+from threadpoolctl import threadpool_limits
 
 from jax_bioadv.compilation_cache import keep_compiled_programs
 from jax_bioadv.storage import Checkpoints
 
 hypothesis.settings.register_profile("jax_bioadv", deadline=None, max_examples=25, derandomize=True)
 hypothesis.settings.load_profile("jax_bioadv")
+
+threadpool_limits(int(os.environ["OPENBLAS_NUM_THREADS"]), user_api="blas")  # of libraries that are loaded already
 
 MAPPINGS = Path("/proc/self/maps")
 KEPT = Path(__file__).parents[1] / ".pytest_cache" / "compiled"
