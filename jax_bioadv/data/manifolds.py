@@ -30,7 +30,7 @@ class ManifoldPoints(NamedTuple):
     latent: Float64[np.ndarray, "count dimension"]
 
 
-def spectral_exponent(dimension: float, smoothness: float = 1.5) -> float:
+def spectral_exponent(dimension: float | int, smoothness: float = 1.5) -> float:
     """The exponent by which the eigenvalues of such images' covariance fall: 1 + 2ν/d."""
     return 1 + 2 * smoothness / dimension
 

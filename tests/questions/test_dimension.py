@@ -23,8 +23,8 @@ LITTLE += ("--dimension.train-images", "300", "--dimension.test-images", "150", 
 LITTLE += ("--dimension.hidden", "40", "--decoder.epochs", "1", "--layer.epochs", "1")
 
 
-def made_up(rule=1.5, control=1.0, found=1.0, kept=1.0, cut=1.0):
-    """Exponents and dimensions as multiples of those of the data, whose exponent is 1 + 3/d."""
+def made_up(rule=1.5, control=1.0, found=1.0, kept=1.0, cut=1.0, data=1.0):
+    """Exponents and dimensions as multiples of those of the data, whose exponent is 1 + 3/d, but for a factor."""
 
     def model(alpha, size):
         seeds = [alpha * one for one in (0.99, 1.0, 1.01)]
@@ -34,9 +34,9 @@ def made_up(rule=1.5, control=1.0, found=1.0, kept=1.0, cut=1.0):
     for dimension in (1, 2, 4, 8, 16, 32):
         alpha, two = 1 + 3 / dimension, dimension * (found if dimension <= 8 else 0.5)
         models = {"kh": model(rule * alpha, kept * two), "bp": model(control * alpha, two)}
-        own = {"alpha": [alpha], "two_nearest": [two]}
+        own = {"alpha": [data * alpha], "two_nearest": [two]}
         sets[f"manifold {dimension}"] = {"dimension": dimension, "data": own, "models": models}
-    whole, some = model(2.0, 20), model(2.0 * cut, 20)
+    whole, some = model(3.0, 20), model(2.0 * cut, 20) | {"alpha_of_whole": [2.0] * 3}
     sets["images"] = {"dimension": None, "data": {}, "models": {"kh": whole}}
     sets["images 32"] = {"dimension": 32, "data": {}, "models": {"kh": some}}
     return {"seeds": [0, 1, 2], "sets": sets}
@@ -51,6 +51,10 @@ def made_up(rule=1.5, control=1.0, found=1.0, kept=1.0, cut=1.0):
         (claims.exponent_falls, {}, HOLDS),
         (claims.above_the_bound, {}, HOLDS),
         (claims.above_the_bound, {"rule": 0.5}, FAILS),
+        (claims.above_the_bound, {"rule": 0.5, "data": 0.7}, OPEN),
+        (claims.above_the_bound, {"data": 1.3}, OPEN),
+        (claims.others_above_the_bound, {}, HOLDS),
+        (claims.others_above_the_bound, {"control": 0.5}, FAILS),
         (claims.steeper_than_data, {}, HOLDS),
         (claims.steeper_than_data, {"rule": 1.0}, FAILS),
         (claims.steeper_than_controls, {}, HOLDS),
@@ -112,6 +116,9 @@ def test_a_run_ends_in_a_page(tmp_path, monkeypatch):
         assert np.isfinite(entry["data"]["two_nearest"]).all()
         for model in entry["models"].values():
             assert np.isfinite(model["activation"]["participation_ratio"]).all()
+    for model in results["sets"]["images 8"]["models"].values():
+        own, window_alone = model["preactivation"]["alpha"], model["alpha_of_whole"]
+        assert [one is None for one in own] == [one is None for one in window_alone]
     page = (tmp_path / "2" / "report.html").read_text()
     assert all(f'id="claim-{claim.name}"' in page for claim in questions.QUESTIONS[2].claims)
 

@@ -58,7 +58,7 @@ class DimensionPlan(Plan):
     settings: QuestionSettings
 
     def __init__(self, settings: QuestionSettings, images: Images):
-        super().__init__(settings, images)
+        super().__init__(with_settings(settings, {"hidden": settings.dimension.hidden}), images)
         chosen = settings.dimension
         for name, there in (("train_images", images.dataset.train_images), ("test_images", images.dataset.test_images)):
             if getattr(chosen, name) > len(there):

@@ -11,6 +11,7 @@ from experiments.questions.dimension.sets import names_of
 from experiments.results.collect import Collector, facts
 from experiments.results.figure_arrays import Arrays, for_drawing, stacked
 from experiments.settings.presets import Preset
+from jax_bioadv.analysis.spectra import FitImpossible, fit_variances
 
 MEASURES = ("participation_ratio", "two_nearest", "maximum_likelihood")
 
@@ -23,13 +24,35 @@ def collect(plan: DimensionPlan, ledger: Ledger, preset: Preset) -> dict[str, An
         models = {}
         for model in plan.trained:
             found = [collector.outcome(of_set.of_model(model, seed)) for seed in collector.seeds]
+            for kind in ("preactivation", "activation"):
+                _tell_refused(collector, found, kind, f"{model} on {name}, {kind}")
             accuracy = [None if one is None else one.values["test_accuracy"] for one in found]
             kinds = {kind: _measures(found, kind) for kind in ("preactivation", "activation")}
             models[model] = {"test_accuracy": accuracy, **kinds}
+            if name.startswith("images "):
+                whole = [collector.outcome(plan.of_sets["images"].of_model(model, seed)) for seed in collector.seeds]
+                models[model]["alpha_of_whole"] = list(map(_over_its_window, whole, found))
         data = _measures([collector.outcome(of_set.of_data())], "data")
         sets[name] = {"dimension": known[name], "data": data, "models": models}
     collector.notes += ledger.failure_notes()
     return {**facts(collector, preset, dataclasses.asdict(plan.settings)), "sets": sets}
+
+
+def _tell_refused(collector: Collector, outcomes: list[Outcome | None], kind: str, called: str) -> None:
+    for outcome in outcomes:
+        if outcome is not None and (why := outcome.values[kind]["fit"].get("impossible")):
+            collector.note(f"no exponent of {called}: {why}")
+
+
+def _over_its_window(whole: Outcome | None, cut: Outcome | None) -> float | None:
+    """α before the nonlinearity on whole images, over the window that is left where images are cut."""
+    window = None if cut is None else cut.values["preactivation"]["fit"].get("window")
+    if whole is None or window is None:
+        return None
+    try:
+        return fit_variances(whole.arrays["preactivation"], *window).alpha
+    except FitImpossible:
+        return None
 
 
 def _measures(outcomes: list[Outcome | None], kind: str) -> dict[str, list[Any]]:
