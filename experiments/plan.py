@@ -44,6 +44,10 @@ class Plan:
         settings.check(len(train), len(test), images.inputs)
         self.settings, self.images, self.models = settings, images, settings.model_names
 
+    def task_name(self, name: str, stage: str) -> str:
+        """The name of a task: that of a reproduction, where nothing else is planned beside it."""
+        return name
+
     def _task(
         self,
         name: str,
@@ -54,7 +58,8 @@ class Plan:
         folder: str = "arrays",
         optional: tuple[str, ...] = (),
     ) -> Task:
-        return Task(name, stage, run, self.images, self.settings.precision, given, needs or {}, folder, optional)
+        called, precision = self.task_name(name, stage), self.settings.precision
+        return Task(called, stage, run, self.images, precision, given, needs or {}, folder, optional)
 
     @property
     def transfers(self) -> bool:

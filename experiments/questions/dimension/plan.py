@@ -1,9 +1,8 @@
 """The tasks of question 2: models trained on every set, and what is measured of both."""
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from experiments.engine.tasks import Outcome, Task, with_needs
+from experiments.engine.tasks import Task, with_needs
 from experiments.images import Images
 from experiments.measuring import dimension
 from experiments.plan import Plan
@@ -16,21 +15,13 @@ from experiments.settings.questions import QuestionSettings
 class OfSet(Plan):
     """The tasks on one set of data."""
 
-    def __init__(self, called: str, settings: QuestionSettings, images: Images):
+    def __init__(self, name: str, settings: QuestionSettings, images: Images):
         super().__init__(with_settings(settings, {"hidden": settings.dimension.hidden}), images)
-        self.called, self.points = called, settings.dimension.points
+        self.name, self.points = name, settings.dimension.points
 
-    def _task(
-        self,
-        name: str,
-        stage: str,
-        run: Callable[..., Outcome],
-        given: Mapping[str, Any],
-        needs: Mapping[str, Task] | None = None,
-        folder: str = "arrays",
-        optional: tuple[str, ...] = (),
-    ) -> Task:
-        return super()._task(f"{self.called.replace(' ', '-')}-{name}", stage, run, given, needs, folder, optional)
+    def task_name(self, name: str, stage: str) -> str:
+        """By the name of the set."""
+        return f"{self.name.replace(' ', '-')}-{name}"
 
     def _given(self) -> dict[str, Any]:
         spectra = only(self.settings.spectra, "first", "last_on_images")

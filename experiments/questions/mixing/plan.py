@@ -3,10 +3,7 @@
 A network is a model at settings of its own; layers that several share are trained once.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
-from experiments.engine.tasks import Outcome, Task, with_needs
+from experiments.engine.tasks import Task, with_needs
 from experiments.images import Images
 from experiments.measuring import alignment
 from experiments.plan import Plan
@@ -24,19 +21,9 @@ class OfRecipe(Plan):
         super().__init__(with_settings(settings, chosen), images)
         self.recipe = recipe
 
-    def _task(
-        self,
-        name: str,
-        stage: str,
-        run: Callable[..., Outcome],
-        given: Mapping[str, Any],
-        needs: Mapping[str, Task] | None = None,
-        folder: str = "arrays",
-        optional: tuple[str, ...] = (),
-    ) -> Task:
-        if stage != "layer":
-            name = name.replace(self.recipe.model, self.recipe.name, 1)
-        return super()._task(name, stage, run, given, needs, folder, optional)
+    def task_name(self, name: str, stage: str) -> str:
+        """By the network's name; layers are those of several."""
+        return name if stage == "layer" else name.replace(self.recipe.model, self.recipe.name, 1)
 
     def alignment(self, seed: int) -> Task:
         spectra = only(self.settings.spectra, "first", "last_on_images", "last_on_noise")
