@@ -19,7 +19,7 @@ SLOW_FILES = [
         "experiments/test_evaluate.py",
         "questions/test_questions.py",
         "questions/test_mixing.py",
-        "questions/test_dimension.py",
+        "questions/test_data_dimension.py",
         "questions/test_shape.py",
         "experiments/test_commands.py",
         "experiments/test_workers.py",

@@ -74,8 +74,16 @@ class OnManifold(_OfNumbers):
         self.dimension, self.chosen = dimension, chosen
 
     @cached_property
-    def _points(self) -> tuple[np.ndarray, np.ndarray]:
-        count = len(self.dataset.train_images) + len(self.dataset.test_images)
+    def _parts(self) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+        """Training images and labels, test images and labels."""
+        first = len(self.dataset.train_images)
+        images, labels = self._points(first + len(self.dataset.test_images))
+        images /= np.linalg.norm(images, self.norm, axis=1, keepdims=True)
+        labels = labels.astype(np.int32)
+        train, test = slice(0, first), slice(first, None)
+        return tuple(jnp.asarray(part[rows]) for rows in (train, test) for part in (images, labels))  # type: ignore[return-value]
+
+    def _points(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         if self.dimension is not None:
             given = {"smoothness": self.chosen.smoothness, "length": self.chosen.length}
             points = smooth_manifold(0, count, self.inputs, self.dimension, classes=self.classes, **given)
@@ -83,30 +91,23 @@ class OnManifold(_OfNumbers):
         generator = np.random.default_rng(0)
         centres = generator.standard_normal((self.classes, self.inputs)).astype(np.float32)
         noise = generator.random((count, self.inputs), np.float32)
-        return noise, ((noise - 0.5) @ centres.T).argmax(axis=1).astype(np.int32)
+        return noise, ((noise - 0.5) @ centres.T).argmax(axis=1)
 
-    def _part(self, test: bool) -> tuple[jax.Array, jax.Array]:
-        images, labels = self._points
-        first = len(self.dataset.train_images)
-        rows = slice(first, None) if test else slice(0, first)
-        norms = np.linalg.norm(images[rows].astype(np.float64), self.norm, axis=1, keepdims=True)
-        return jnp.asarray(images[rows] / norms.astype(np.float32)), jnp.asarray(labels[rows], jnp.int32)
-
-    @cached_property
+    @property
     def train(self) -> jax.Array:
-        return self._part(test=False)[0]
+        return self._parts[0]
 
-    @cached_property
+    @property
     def train_labels(self) -> jax.Array:
-        return self._part(test=False)[1]
+        return self._parts[1]
 
-    @cached_property
+    @property
     def test(self) -> jax.Array:
-        return self._part(test=True)[0]
+        return self._parts[2]
 
-    @cached_property
+    @property
     def test_labels(self) -> jax.Array:
-        return self._part(test=True)[1]
+        return self._parts[3]
 
 
 class Restricted(_OfNumbers):
