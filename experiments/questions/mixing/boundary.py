@@ -92,7 +92,8 @@ def goes_with(results: Results, keys: Sequence[str], expected: int) -> Finding:
         if left:
             said = "; ".join(f"{_words(key)}: {lines[key, WHERE[0]]}" for key in left)
             return Finding(Verdict.HOLDS, f"{said}.", tuple(told))
-        return undecided(f"{len(none)} of {len(keys)} are told apart from none nowhere, no one everywhere.", told)
+        what = f"Of {len(keys)} correlations none is told apart from none in both sets of networks"
+        return undecided(f"{what}, {len(none)} in neither.", told)
     if signs[keys[0]] == {expected}:
         return Finding(Verdict.HOLDS, said, tuple(told))
     return Finding(Verdict.FAILS, said, (), tuple(told)) if signs[keys[0]] == {-expected} else undecided(said, told)

@@ -109,7 +109,7 @@ def gains(results: Results) -> Figure:
     panel.set_yticks(range(len(known)), list(known))
     panel.set(xlabel="squared error of the log distance that is taken away, %, networks not seen", xlim=(-62, 100))
     panel.invert_yaxis()
-    panel.legend(loc="lower right")
+    figure.legend(*panel.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     settle([panel])
     return figure
 
