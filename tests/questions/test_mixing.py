@@ -59,6 +59,15 @@ def test_a_program_does_for_all_weights_and_epochs(answered):
     assert answered[2] == 3
 
 
+def test_the_network_on_images_as_rows_is_compared_with_every_mix_on_the_same_images(answered):
+    paired = read_results(answered[0] / "4")["paired"]
+    assert {name: list(one) for name, one in paired.items()} == {
+        "kh_start-n2-e1": ["mix0", "mix1", "mix2", "mix-spectral0"]
+    }
+    for ratio, low, high in paired["kh_start-n2-e1"].values():
+        assert low <= ratio <= high
+
+
 def test_every_measure_is_there(answered):
     for entry in read_results(answered[0] / "4")["networks"].values():
         for name, values in entry.items():

@@ -1,5 +1,6 @@
 """Verdicts of questions 4 and 5 on networks whose laws are known."""
 
+import numpy as np
 import pytest
 from mixing_cases import made_up, with_correlations
 
@@ -112,3 +113,14 @@ def test_about_half_of_the_networks_lack_each_penalty():
         assert 0.3 < sum(weight == 0 for weight in weights) / len(drawn) < 0.7
         low, high = getattr(MixingSettings(), path.partition(".")[0])
         assert all(0.99 * low <= weight <= 1.01 * high for weight in weights if weight)
+
+
+@pytest.mark.parametrize(("ratio", "verdict"), [(0.5, HOLDS), (-0.5, FAILS), (0.05, OPEN)])
+def test_where_networks_were_compared_image_by_image_that_counts(ratio, verdict):
+    """Though medians alone would say something else."""
+    results = made_up(rule=-5 * ratio)
+    mixes = [name for name in results["networks"] if name.startswith("mix")]
+    results["paired"] = {"kh-n4.5-e250": {name: [ratio, ratio - 0.1, ratio + 0.1] for name in mixes}}
+    found = front.rule_above_the_front(results)
+    assert found.verdict is verdict
+    assert f"{np.exp(ratio):.2f}"[:4] in found.sentence

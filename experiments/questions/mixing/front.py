@@ -8,11 +8,13 @@ import scipy.stats
 
 from experiments.models import label
 from experiments.questions.mixing.networks import (
+    FIXED_ROWS,
     PENALTIES,
     SMOOTH,
     SPECTRUM,
     WORDS,
     Networks,
+    Paired,
     called,
     networks_of,
     published_one,
@@ -22,23 +24,49 @@ from experiments.report.claims.comparing import LESS, MARGIN, MORE
 from experiments.report.claims.verdicts import undecided
 from experiments.report.numbers import number_text
 from jax_bioadv.analysis.held_out import HeldOutGain, held_out_gain
-from jax_bioadv.analysis.pareto import Gap, distance_from_front
+from jax_bioadv.analysis.pareto import Gap, distance_from_front, front_at
 
 GAIN = 0.1
 """Measures predict robustness if they take away so much of the squared error, in networks not seen (our choice)."""
-FIXED_ROWS = ("kmeans", "kh_start")
-"""What the rule is held against: centroids and plain images as rows, with decoders like its own."""
 
 
 def gap_of(found: Networks, place: int, among: Sequence[int]) -> Gap:
-    """How far a network lies above the front of others, of which it may be one itself."""
+    """How far a network lies above the front of others, of which it may be one itself.
+
+    Where it was compared with these image by image, the intervals are of that: all networks are attacked on the same
+    images, whose chance they share.
+    """
     others = [one for one in among if one != place]
     if not others:
         return Gap(None, None, None, None)
+    if found.names[place] in found.paired:
+        return _paired_gap(found, place, others)
     error = math.hypot(found.image_error[place], float(np.median(found.image_error[others])))
     return distance_from_front(
         found.accuracy[others], found.robustness[others], found.accuracy[place], found.robustness[place], error
     )
+
+
+def _paired_gap(found: Networks, place: int, others: Sequence[int]) -> Gap:
+    accuracy, robustness, seeds = found.accuracy[others], found.robustness[others], found.accuracy.shape[1]
+
+    def best(chosen: np.ndarray) -> Paired | None:
+        """Compared with the most robust of those that are as accurate, by some of the seeds."""
+        means = (one[..., chosen].mean(axis=-1) for one in (accuracy, robustness, found.accuracy[place]))
+        number = front_at(*means)
+        return None if number is None else found.paired[found.names[place]].get(found.names[others[number]])
+
+    highest = best(np.ones(seeds, bool))
+    if highest is None:
+        return Gap(None, None, None, None)
+    gap = Gap(highest.log_ratio, (highest.low, highest.high), None, None)
+    by_others = [best(np.arange(seeds) != seed) for seed in range(seeds)] if seeds > 1 else [None]
+    known = [one for one in by_others if one is not None]
+    if len(known) < len(by_others):
+        return gap
+    # Each of them may be the one: below the front is what lies below all.
+    ends = min(one.low for one in known), max(one.high for one in known)
+    return gap._replace(above_chosen=float(np.mean([one.log_ratio for one in known])), chosen_interval=ends)
 
 
 def stands(gap: Gap) -> int | None:

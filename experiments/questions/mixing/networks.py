@@ -1,7 +1,7 @@
 """The networks of a results file as columns: what each of them measured, by seed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +28,18 @@ WORDS = {
     "boundary_length": "boundary length",
     "boundary_curvature": "boundary curvature",
 }
+FIXED_ROWS = ("kmeans", "kh_start")
+"""What the rule is held against: centroids and plain images as rows, with decoders like its own."""
 PENALTIES = ("l2.weight", "jacobian.weight", "spectral.weight")
+
+
+class Paired(NamedTuple):
+    """How much farther images must be moved against one network than against another: a logarithm, with its
+    interval."""
+
+    log_ratio: float
+    low: float
+    high: float
 
 
 class Networks(NamedTuple):
@@ -43,6 +54,8 @@ class Networks(NamedTuple):
         image_error: of the robustness of each, the standard error that comes from the images, (networks,).
         measures: (networks, seeds) each; sizes as logarithms.
         left_out: names of those that lack a number.
+        paired: of some networks the log ratio of their critical distances to those of others, on the same images, with
+            its interval; by both names.
     """
 
     names: list[str]
@@ -53,6 +66,7 @@ class Networks(NamedTuple):
     image_error: np.ndarray
     measures: dict[str, np.ndarray]
     left_out: list[str]
+    paired: Mapping[str, Mapping[str, Paired]]
 
     def only(self, chosen: Sequence[int]) -> "Networks":
         """Some of them."""
@@ -66,6 +80,7 @@ class Networks(NamedTuple):
             self.image_error[at],
             {name: values[at] for name, values in self.measures.items()},
             self.left_out,
+            self.paired,
         )
 
     @property
@@ -89,7 +104,7 @@ def networks_of(results: Results) -> Networks:
     entries = dig(results, "networks") or {}
     columns = {name: _columns(one) for name, one in entries.items()}
     whole = [name for name, one in columns.items() if all(np.isfinite(values).all() for values in one.values())]
-    seeds = len(dig(results, "seeds") or [])
+    seeds, paired = len(dig(results, "seeds") or []), dig(results, "paired") or {}
 
     def stacked(key: str) -> np.ndarray:
         return np.array([columns[name][key] for name in whole]).reshape(len(whole), seeds)
@@ -103,6 +118,7 @@ def networks_of(results: Results) -> Networks:
         np.array([_image_error(entries[name]["distance"]) for name in whole]),
         {name: stacked(name) for name in (*SPECTRUM, *SMOOTH, *BOUNDARY)},
         [name for name in entries if name not in whole],
+        {one: {other: Paired(*each) for other, each in of_it.items()} for one, of_it in paired.items()},
     )
 
 

@@ -30,7 +30,8 @@ MIXING = Question(
         *_METHOD,
         "The front at an accuracy is the most robust of the mixes that are at least that accurate. It counts as "
         "surpassed if the highest mean is, which luck has raised, and as not reached if those that other seeds chose "
-        "are not, which luck has lowered. Intervals over seeds (their scatter pooled over all networks) and images.",
+        "are not, which luck has lowered. The networks nearest to the paper's are compared with these image by image; "
+        "of all others, intervals are over seeds (their scatter pooled over all networks) and images.",
         "Predictions of the log distance for networks that the fit has not seen, beyond accuracy.",
     ),
     plan=MixingPlan,

@@ -3,6 +3,7 @@ seeds."""
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ import numpy as np
 from experiments.engine.ledger import Ledger
 from experiments.engine.tasks import Outcome
 from experiments.questions.mixing.boundary import correlations
-from experiments.questions.mixing.networks import networks_of
+from experiments.questions.mixing.networks import FIXED_ROWS, Networks, networks_of, published_one
 from experiments.questions.mixing.plan import MixingPlan, OfRecipe
+from experiments.questions.mixing.recipes import RULE
 from experiments.results.collect import Collector, facts
 from experiments.results.evidence import critical_summary, finite, interval
 from experiments.settings.presets import Preset
+from jax_bioadv.analysis import paired
 from jax_bioadv.analysis.crossed import share_interval
 
 # Of the measures of smoothness those that no margin goes into, which is a distance itself.
@@ -31,7 +34,43 @@ def collect(plan: MixingPlan, ledger: Ledger, preset: Preset) -> dict[str, Any]:
     found = networks_of(results)
     if found.left_out:
         results["notes"].append(f"left out of all verdicts, for want of a finite number: {', '.join(found.left_out)}")
-    return {**results, "partial_correlations": correlations(found)}
+    return {
+        **results,
+        "paired": _paired(collector, plan, found),
+        "partial_correlations": correlations(found),
+    }
+
+
+def _paired(collector: Collector, plan: MixingPlan, found: Networks) -> dict[str, dict[str, list[float]]]:
+    """The networks that are held against the front with every mix, on the images that both classify correctly."""
+    plans = {one.recipe.name: one for one in plan.of_recipes}
+    places = (published_one(found, model) for model in (RULE, *FIXED_ROWS))
+    pairs = {
+        found.names[ours]: {
+            found.names[mix]: _pair(collector, plans, found.names[ours], found.names[mix]) for mix in found.mixes
+        }
+        for ours in places
+        if ours is not None
+    }
+    return {one: {other: pair for other, pair in of_it.items() if pair is not None} for one, of_it in pairs.items()}
+
+
+def _pair(collector: Collector, plans: Mapping[str, OfRecipe], first: str, second: str) -> list[float] | None:
+    """Log ratio, and its interval over seeds and images; None if it is not finite, or a seed has no image for it."""
+    ours, theirs = [], []
+    tasks = [partial(plans[name].minimum_norm, plans[name].recipe.model) for name in (first, second)]
+    for seed in collector.seeds:
+        one, other = (collector.outcome(task(seed)) for task in tasks)
+        if one is None or other is None or not one.arrays or not other.arrays:
+            return None
+        _, in_one, in_other = np.intersect1d(one.arrays["images"], other.arrays["images"], return_indices=True)
+        ours.append(one.arrays["critical_l2"][in_one])
+        theirs.append(other.arrays["critical_l2"][in_other])
+    if not all(map(len, ours)):
+        return None
+    compared = paired.paired_comparison(ours, theirs)
+    numbers = [compared.log_ratio, *compared.interval]
+    return numbers if np.isfinite(numbers).all() else None
 
 
 def _network(collector: Collector, plan: OfRecipe) -> dict[str, Any]:
