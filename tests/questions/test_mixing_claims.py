@@ -8,6 +8,7 @@ from experiments.questions.mixing import boundary, front
 from experiments.questions.mixing.networks import networks_of, published_one
 from experiments.questions.mixing.recipes import recipes
 from experiments.report.claims import Verdict
+from experiments.report.numbers import number_text
 from experiments.settings.questions import QUESTION_PRESETS, MixingSettings
 from jax_bioadv.analysis.held_out import HeldOutGain
 
@@ -123,4 +124,4 @@ def test_where_networks_were_compared_image_by_image_that_counts(ratio, verdict)
     results["paired"] = {"kh-n4.5-e250": {name: [ratio, ratio - 0.1, ratio + 0.1] for name in mixes}}
     found = front.rule_above_the_front(results)
     assert found.verdict is verdict
-    assert f"{np.exp(ratio):.2f}"[:4] in found.sentence
+    assert number_text(float(np.exp(ratio))) in found.sentence
