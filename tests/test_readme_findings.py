@@ -9,6 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.questions.dimension.claims import manifolds
+from experiments.questions.question import findings as question_findings
+from experiments.questions.registry import QUESTIONS
+from experiments.questions.shape.adding import reached
+from experiments.questions.why.adding import adds
+from experiments.report.claims import Verdict
 from experiments.report.claims.comparing import MARGIN
 from experiments.report.claims.evidence import bounds_are_consistent
 from experiments.report.numbers import told
@@ -158,6 +164,29 @@ def test_the_readme_says_so_in_short():
     ) in readme
     low, high = (100 * (end(matched) - 1) for end in (min, max))
     assert f"stops at its accuracy lies only {low:.0f} to {high:.0f} % behind it at the paper's size" in readme
+
+
+def test_what_the_readme_says_of_the_open_questions_is_what_they_found():
+    """In words: power laws, what they double, what they do not bring, and what predicts."""
+    runs = {number: read_results(ROOT / "results" / f"question-{number}") for number in (1, 2, 3, 4)}
+    found = {
+        (number, claim.name): one.verdict
+        for number, run in runs.items()
+        for claim, one in question_findings(QUESTIONS[number], run).items()
+    }
+    assert found[1, "add"] is found[1, "vectors"] is Verdict.HOLDS
+    for model in ("kh", "kmeans", "kh_start"):
+        assert adds(runs[1]["models"][model]["alignment"])
+    for dimension, entry in manifolds(runs[2]).items():
+        [data], models = entry["data"]["alpha"], entry["models"]
+        ratios = {model: np.mean(one["preactivation"]["alpha"]) / data for model, one in models.items()}
+        assert all(1.7 < ratios[model] < 2.6 for model in ("kh", "kmeans", "kh_start")), dimension
+        assert all(ratios[model] < 1.5 for model in ("bp", "random")), dimension
+    assert found[3, "longer-bp"] is Verdict.FAILS
+    assert all(reached(runs[3], model) for model in ("law_both_middle", "law_both_strong"))
+    assert found[4, "smoothness"] is Verdict.HOLDS
+    assert found[4, "spectrum-too"] is Verdict.FAILS
+    assert len(runs[4]["networks"]) == 70
 
 
 def test_it_says_no_number_besides(text):

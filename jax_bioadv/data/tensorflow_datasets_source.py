@@ -12,18 +12,11 @@ sets keep the order of TFDS, which is the same on every machine.
 
 import functools
 import hashlib
-import http.client
 import importlib.util
 import logging
-import queue
-import ssl
 import sys
-import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,6 +27,7 @@ import numpy as np
 
 from jax_bioadv.data.dataset import DataError, Dataset, as_labels
 from jax_bioadv.data.partial_folders import partial_folder
+from jax_bioadv.data.reachable import probe_failures
 
 EXAMPLES = ("cifar10", "cifar100", "fashion_mnist", "mnist", "svhn_cropped")
 """Some sets that are known to fit; any other with fixed-size uint8 images and one label fits as well."""
@@ -44,7 +38,6 @@ PROBE_SECONDS = 8.0
 _IN_ORDER_OF_ID = ("cifar10", "cifar100", "svhn_cropped")
 _IN_ORDER_OF_HASH = ("mnist", "fashion_mnist", "kmnist", "cifar10_corrupted")
 _DAY_SECONDS = 86400.0
-_GATEWAY_FAILURES = (502, 503, 504)
 
 
 def knows(name: str) -> bool:
@@ -289,44 +282,3 @@ def _check_reachable(builder: Any) -> None:
     failures = probe_failures({site for site in sites if site.startswith("http")}, PROBE_SECONDS)
     if failures:
         raise DataError("; ".join(f"{site} cannot be reached: {reason}" for site, reason in sorted(failures.items())))
-
-
-def probe_failures(sites: set[str], seconds: float) -> dict[str, str]:
-    """Ask some sites at once and wait for one of them to give any HTTP answer, a refusal included.
-
-    Threads are used because looking up a name may hang and has no time limit of its own.
-
-    Args:
-        sites: URLs.
-        seconds: how long each has to answer.
-
-    Returns:
-        Nothing when one answered or there are none, else why each did not.
-    """
-    answers: queue.Queue[tuple[str, str | None]] = queue.Queue()
-    for site in sites:
-        threading.Thread(
-            target=lambda site=site: answers.put((site, _probe_failure(site, seconds))), daemon=True
-        ).start()
-    failures = dict.fromkeys(sites, f"no answer within {seconds:g} s")
-    deadline = time.monotonic() + seconds
-    with suppress(queue.Empty):
-        for _ in sites:
-            site, failure = answers.get(timeout=max(0.0, deadline - time.monotonic()))
-            if failure is None:
-                return {}
-            failures[site] = failure
-    return failures
-
-
-def _probe_failure(site: str, seconds: float) -> str | None:
-    try:
-        with urllib.request.urlopen(urllib.request.Request(site, method="HEAD"), timeout=seconds):
-            return None
-    except urllib.error.HTTPError as error:
-        error.close()
-        return f"HTTP status {error.code}" if error.code in _GATEWAY_FAILURES else None
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        # A certificate that only Python distrusts is an answer; TFDS brings its own certificates.
-        return None if isinstance(reason, ssl.SSLError) else str(reason)

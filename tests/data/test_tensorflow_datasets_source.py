@@ -10,7 +10,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from jax_bioadv.data import DataError, tensorflow_datasets_source
-from jax_bioadv.data.tensorflow_datasets_source import EXAMPLES, knows, load_from_tensorflow_datasets, probe_failures
+from jax_bioadv.data.reachable import probe_failures
+from jax_bioadv.data.tensorflow_datasets_source import EXAMPLES, knows, load_from_tensorflow_datasets
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """Question 2: its data, its verdicts on numbers that are known, and one small run."""
 
-import contextlib
-import io
-
 import numpy as np
 import pytest
+from question_cases import answer, built_but_not_printed
 
 from experiments.images import Images
 from experiments.questions import __main__ as questions
@@ -98,18 +96,10 @@ def test_restricted_images_have_so_many_directions(sets):
         assert (values > 1e-4 * values[0]).sum() == pytest.approx(rank, abs=4 * (rank > 5))
 
 
-def built_but_not_printed(figure, folder, name):
-    """Printing the figures would take as long as the run."""
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.draw_without_rendering()
-    (folder / f"{name}.png").touch()
-
-
 def test_a_run_ends_in_a_page(tmp_path, monkeypatch):
     monkeypatch.setattr(drawing.figures, "save_figure", built_but_not_printed)
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said):
-        assert questions.main(["2", "--preset", "smoke", "--out", str(tmp_path), *LITTLE]) == 0, said.getvalue()
+    code, said = answer("2", tmp_path, *LITTLE)
+    assert code == 0, said
     results = read_results(tmp_path / "2")
     assert list(results["sets"]) == ["manifold 2", "noise", "images 8", "images"]
     for entry in results["sets"].values():

@@ -1,10 +1,8 @@
 """Questions 4 and 5 from one set of networks: trained once, told twice; one program for all weights."""
 
-import contextlib
-import io
-
 import numpy as np
 import pytest
+from question_cases import answer, built_but_not_printed
 
 from experiments.engine.ledger import Ledger
 from experiments.images import Images
@@ -23,22 +21,15 @@ LITTLE += ("--mixing.decoder-epochs", "1", "--mixing.frozen", "kh_start", "--att
 LITTLE += ("--mixing.hidden", "24")
 
 
-def built_but_not_printed(figure, folder, name):
-    """Printing the figures would take as long as the run."""
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.draw_without_rendering()
-    (folder / f"{name}.png").touch()
-
-
 @pytest.fixture(scope="module")
 def answered(tmp_path_factory):
-    folder, said = tmp_path_factory.mktemp("mixing"), io.StringIO()
+    folder = tmp_path_factory.mktemp("mixing")
     trainer._epoch.cache_clear()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawing.figures, "save_figure", built_but_not_printed)
-        code = questions.main(["4", "5", "--preset", "smoke", "--out", str(folder), *LITTLE])
-    assert code == 0, said.getvalue()
-    return folder, said.getvalue(), trainer._epoch.cache_info().misses
+        code, said = answer("45", folder, *LITTLE)
+    assert code == 0, said
+    return folder, said, trainer._epoch.cache_info().misses
 
 
 def test_both_questions_are_answered_by_one_set_of_networks(answered):

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from question_cases import answer, built_but_not_printed
 
 from experiments.questions import __main__ as questions
 from experiments.questions import question
@@ -30,26 +31,12 @@ LITTLE = (
 LITTLE += ("--backprop.epochs", "2", "--layer.epochs", "2", "--noise-start.epochs", "2", "--why.looks", "0", "1")
 
 
-def run(folder, *arguments):
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-        code = questions.main(["1", "--preset", "smoke", "--out", str(folder), *LITTLE, *arguments])
-    return code, said.getvalue()
-
-
-def built_but_not_printed(figure, folder, name):
-    """Printing the figures would take as long as the run."""
-    folder.mkdir(exist_ok=True)
-    figure.draw_without_rendering()
-    (folder / f"{name}.png").touch()
-
-
 @pytest.fixture(scope="module")
 def answered(tmp_path_factory):
     folder = tmp_path_factory.mktemp("questions")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawing.figures, "save_figure", built_but_not_printed)
-        code, said = run(folder)
+        code, said = answer("1", folder, *LITTLE)
     assert code == 0, said
     return folder / "1", said
 
@@ -96,7 +83,7 @@ def test_the_same_command_goes_on_and_changes_nothing(answered, monkeypatch):
     folder, _ = answered
     monkeypatch.setattr(question, "draw", lambda *_: Undrawn([], []))
     before = [(folder / name).read_bytes() for name in ("results.json", FILE, "report.html")]
-    code, said = run(folder.parent)
+    code, said = answer("1", folder.parent, *LITTLE)
     assert code == 0
     [line] = [line for line in said.splitlines() if line.startswith("question 1, smoke on digits: ")]
     assert len({word for word in line.split() if word.isdigit()}) == 1  # all tasks are done

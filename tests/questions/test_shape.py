@@ -1,13 +1,12 @@
 """Question 3 at its smallest: the networks that it trains, what it measures of them, and its page."""
 
-import contextlib
 import dataclasses
 import functools
-import io
 
 import jax
 import numpy as np
 import pytest
+from question_cases import answer, built_but_not_printed
 
 from experiments.engine.populations import Devices, program_of
 from experiments.engine.tasks import Outcome, Work
@@ -36,26 +35,13 @@ MODELS = (
 )
 
 
-def run(folder, *arguments):
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-        code = questions.main(["3", "--preset", "smoke", "--out", str(folder), *LITTLE, *arguments])
-    return code, said.getvalue()
-
-
-def built_but_not_drawn(figure, folder, name):
-    """Drawing the figures would take as long as the run."""
-    folder.mkdir(exist_ok=True)
-    (folder / f"{name}.png").touch()
-
-
 @pytest.fixture(scope="module")
 def answered(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shapes")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing.figures, "save_figure", built_but_not_drawn)
+        patch.setattr(drawing.figures, "save_figure", built_but_not_printed)
         patch.setattr(partial, "partial_rank_correlation", functools.partial(partial_rank_correlation, resamples=20))
-        code, said = run(folder)
+        code, said = answer("3", folder, *LITTLE)
     assert code == 0, said
     return folder / "3", said
 
@@ -156,7 +142,7 @@ def test_members_that_train_side_by_side_have_each_their_own_weight_and_spectra(
     ],
 )
 def test_what_cannot_work_is_refused_before_any_task(arguments, message, tmp_path):
-    code, said = run(tmp_path, *arguments)
+    code, said = answer("3", tmp_path, *LITTLE, *arguments)
     assert code == 2
     assert message in said.splitlines()[-1]
     assert not list(tmp_path.glob("*/stages"))

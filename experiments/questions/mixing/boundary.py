@@ -1,6 +1,6 @@
 """Hypotheses of question 5: what of a network goes with the length and curvature of its boundaries, others known."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.questions.mixing.networks import BOUNDARY, SMOOTH, SPECTRUM, WORDS, Networks
@@ -74,29 +74,36 @@ def direction(found: RankCorrelation | None) -> int:
     return int(low > 0) - int(high < 0)
 
 
-def goes_with(results: Results, keys: Sequence[str], expected: int) -> Finding:
-    """One correlation decides, or any of several if no sign is expected of them (``expected`` = 0).
+def goes_with(results: Results, key: str, sign: int) -> Finding:
+    """Whether two measures go together in this direction: over all networks, and over the mixes alone."""
+    found = read_correlations(results).get(key, {})
+    lines = _lines(found, key)
+    if not all(found.get(where) for where in WHERE):
+        return undecided("There are too few networks.", lines)
+    said = f"{lines[0]}; {WHERE[1]}: {correlation_text(found[WHERE[1]])}."
+    signs = {direction(found[where]) for where in WHERE}
+    if signs == {sign}:
+        return Finding(Verdict.HOLDS, said, lines)
+    return Finding(Verdict.FAILS, said, (), lines) if signs == {-sign} else undecided(said, lines)
 
-    The first of the keys is what is asked, over all networks and over the mixes alone; both must say so.
-    """
+
+def something_is_left(results: Results, keys: Sequence[str]) -> Finding:
+    """Whether one correlation of several is there, in one direction, over all networks and over the mixes alone."""
     found = read_correlations(results)
-    lines = {(key, where): correlation_text(found[key][where]) for key in keys for where in WHERE}
-    told = [f"{_words(key)}, {where}: {text}" for (key, where), text in lines.items()]
+    lines = tuple(line for key in keys for line in _lines(found.get(key, {}), key))
+    if not all(found.get(key, {}).get(where) for key in keys for where in WHERE):
+        return undecided("There are too few networks.", lines)
     signs = {key: {direction(found[key][where]) for where in WHERE} for key in keys}
-    said = f"{told[0]}; {WHERE[1]}: {lines[keys[0], WHERE[1]]}."
-    if any(one is None for key in keys for one in found[key].values()):
-        return undecided(f"There are too few networks. {said}", told)
-    if expected == 0:
-        left = [key for key, one in signs.items() if one in ({1}, {-1})]
-        none = [key for key, one in signs.items() if one == {0}]
-        if left:
-            said = "; ".join(f"{_words(key)}: {lines[key, WHERE[0]]}" for key in left)
-            return Finding(Verdict.HOLDS, f"{said}.", tuple(told))
-        what = f"Of {len(keys)} correlations none is told apart from none in both sets of networks"
-        return undecided(f"{what}, {len(none)} in neither.", told)
-    if signs[keys[0]] == {expected}:
-        return Finding(Verdict.HOLDS, said, tuple(told))
-    return Finding(Verdict.FAILS, said, (), tuple(told)) if signs[keys[0]] == {-expected} else undecided(said, told)
+    if left := [key for key, one in signs.items() if one in ({1}, {-1})]:
+        said = "; ".join(f"{_words(key)}: {correlation_text(found[key][WHERE[0]])}" for key in left)
+        return Finding(Verdict.HOLDS, f"{said}.", lines)
+    nowhere = sum(one == {0} for one in signs.values())
+    said = f"Of {len(keys)} correlations none is told apart from none in both sets of networks, {nowhere} in neither."
+    return undecided(said, lines)
+
+
+def _lines(found: Mapping[str, RankCorrelation | None], key: str) -> tuple[str, ...]:
+    return tuple(f"{_words(key)}, {where}: {correlation_text(found.get(where))}" for where in WHERE)
 
 
 def _words(key: str) -> str:

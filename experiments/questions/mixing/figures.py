@@ -92,7 +92,7 @@ def gains(results: Results) -> Figure:
     sets = dict(zip(COLORS, (found, found.only(found.mixes)), strict=True))
     known = {
         question: {where: one for where, some in sets.items() if (one := front.gain(some, *asked)) is not None}
-        for question, asked in front.QUESTIONS.items()
+        for question, asked in front.PREDICTIONS.items()
     }
     require({question: one for question, one in known.items() if one}, "prediction")
     figure = new_figure(9.5, 1.6 + 0.42 * len(known))
@@ -146,14 +146,8 @@ def correlations(results: Results) -> Figure:
 def _row(key: str) -> str:
     """What is correlated, and what is held fixed besides accuracy."""
     _, name, fixed = boundary.ASKED[key]
-    also = (
-        ""
-        if fixed == boundary.ACCURACY
-        else ", smoothness known"
-        if boundary.SMOOTH[0] in fixed
-        else ", spectrum known"
-    )
-    return f"{WORDS[name]}{also}"
+    also = {boundary.SMOOTH[-1]: ", smoothness known", boundary.SPECTRUM[-1]: ", spectrum known"}
+    return f"{WORDS[name]}{also.get(fixed[-1], '')}"
 
 
 @in_shared_style

@@ -99,55 +99,39 @@ MIXING = Question(
 
 
 def _boundary_claims() -> tuple[Claim, ...]:
-    asked = (
-        (
-            "images",
-            ["boundary_length alpha_images"],
-            -1,
-            "Where the spectrum on images is steeper, boundaries are shorter",
-        ),
-        (
-            "noise",
-            ["boundary_length alpha_noise"],
-            -1,
-            "Where the spectrum on noise is steeper, boundaries are shorter",
-        ),
+    """Of two measures and a sign each; of several measures of which something is left, last."""
+    together = (
+        ("images", "length alpha_images", -1, "Where the spectrum on images is steeper, boundaries are shorter"),
+        ("noise", "length alpha_noise", -1, "Where the spectrum on noise is steeper, boundaries are shorter"),
         (
             "directions",
-            ["boundary_length participation_ratio"],
+            "length participation_ratio",
             1,
             "Where more directions share the variance, boundaries are longer",
         ),
-        ("jacobian", ["boundary_length jacobian_norm"], 1, "Where the Jacobian is larger, boundaries are longer"),
-        (
-            "curved",
-            ["boundary_curvature alpha_images"],
-            -1,
-            "Where the spectrum on images is steeper, they are straighter",
-        ),
-        ("distance", ["boundary_length distance"], -1, "Where boundaries are shorter, perturbations must be longer"),
-        (
-            "spectrum-left",
-            [f"boundary_length {name} smooth" for name in SPECTRUM],
-            0,
-            "Something of the spectrum goes with boundary length when smoothness is known",
-        ),
-        (
-            "smooth-left",
-            [f"boundary_length {name} spectrum" for name in SMOOTH],
-            0,
-            "Something of smoothness goes with boundary length when the spectrum is known",
-        ),
+        ("jacobian", "length jacobian_norm", 1, "Where the Jacobian is larger, boundaries are longer"),
+        ("curved", "curvature alpha_images", -1, "Where the spectrum on images is steeper, they are straighter"),
+        ("distance", "length distance", -1, "Where boundaries are shorter, perturbations must be longer"),
     )
-    return tuple(
-        Claim(
+    left = (
+        ("spectrum-left", SPECTRUM, "smooth", "the spectrum goes with boundary length when smoothness is known"),
+        ("smooth-left", SMOOTH, "spectrum", "smoothness goes with boundary length when the spectrum is known"),
+    )
+    judged = [
+        (name, title, partial(boundary.goes_with, key=f"boundary_{key}", sign=sign))
+        for name, key, sign, title in together
+    ]
+    judged += [
+        (
             name,
-            f"{title}, at equal accuracy",
-            title[0].lower() + title[1:],
-            partial(boundary.goes_with, keys=keys, expected=expected),
-            ("correlations", CORRELATIONS),
+            f"Something of {words}",
+            partial(boundary.something_is_left, keys=[f"boundary_length {one} {known}" for one in measures]),
         )
-        for name, keys, expected, title in asked
+        for name, measures, known, words in left
+    ]
+    return tuple(
+        Claim(name, f"{title}, at equal accuracy", title[0].lower() + title[1:], judge, ("correlations", CORRELATIONS))
+        for name, title, judge in judged
     )
 
 

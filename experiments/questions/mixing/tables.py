@@ -31,7 +31,7 @@ def _gains(results: Results) -> Html:
     mixes = found.only(found.mixes)
     rows = [
         [question, *(front.gain_text(front.gain(some, *asked)) for some in (found, mixes))]
-        for question, asked in front.QUESTIONS.items()
+        for question, asked in front.PREDICTIONS.items()
     ]
     said = paragraph(
         "The share of the squared error of a network's log distance that measures take away, beyond accuracy and its "

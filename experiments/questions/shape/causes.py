@@ -1,5 +1,6 @@
 """Hypotheses about robustness: whether networks that are given spectra get the robustness that goes with them."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from experiments.questions.shape.adding import of_kind, reach_text, reached
 from experiments.questions.shape.partial import EXPONENTS, NORMS
 from experiments.questions.shape.plan import ATTACKS
 from experiments.report.claims import Finding, Results, Verdict
-from experiments.report.claims.comparing import MARGIN, SIGNIFICANCE, Difference, compare, measured, robuster
+from experiments.report.claims.comparing import MARGIN, MORE, SIGNIFICANCE, Difference, compare, measured, robuster
 from experiments.report.claims.verdicts import names, undecided
 from experiments.report.numbers import dig, number_text, p_text
 from experiments.shaped_models import MATCHED, ROTATED, UNSHAPED
@@ -106,8 +107,9 @@ def longer_than_backprop(results: Results) -> Finding:
 
 
 def _as_accurate(results: Results, first: str, second: str) -> bool:
+    """Within one and a half margins; that two are not told apart is not enough."""
     found = _accuracies(results, first, second)
-    return found is not None and found.outcome == 0
+    return found is not None and abs(found.log_ratio) < MORE * math.log1p(MARGIN)
 
 
 def copied_is_robuster(results: Results) -> Finding:
