@@ -14,6 +14,7 @@ from experiments.engine.tasks import Task
 from experiments.evaluation_plan import EvaluationPlan
 from experiments.images import Images
 from jax_bioadv.analysis.critical import search_evaluations
+from jax_bioadv.data.corruptions import SEVERITIES
 
 # Images of the batch whose pass is timed.
 TIMED = 128
@@ -48,6 +49,9 @@ def passes(task: Task) -> float:
         return test + given["smoothness"].images * GRADIENT * (given["taps"].projections + 60)
     if task.stage == "smoothness":
         return test + given["smoothness"].images * GRADIENT * 100
+    if task.stage == "corruptions":
+        chosen = given["corruptions"]
+        return min(chosen.images, test) * (1 + len(chosen.names) * len(SEVERITIES))
     if task.stage == "boundaries":
         chosen = given["boundaries"]
         return 2 * len(chosen.radii) * chosen.planes * chosen.resolution**2

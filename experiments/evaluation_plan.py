@@ -66,4 +66,5 @@ class EvaluationPlan(NetworksPlan):
 
     def all_tasks(self) -> list[Task]:
         bounds = [self.bounds(self.name, 0)] if self.has_bounds else []
-        return with_needs([self.model(self.name, 0), *self.measurements(self.name, 0), *bounds])
+        corrupted = self.corruptions(self.name, 0)
+        return with_needs([self.model(self.name, 0), *self.measurements(self.name, 0), *bounds, corrupted])

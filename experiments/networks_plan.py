@@ -51,10 +51,6 @@ class NetworksPlan(Plan):
     def example(self, model: str) -> Loaded:
         """A network of this kind, whatever its weights."""
 
-    def called(self, kind: str, model: str, seed: int) -> str:
-        """The name of a task."""
-        return f"{kind}-{model}-{seed}"
-
     def _of_model(self, kind: str, run: Callable[..., Outcome], model: str, seed: int, **given: Any) -> Task:
         return self._measured(kind, kind if kind in STAGES else "threats", run, model, seed, seed=seed, **given)
 

@@ -11,6 +11,7 @@ from experiments.engine.tasks import Outcome, Task, with_needs
 from experiments.images import Images
 from experiments.measuring import smoothness, spectra, threats
 from experiments.measuring.attacks import GridAttack, SearchedAttack
+from experiments.measuring.corruptions import corruptions
 from experiments.models import CONTROLS, KNOWN, MODELS, PAPER_MODELS, FirstLayer, Model
 from experiments.settings.groups import LayerSettings, PruningSettings, only, without
 from experiments.settings.reproduction import Settings
@@ -20,7 +21,7 @@ from experiments.training.decoders import DECODER
 
 STAGES = (
     *("layer", "train", "spectra", "jacobian", "attacks", "landscape"),
-    *("threats", "masking", "bounds", "smoothness", "boundaries"),
+    *("threats", "masking", "bounds", "smoothness", "boundaries", "corruptions"),
 )
 # Of the group threats, what the attacks of one strength read besides their images and that strength.
 BATTERY = ("steps", "targets", "target_steps", "restarts", "queries", "minimum_norm_steps")
@@ -158,9 +159,13 @@ class Plan:
         given = {"seed": seed, "hidden": self.settings.hidden, **self._spectra("populations")}
         return self._task(f"spectra-untrained-{seed}", "spectra", spectra.untrained_spectra, given)
 
+    def called(self, kind: str, model: str, seed: int) -> str:
+        """The name of a measurement of a model."""
+        return f"{kind}-{model}-{seed}"
+
     def _of_model(self, kind: str, run: Callable[..., Outcome], model: str, seed: int, **given: Any) -> Task:
         stage, needs = kind if kind in STAGES else "threats", {"model": self.model(model, seed)}
-        return self._task(f"{kind}-{model}-{seed}", stage, run, {"seed": seed, **given}, needs)
+        return self._task(self.called(kind, model, seed), stage, run, {"seed": seed, **given}, needs)
 
     def attack(self, attack: str, model: str, seed: int) -> Task:
         """An attack over many strengths."""
@@ -220,10 +225,15 @@ class Plan:
     def boundaries(self, model: str, seed: int) -> Task:
         return self._of_model("boundaries", smoothness.boundaries, model, seed, boundaries=self.settings.boundaries)
 
+    def corruptions(self, model: str, seed: int) -> Task:
+        """The same images for all models and seeds."""
+        given, needs = {"corruptions": self.settings.corruptions}, {"model": self.model(model, seed)}
+        return self._task(self.called("corruptions", model, seed), "corruptions", corruptions, given, needs)
+
     def evidence(self, model: str, seed: int) -> list[Task]:
         """What is measured on a model beyond the paper."""
         strengths = [self.threat(threat, model, seed) for threat in self.settings.threats.names]
-        kinds = (self.minimum_norm, self.masking, self.bounds, self.smoothness, self.boundaries)
+        kinds = (self.minimum_norm, self.masking, self.bounds, self.smoothness, self.boundaries, self.corruptions)
         return [*strengths, *(kind(model, seed) for kind in kinds)]
 
     def attacks_on(self, model: str) -> list[str]:

@@ -68,6 +68,17 @@ def threat(rng, robustness, accuracy, name, seeds):
     }  # fmt: skip
 
 
+def corruptions(rng, accuracy, rough, seeds):
+    """The rougher a network, the more of its decisions corruption overturns."""
+    overturned = scattered(rng, 0.2 * rough, seeds)
+    entry = {"clean": [accuracy] * seeds, "accuracy": [accuracy * (1 - share) for share in overturned]}
+    for name, keys in (("by_corruption", ("fog", "jpeg")), ("by_severity", "12345")):
+        entry |= {name: {key: scattered(rng, accuracy * (1 - 0.2 * rough), seeds) for key in keys}}
+        entry |= {f"{name}_interval": {key: within(values) for key, values in entry[name].items()}}
+    entry |= {"overturned": overturned, "overturned_interval": within(overturned)}
+    return {"images": [1000] * seeds, **entry, "accuracy_interval": within(entry["accuracy"])}
+
+
 def model_entry(rng, model, seeds):
     robustness, accuracy = ROBUSTNESS[model], ACCURACY.get(model, 0.42)
     critical = {}
@@ -124,6 +135,7 @@ def model_entry(rng, model, seeds):
             }
             for radius, length in (("radius_4", 9.0), ("radius_20", 60.0))
         },
+        "corruptions": corruptions(rng, accuracy, rough, seeds),
     }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ FIGURES = {
     ),
     "threats": lambda results: figures.threat_figure(results["models"], STYLES, ATTACK_LABELS, THREAT_LABELS),
     "bounds": lambda results: figures.bounds_figure(results["models"], STYLES),
+    "corruptions": lambda results: figures.corruption_figure(results["models"], STYLES),
     "smoothness": lambda results: figures.smoothness_figure(
         results["models"], results["correlations"], "pgd", STYLES, ATTACK_LABELS
     ),
@@ -31,7 +32,7 @@ FIGURES = {
 
 @pytest.mark.parametrize("threats", [("raw_l2",), ("unit_linf", "raw_l2")])
 @pytest.mark.parametrize("models", [PAPER, PAPER + CONTROLS])
-@pytest.mark.parametrize("name", ["threats", "bounds", "smoothness"])
+@pytest.mark.parametrize("name", ["threats", "bounds", "corruptions", "smoothness"])
 def test_legends_lie_within_the_figure(name, models, threats):
     results = evidence(1, models)
     for model in results["models"].values():

@@ -19,6 +19,7 @@ from experiments.engine.tasks import Task
 from experiments.images import Images
 from experiments.settings.reproduction import Settings
 from jax_bioadv.analysis.critical import search_evaluations
+from jax_bioadv.data.corruptions import SEVERITIES
 
 # Of test images about so many are classified correctly, and attacked.
 ATTACKED_SHARE = 0.5
@@ -113,6 +114,8 @@ def products(task: Task, units: int) -> float:
     images = min(chosen.get("images", 0), test)
     if task.stage == "masking":
         return images * (20 * chosen["steps"] + chosen["queries"])
+    if task.stage == "corruptions":
+        return images * len(chosen["names"]) * len(SEVERITIES)
     return 50 * images  # bounds, smoothness; boundaries and landscapes are small
 
 

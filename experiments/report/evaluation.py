@@ -124,6 +124,7 @@ def _beside(results: Results) -> list[Html]:
     parts = [paragraph(words), _at_a_glance(threats, distances), *evidence_tables.threat_tables(threats)]
     parts += map(paragraph, _protocols(results))
     parts += [critical_table(distances, "critical_l2"), *([paragraph(IN_NORMS)] if raw else [])]
+    parts += [evidence_tables.corruptions_table(with_references(results, "corruptions"))]
     if references is None:
         return parts
     if raw:

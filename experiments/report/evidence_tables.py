@@ -1,4 +1,4 @@
-"""The tables of evidence: comparisons, threat models, masked gradients, bounds, smoothness and boundaries."""
+"""The tables of evidence: comparisons, threat models, masking, bounds, smoothness, boundaries and corruptions."""
 
 import itertools
 import math
@@ -22,7 +22,7 @@ from experiments.report.numbers import (
 from experiments.report.page import Html, paragraph, table
 from experiments.report.tables import models_of, titled
 from experiments.threats import threat_labels
-from jax_bioadv.figures import measure_name
+from jax_bioadv.figures import corruption_name, measure_name
 
 SHARES = "Shares of all these images, misclassified ones among them."
 BUDGETS = (
@@ -224,3 +224,27 @@ def boundaries_table(results: Results) -> Html:
     groups = [("", 1), *((radius.replace("_", " "), len(columns)) for radius in radii)]
     head = [""] + ["length", "curvature", "regions", "planes with a boundary"] * len(radii)
     return titled(title, table(head, rows, groups), "planes")
+
+
+def corruptions_table(results: Results) -> Html:
+    """Accuracy on corrupted images, over all of them and corruption by corruption."""
+    title, models = "Accuracy on corrupted images", models_of(results)
+    names = seen(models, "corruptions", "by_corruption")
+    if not names:
+        return _absent(title, "corrupted")
+    columns = [(key,) for key in ("clean", "accuracy", "overturned")] + [("by_corruption", name) for name in names]
+    rows = [
+        [label(name), *(told(model, "corruptions", *path) for path in columns)]
+        for name, model in models.items()
+        if dig(model, "corruptions", "by_corruption")
+    ]
+    counts = dict.fromkeys(int(n) for model in models.values() for n in present(dig(model, "corruptions", "images")))
+    images = " or ".join(map(str, counts))
+    words = (
+        f"The first {images} test images. Means over five severities, and over all corruptions; overturned: of the "
+        "decisions on corrupted images the share that is wrong where the one on the image itself is right. The "
+        "corruptions are made here and are not CIFAR-10-C. What divides images by their norm does so after they are "
+        "corrupted, which undoes a part of contrast and brightness."
+    )
+    head = ["", "not corrupted", "all", "overturned", *(corruption_name(name) for name in names)]
+    return titled(title, Html(table(head, rows) + paragraph(words)), "corrupted")

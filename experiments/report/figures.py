@@ -112,6 +112,9 @@ class Drawing:
         models, correlations = self.results["models"], self.results["correlations"]
         return figures.smoothness_figure(models, correlations, styles=STYLES, attacks=ATTACK_LABELS)
 
+    def figure9(self, models: list[str]) -> Figure:
+        return figures.corruption_figure(self._entries(models), STYLES)
+
     def _entries(self, models: list[str]) -> dict[str, Any]:
         return {model: self.results["models"][model] for model in models}
 
@@ -216,6 +219,7 @@ def makers(drawing: Drawing) -> dict[str, Callable[[], Figure]]:
         "figure5": drawing.figure5,
         "figure6": drawing.figure6,
         "figure7": drawing.figure7,
+        "figure9": drawing.figure9,
         "figureA2": drawing.figure_a2,
         "training_curves": drawing.training_curves,
     }

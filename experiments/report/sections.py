@@ -168,6 +168,7 @@ def evidence(results: Results) -> Html:
         evidence_tables.smoothness_table(results),
         evidence_tables.correlations_table(results),
         evidence_tables.boundaries_table(results),
+        evidence_tables.corruptions_table(results),
     ]
     return section("evidence", "Evidence", *tables)
 

@@ -13,6 +13,7 @@ from experiments.attacks import ATTACKS
 from experiments.engine.tasks import Outcome, Task
 from experiments.measuring.threats import transferred
 from experiments.plan import Plan
+from experiments.results.corruptions import corruption_entry
 from experiments.threats import THREATS
 from jax_bioadv.analysis import paired, robustness, statistics
 from jax_bioadv.analysis.crossed import share_interval
@@ -83,6 +84,7 @@ class Evidence:
             "smoothness": _by_name([_over_images(one, _median) for one in smoothness]),
             "smoothness_interval": _by_name([_over_images(one, _median_interval) for one in smoothness]),
             "boundaries": self._boundaries(model),
+            "corruptions": corruption_entry(self._over_seeds(plan.corruptions, model), plan.settings.corruptions.names),
         }
 
     def critical(self, attack: str, model: str, seed: int) -> Outcome | None:

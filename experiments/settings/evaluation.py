@@ -8,6 +8,7 @@ from experiments.settings.groups import (
     AttackSettings,
     BoundarySettings,
     BoundsSettings,
+    CorruptionSettings,
     MaskingSettings,
     SmoothnessSettings,
     SpectraSettings,
@@ -48,6 +49,7 @@ class EvaluationSettings:
     bounds: BoundsSettings = field(default_factory=BoundsSettings)
     smoothness: SmoothnessSettings = field(default_factory=SmoothnessSettings)
     boundaries: BoundarySettings = field(default_factory=BoundarySettings)
+    corruptions: CorruptionSettings = field(default_factory=CorruptionSettings)
 
     def of_reproduction(self, preset: Preset) -> Settings:
         """The settings of a reproduction that measures the same."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Literal, TypeVar
 
 from experiments.threats import THREATS
+from jax_bioadv.data.corruptions import CORRUPTIONS
 from jax_bioadv.learning.krotov_hopfield import KrotovHopfield
 
 Group = TypeVar("Group")
@@ -290,3 +291,13 @@ class BoundarySettings:
     """Points along a side of a plane."""
     radii: tuple[float, ...] = (4.0, 20.0)
     """Half the side of a plane, in L2 distance."""
+
+
+@dataclass(frozen=True)
+class CorruptionSettings:
+    """Accuracy on corrupted test images, which are made here and are not CIFAR-10-C."""
+
+    names: tuple[str, ...] = CORRUPTIONS
+    """Which corruptions, each at five severities."""
+    images: int = 10_000
+    """So many of the first test images, classified correctly or not; the same corrupted ones for all networks."""

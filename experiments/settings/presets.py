@@ -14,6 +14,7 @@ from experiments.settings.groups import (
     BackpropSettings,
     BoundarySettings,
     BoundsSettings,
+    CorruptionSettings,
     DecoderSettings,
     KMeansSettings,
     LandscapeSettings,
@@ -51,6 +52,7 @@ QUICK = Settings(
     bounds=BoundsSettings(images=100),
     smoothness=SmoothnessSettings(images=100),
     boundaries=BoundarySettings(planes=20, resolution=64),
+    corruptions=CorruptionSettings(images=1000),
 )
 
 SMOKE = Settings(
@@ -95,6 +97,7 @@ SMOKE = Settings(
     bounds=BoundsSettings(images=20),
     smoothness=SmoothnessSettings(images=20),
     boundaries=BoundarySettings(planes=3, resolution=12),
+    corruptions=CorruptionSettings(names=("gaussian_noise", "contrast"), images=40),
 )
 
 PRESETS: dict[Preset, Settings] = {"smoke": SMOKE, "quick": QUICK, "paper": PAPER}

@@ -11,6 +11,7 @@ from experiments.settings.groups import (
     BackpropSettings,
     BoundarySettings,
     BoundsSettings,
+    CorruptionSettings,
     DecoderSettings,
     JacobianSettings,
     KMeansSettings,
@@ -25,6 +26,7 @@ from experiments.settings.groups import (
     ThreatSettings,
 )
 from experiments.threats import THREATS
+from jax_bioadv.data.corruptions import CORRUPTIONS
 
 # Numbers that may be 0; every other one must be positive.
 MAY_BE_ZERO = {"layer.delta", "noise_start.delta", "spectral.constant_epochs", "landscape.image"} | {
@@ -70,6 +72,7 @@ class Settings:
     bounds: BoundsSettings = field(default_factory=BoundsSettings)
     smoothness: SmoothnessSettings = field(default_factory=SmoothnessSettings)
     boundaries: BoundarySettings = field(default_factory=BoundarySettings)
+    corruptions: CorruptionSettings = field(default_factory=CorruptionSettings)
 
     may_be_zero: ClassVar[set[str]] = MAY_BE_ZERO
 
@@ -101,7 +104,12 @@ class Settings:
         _require(self.spectral.first <= self.hidden, "spectral.first lies beyond the number of hidden units")
         for threat in self.threats.names:
             _require(threat in THREATS, f"threats.names: unknown {threat!r}; choose among {', '.join(THREATS)}")
-        _require(0 < len(set(self.threats.names)) == len(self.threats.names), "threats.names: none, or one twice")
+        for corruption in self.corruptions.names:
+            known = ", ".join(CORRUPTIONS)
+            _require(corruption in CORRUPTIONS, f"corruptions.names: unknown {corruption!r}; choose among {known}")
+        for group in ("threats", "corruptions"):
+            names = getattr(self, group).names
+            _require(0 < len(set(names)) == len(names), f"{group}.names: none, or one twice")
         _require(self.spectra.noise_images >= 2, "spectra.noise-images must be at least 2")
         _require(
             self.spectra.first

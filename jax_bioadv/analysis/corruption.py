@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from jax_bioadv.analysis.robustness import correctly_classified
 from jax_bioadv.attacks.attack import LogitsFunction
@@ -44,15 +44,15 @@ class CorruptionAccuracy(NamedTuple):
         return float(self.accuracy.mean())
 
 
-def corruption_accuracy(
+def corrupted_decisions(
     logits_function: LogitsFunction,
     corrupted: Corrupted,
     corruptions: Sequence[str],
     inputs: Callable[[np.ndarray], np.ndarray],
     severities: Sequence[int] = SEVERITIES,
     limit: int | None = None,
-) -> CorruptionAccuracy:
-    """Accuracy of a network on every corruption at every severity.
+) -> Bool[np.ndarray, "corruptions severities images"]:
+    """Which images a network classifies correctly under every corruption at every severity.
 
     Args:
         logits_function: from flattened images to logits.
@@ -62,16 +62,32 @@ def corruption_accuracy(
         severities: which of them.
         limit: so many of the first images alone.
 
+    Returns:
+        True where the decision is right.
+
     Raises:
         ValueError: there is no corruption, severity or image.
     """
     if not corruptions or not severities or (limit is not None and limit < 1):
         raise ValueError("at least one corruption, one severity and one image are needed")
 
-    def share(corruption: str, severity: int) -> float:
+    def right(corruption: str, severity: int) -> np.ndarray:
         images, labels = corrupted(corruption, severity)
         images, labels = images[:limit], labels[:limit]
-        return len(correctly_classified(logits_function, inputs(images), labels.astype(np.int32))) / len(images)
+        correct = correctly_classified(logits_function, inputs(images), labels.astype(np.int32))
+        return np.isin(np.arange(len(images)), correct)
 
-    found = [[share(corruption, severity) for severity in severities] for corruption in corruptions]
-    return CorruptionAccuracy(tuple(corruptions), tuple(severities), np.array(found))
+    return np.array([[right(corruption, severity) for severity in severities] for corruption in corruptions])
+
+
+def corruption_accuracy(
+    logits_function: LogitsFunction,
+    corrupted: Corrupted,
+    corruptions: Sequence[str],
+    inputs: Callable[[np.ndarray], np.ndarray],
+    severities: Sequence[int] = SEVERITIES,
+    limit: int | None = None,
+) -> CorruptionAccuracy:
+    """Accuracy of a network on every corruption at every severity; the arguments of :func:`corrupted_decisions`."""
+    right = corrupted_decisions(logits_function, corrupted, corruptions, inputs, severities, limit)
+    return CorruptionAccuracy(tuple(corruptions), tuple(severities), right.mean(axis=2))

@@ -1,10 +1,10 @@
 """The paper's figures: data in, :class:`matplotlib.figure.Figure` out.
 
-Holzhausen et al., arXiv 2405.00679, figures 1–4, A1 and A2, the course of training, and four figures of evidence that
-the paper does not have (5–8): comparisons, threat models, bounds, smoothness against robustness. Every function takes
-plain numbers (NumPy or JAX arrays, or nested lists as they stand in a results file), any subset of the models and any
-number of seeds; a member that diverged is ``None`` and is skipped. Nothing here shows a window, registers a figure with
-pyplot or leaves a global setting changed:
+Holzhausen et al., arXiv 2405.00679, figures 1–4, A1 and A2, the course of training, and five figures of evidence that
+the paper does not have (5–9): comparisons, threat models, bounds, smoothness against robustness, corrupted images.
+Every function takes plain numbers (NumPy or JAX arrays, or nested lists as they stand in a results file), any subset of
+the models and any number of seeds; a member that diverged is ``None`` and is skipped. Nothing here shows a window,
+registers a figure with pyplot or leaves a global setting changed:
 
     figure = robustness_figure(curves, critical)
     save_figure(figure, directory, "figure1")
@@ -18,6 +18,7 @@ with extra("figures"):
 from jax_bioadv.figures.accuracy import accuracy_robustness_figure
 from jax_bioadv.figures.bounds import bounds_figure
 from jax_bioadv.figures.comparisons import comparison_figure
+from jax_bioadv.figures.corruptions import corruption_figure, corruption_name
 from jax_bioadv.figures.depth import depth_figure, filters_figure, tap_spectra_figure
 from jax_bioadv.figures.landscapes import landscape_figure
 from jax_bioadv.figures.pruning import pruning_figure
@@ -49,6 +50,8 @@ __all__ = [
     "accuracy_robustness_figure",
     "bounds_figure",
     "comparison_figure",
+    "corruption_figure",
+    "corruption_name",
     "depth_figure",
     "filters_figure",
     "landscape_figure",

@@ -212,3 +212,19 @@ def test_pruning_is_judged_by_decoders_on_the_same_layer(results):
     assert min(pruned, whole) > 0.2, "chance is 0.1"
     if noise_start["pruned_units"] == [0]:
         assert pruned == whole
+
+
+@pytest.mark.parametrize("model", PAPER_MODELS)
+def test_corrupted_images_are_counted_condition_by_condition(model, smoke, results):
+    found, stored = results["models"][model]["corruptions"], model_arrays(smoke, "corruptions", model)
+    kinds, right, clean = SMOKE.corruptions.names, stored["right"], stored["clean"]
+    assert right.shape == (len(kinds), 5, SMOKE.corruptions.images)
+    assert found["clean"] == [pytest.approx(clean.mean())]
+    assert found["accuracy"] == [pytest.approx(right.mean())]
+    assert found["overturned"] == [pytest.approx((~right[:, :, clean]).mean())]
+    for place, kind in enumerate(kinds):
+        assert found["by_corruption"][kind] == [pytest.approx(right[place].mean())]
+    for place, severity in enumerate("12345"):
+        assert found["by_severity"][severity] == [pytest.approx(right[:, place].mean())]
+    [[low, high]] = found["overturned_interval"]
+    assert low <= found["overturned"][0] <= high

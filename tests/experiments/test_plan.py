@@ -24,7 +24,7 @@ def fingerprints(settings, dataset) -> dict[str, str]:
 
 
 STRENGTHS = PRESETS["smoke"].threats.names
-EVIDENCE = ("minimum_norm", "masking", "bounds", "smoothness", "boundaries")
+EVIDENCE = ("minimum_norm", "masking", "bounds", "smoothness", "boundaries", "corruptions")
 TRANSFER = {f"transfer-{threat}-0" for threat in STRENGTHS}
 
 
@@ -91,6 +91,7 @@ BACKPROP = ("bp", "l2", "jacobian", "spectral")
         ("bounds.images", 19, attacking("bounds")),
         ("smoothness.radius", 0.2, attacking("smoothness")),
         ("boundaries.planes", 4, attacking("boundaries")),
+        ("corruptions.images", 39, attacking("corruptions")),
     ],
 )
 def test_a_setting_of_the_experiment_reaches_the_tasks_that_depend_on_it(path, value, affected, digits, changed):

@@ -9,7 +9,7 @@ from experiments.report import figures
 from experiments.report.figures import FAMILIES, ORIENTATION, Drawing, family_of, makers
 
 FEW = 7
-BY_MODEL = {"figure1", "figure3", "figure4", "figure5", "figure6", "figure7", "figureA2", "training_curves"}
+BY_MODEL = {"figure1", "figure3", "figure4", "figure5", "figure6", "figure7", "figure9", "figureA2", "training_curves"}
 
 
 def drawn(*models):

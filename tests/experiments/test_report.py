@@ -252,7 +252,7 @@ def test_every_table_of_evidence_is_in_the_page(tmp_path):
     for words in (
         "The five models compared", "compared with the controls", "Robust accuracy: L∞, raw pixels",
         "Signs of masked gradients", "Bounds on the L₂ distance", "Spectra on white noise", "Measures of smoothness",
-        "Spearman", "Decision boundaries on random planes",
+        "Spearman", "Decision boundaries on random planes", "Accuracy on corrupted images",
     ):  # fmt: skip
         assert words in page
     assert "Not available in this run" not in page.replace(page[page.index("L∞</h3>") :][:80], "")

@@ -111,6 +111,8 @@ def test_no_number_may_be_negative_or_not_finite(path, number, changed):
             "threats.names: unknown 'raw_l3'; choose among unit_linf, unit_l2, raw_linf, raw_l2",
         ),
         ("threats.names", (), "threats.names: none, or one twice"),
+        ("corruptions.names", ("rain",), "corruptions.names: unknown 'rain'; choose among gaussian_noise, shot_noise"),
+        ("corruptions.names", ("fog", "fog"), "corruptions.names: none, or one twice"),
         ("boundaries.resolution", 1, "boundaries.resolution must be at least 2"),
         ("boundaries.radii", (), "boundaries.radii needs at least one radius"),
         ("boundaries.radii", (4.0, 4.0), "boundaries.radii has one twice"),

@@ -10,7 +10,7 @@ from functools import partial
 
 from experiments.attacks import ATTACKS, attack_label
 from experiments.models import label
-from experiments.report.claims import evidence, robustness, smoothness, spectra, spectral
+from experiments.report.claims import corruptions, evidence, robustness, smoothness, spectra, spectral
 from experiments.report.claims.comparing import Results
 from experiments.report.claims.settling import once_a_number, settle, with_its_reach
 from experiments.report.claims.verdicts import Claim, Finding, Verdict, names
@@ -142,6 +142,20 @@ _EVIDENCE = (
         "exponents, boundaries, robustness",
         smoothness.exponents_and_boundaries,
         ("figure8", "correlated"),
+    ),
+    Claim(
+        "corruptions",
+        "Corruption overturns fewer decisions of the Krotov–Hopfield network than of any other, controls included",
+        "KH withstands corruptions best",
+        corruptions.withstands_corruptions,
+        ("figure9", "corrupted"),
+    ),
+    Claim(
+        "smooth-corruptions",
+        "The smoother a representation, the fewer of its decisions corruption overturns",
+        "smoothness against corruptions",
+        corruptions.smoothness_against_corruptions,
+        ("figure9", "corrupted"),
     ),
 )
 _CHECKS = (

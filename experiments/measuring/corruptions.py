@@ -1,0 +1,40 @@
+"""Decisions on corrupted test images."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from experiments.engine.tasks import Outcome, Work
+from experiments.images import Images
+from experiments.networks import trained_logits
+from experiments.settings.groups import CorruptionSettings
+from jax_bioadv.analysis.corruption import corrupted_decisions
+from jax_bioadv.analysis.robustness import correctly_classified
+from jax_bioadv.data import corrupt, unit_norm
+from jax_bioadv.raw_pixels import raw_pixels
+
+
+def corruptions(work: Work, *, corruptions: CorruptionSettings) -> Outcome:
+    """Which of the first test images are classified correctly: as they are, and under each corruption and severity."""
+    images, logits = work.images, trained_logits(work.images, work.needed["model"])
+    count = min(corruptions.images, len(images.dataset.test_labels))
+    correct = correctly_classified(logits, images.test[:count], images.test_labels[:count])
+
+    def corrupted(name: str, severity: int) -> tuple[np.ndarray, np.ndarray]:
+        return _corrupted(images, name, severity, count), images.dataset.test_labels[:count]
+
+    def inputs(pixels: np.ndarray) -> np.ndarray:
+        return raw_pixels(pixels) if images.space == "raw" else unit_norm(_never_blank(pixels), images.norm)
+
+    right = corrupted_decisions(logits, corrupted, corruptions.names, inputs)
+    return Outcome({}, {"clean": np.isin(np.arange(count), correct), "right": right})
+
+
+def _never_blank(pixels: np.ndarray) -> np.ndarray:
+    """A dark image that noise has left black has no norm to be divided by: it becomes an even grey."""
+    return np.maximum(pixels, ~pixels.any(axis=(1, 2, 3), keepdims=True))
+
+
+@lru_cache(maxsize=64)  # the ten corruptions at five severities, for one network after another
+def _corrupted(images: Images, name: str, severity: int, count: int) -> np.ndarray:
+    return corrupt(images.dataset.test_images[:count], name, severity)

@@ -1,0 +1,112 @@
+"""Decisions on corrupted images: the measurement against doing it by hand, its entry, and the claims on it."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from claim_cases import changed
+from evidence_cases import evidence
+
+from experiments.engine.tasks import Outcome, Work
+from experiments.images import Images, RawImages
+from experiments.measuring.corruptions import corruptions
+from experiments.networks import network_outcome, trained_logits, untrained_network
+from experiments.report.claims import Verdict
+from experiments.report.claims.corruptions import smoothness_against_corruptions, withstands_corruptions
+from experiments.results.corruptions import corruption_entry
+from experiments.settings.groups import CorruptionSettings
+from jax_bioadv.data import corrupt, load, unit_norm
+from jax_bioadv.data.dataset import Dataset
+
+CHOSEN = CorruptionSettings(names=("impulse_noise", "blur"), images=30)
+
+
+def measured(images, chosen=CHOSEN):
+    """What is measured on an untrained network, and its decisions."""
+    trained = network_outcome(untrained_network(images, 8, 0), {}, {})
+    found = corruptions(Work(SimpleNamespace(images=images), {"model": trained}, Path()), corruptions=chosen)
+    logits = trained_logits(images, trained)
+    return found.arrays, lambda inputs: np.argmax(logits(jnp.asarray(inputs)), axis=1)
+
+
+def test_every_condition_is_decided_as_by_hand():
+    images = Images(load("digits"), 3.0)
+    found, decisions = measured(images)
+    raw, labels = images.dataset.test_images[:30], images.dataset.test_labels[:30]
+    np.testing.assert_array_equal(found["clean"], decisions(unit_norm(raw)) == labels)
+    assert found["right"].shape == (2, 5, 30)
+    for place, name in enumerate(CHOSEN.names):
+        for severity in (1, 5):
+            decided = decisions(unit_norm(corrupt(raw, name, severity)))
+            np.testing.assert_array_equal(found["right"][place, severity - 1], decided == labels)
+
+
+def test_a_network_that_takes_raw_pixels_gets_them():
+    images = RawImages(load("digits"), 3.0)
+    found, decisions = measured(images, CorruptionSettings(names=("brightness",), images=30))
+    pixels = corrupt(images.dataset.test_images[:30], "brightness", 5).reshape(30, -1).astype(np.float32) / 255
+    decided = decisions(pixels)
+    np.testing.assert_array_equal(found["right"][0, 4], decided == images.dataset.test_labels[:30])
+
+
+def test_an_image_that_noise_leaves_black_counts_and_stops_nothing():
+    """One faint pixel, which hardly ever yields a photon."""
+    faint = np.zeros((4, 8, 8, 1), np.uint8)
+    faint[:, 0, 0] = 1
+    assert not corrupt(faint, "shot_noise", 5).any()
+    labels = np.array([0, 1, 0, 1], np.uint8)
+    found, _ = measured(Images(Dataset("faint", faint, labels, faint, labels, ("no", "yes"), "made"), 3.0),
+                        CorruptionSettings(names=("shot_noise",), images=4))  # fmt: skip
+    np.testing.assert_array_equal(found["right"][0, 4].sum(), 2)
+
+
+def test_no_image_classified_correctly_leaves_nothing_to_overturn():
+    outcome = Outcome({}, {"clean": np.zeros(4, bool), "right": np.zeros((1, 5, 4), bool)})
+    entry = corruption_entry([outcome, None], ["fog"])
+    assert entry["overturned"] == entry["overturned_interval"] == [None, None]
+    assert entry["accuracy"] == [0.0, None]
+    assert entry["images"] == [4, None]
+
+
+def overturned(results, model, share):
+    seeds = len(results["seeds"])
+    results = changed(results, "models", model, "corruptions", "overturned", [share] * seeds)
+    return changed(
+        results, "models", model, "corruptions", "overturned_interval", [[0.97 * share, 1.03 * share]] * seeds
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "share", "verdict"),
+    [
+        ("bp", 0.3, Verdict.HOLDS),
+        ("bp", 0.01, Verdict.FAILS),
+        ("random", 0.01, Verdict.FAILS),
+        ("adversarial", 0.01, Verdict.HOLDS),  # a yardstick
+        ("l2", 0.09, Verdict.UNDECIDED),
+    ],
+)
+def test_rivals_and_controls_must_lose_more_decisions(model, share, verdict):
+    assert withstands_corruptions(overturned(evidence(3), model, share)).verdict is verdict
+
+
+def test_runs_without_corruptions_tell_nothing():
+    results = evidence(2)
+    for entry in results["models"].values():
+        del entry["corruptions"]
+    assert withstands_corruptions(results).verdict is Verdict.UNDECIDED
+    assert smoothness_against_corruptions(results).verdict is Verdict.UNDECIDED
+
+
+def test_smoothness_can_go_with_corruptions_against_them_or_neither():
+    results = evidence(3)
+    assert smoothness_against_corruptions(results).verdict is Verdict.HOLDS
+    for model, entry in results["models"].items():
+        norm = entry["jacobian_norm"]["activation"][0]
+        results = overturned(results, model, 1 / norm)
+    assert smoothness_against_corruptions(results).verdict is Verdict.FAILS
+    for place, model in enumerate(results["models"]):
+        results = overturned(results, model, 0.1 + 0.05 * (place * 5 % 14))
+    assert smoothness_against_corruptions(results).verdict is Verdict.UNDECIDED
