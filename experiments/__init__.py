@@ -1,3 +1,10 @@
 """The paper's experiments, scripted: ``python -m experiments.reproduce --help``."""
 
-import jax_bioadv  # noqa: F401  (first: Ctrl-C ends in one line while all else is imported)
+import os
+
+# On few cores a second thread of LAPACK spins where XLA's threads, or anything else, hold the other core: beside other
+# work the small factorizations of the spectral penalty took a hundred times as long. To be said before NumPy starts.
+if (os.cpu_count() or 1) <= 4:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import jax_bioadv  # noqa: E402, F401  (before all else: Ctrl-C ends in one line while that is imported)

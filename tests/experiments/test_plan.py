@@ -178,6 +178,7 @@ READERS = {
     "bounds.images": {"bounds"},
     "smoothness.images radius": {"smoothness"},
     "boundaries.planes resolution radii": {"boundaries"},
+    "corruptions.names images": {"corruptions"},
 }
 READ = {
     f"{group}.{name}": readers
@@ -204,6 +205,8 @@ OTHER_WORDS = {
     "grid": "search",
     "threshold": "none",
     "preactivation": "activation",
+    "gaussian_noise": "fog",
+    "contrast": "jpeg",
 }
 
 
