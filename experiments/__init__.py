@@ -7,4 +7,4 @@ import os
 if (os.cpu_count() or 1) <= 4:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import jax_bioadv  # noqa: E402, F401  (before all else: Ctrl-C ends in one line while that is imported)
+import jax_bioadv  # noqa: F401  (before all else: Ctrl-C ends in one line while that is imported)

@@ -1,9 +1,10 @@
 """The plan of a run on a stream: trainings read it, measurements are those of a reproduction, on images in memory."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
 
 from experiments.attacks import ATTACKS
-from experiments.engine.tasks import Task, with_needs
+from experiments.engine.tasks import Outcome, Task, with_needs
 from experiments.models import Model
 from experiments.plan import Plan
 from experiments.settings.groups import only
@@ -11,6 +12,9 @@ from experiments.settings.reproduction import Settings
 from experiments.settings.streams import MODELS, StreamSettings
 from experiments.streamed_images import StreamedImages
 from experiments.training import streamed
+
+# First layers that look at every image.
+LEARNED: Mapping[str, Callable[..., Outcome]] = {"kh": streamed.layer, "kmeans": streamed.centroids}
 
 
 class StreamPlan(Plan):
@@ -36,8 +40,8 @@ class StreamPlan(Plan):
 
     def first_layer(self, model: Model, seed: int) -> Task:
         task = super().first_layer(model, seed)
-        if model.name == "kh":
-            return dataclasses.replace(task, run=streamed.layer, given={**task.given, "stream": self.stream})
+        if model.name in LEARNED:
+            return dataclasses.replace(task, run=LEARNED[model.name], given={**task.given, "stream": self.stream})
         return dataclasses.replace(task, run=streamed.images_as_rows) if model.name == "kh_start" else task
 
     def model(self, name: str, seed: int) -> Task:
@@ -49,7 +53,7 @@ class StreamPlan(Plan):
         tasks: list[Task] = []
         for seed in range(self.settings.seeds):
             tasks += [self.model(model, seed) for model in self.models]
-            for kind in (self.spectra, self.jacobian, self.smoothness, self.minimum_norm):
+            for kind in (self.spectra, self.jacobian, self.smoothness, self.minimum_norm, self.corruptions):
                 tasks += [kind(model, seed) for model in self.models]
             tasks += [self.attack(attack, model, seed) for attack in ATTACKS for model in self.models]
             tasks += [

@@ -8,7 +8,7 @@ from experiments.settings.presets import PRESETS, Preset
 from experiments.settings.reproduction import Settings
 from jax_bioadv.data.imagenet64 import NAME
 
-MODELS = ("kh", "bp", "l2", "jacobian", "kh_start", "random")
+MODELS = ("kh", "bp", "l2", "jacobian", "kh_start", "kmeans", "random")
 """What can be trained on a stream: the other models look at all images at once."""
 
 

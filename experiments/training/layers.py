@@ -105,6 +105,10 @@ def centroids(work: Work, *, seed: int, hidden: int, p: float, radius: float, km
     rows = fixed_layers.centroid_rows(
         seed, work.images.train, hidden, p=p, radius=radius, batch_size=kmeans.batch_size, passes=kmeans.passes
     )
+    return centroids_outcome(rows, p)
+
+
+def centroids_outcome(rows: np.ndarray, p: float) -> Outcome:
     return _fixed(krotov_hopfield.effective_weights(jnp.asarray(rows), p).T)
 
 

@@ -10,16 +10,23 @@ import numpy as np
 
 from experiments.engine.tasks import Outcome, Work, progress
 from experiments.networks import purpose_key, untrained_network
-from experiments.settings.groups import BackpropSettings, DecoderSettings, LayerSettings, PruningSettings
+from experiments.settings.groups import (
+    BackpropSettings,
+    DecoderSettings,
+    KMeansSettings,
+    LayerSettings,
+    PruningSettings,
+)
 from experiments.settings.streams import StreamSettings
 from experiments.streamed_images import StreamedImages
 from experiments.training.decoders import decoder_optimizer, decoder_outcome, frozen_layer, hybrid_network
-from experiments.training.layers import layer_outcome
+from experiments.training.layers import centroids_outcome, layer_outcome
 from experiments.training.networks import network_optimizer, network_regularizer, trained_outcome
 from experiments.training.trainer import ORDER
 from jax_bioadv.classifiers import as_pytree
 from jax_bioadv.data.streams import Stream
-from jax_bioadv.learning import krotov_hopfield, streaming, supervised
+from jax_bioadv.learning import k_means, krotov_hopfield, streaming, supervised
+from jax_bioadv.learning.fixed_layers import rows_of_norm
 from jax_bioadv.learning.regularizers import TrainingData
 from jax_bioadv.learning.training import train
 from jax_bioadv.storage import Checkpoints
@@ -69,6 +76,18 @@ def images_as_rows(work: Work, *, seed: int, hidden: int, p: float, radius: floa
     """The layer that such a one starts from."""
     untrained = LayerSettings(epochs=0, start="samples", p=p, radius=radius)
     return layer_outcome(untrained, np.asarray(_start(work, untrained, hidden, seed).synapses), {})
+
+
+def centroids(
+    work: Work, *, seed: int, hidden: int, p: float, radius: float, kmeans: KMeansSettings, stream: StreamSettings
+) -> Outcome:
+    """Centroids of k-means, which respond to images as Krotov–Hopfield rows do."""
+    images = _stream(work, stream, min(kmeans.batch_size, len(work.images.dataset.train_images)), seed)
+    batches, chunks = _chunks(images, kmeans.passes, stream)
+    first = streaming.images_to_start_from(purpose_key(seed, "centroids"), images.source, hidden, work.images.norm)
+    chunk = streaming.k_means_chunk(images, batches=batches, p=work.images.norm)
+    state, _ = _trained(work, chunk, k_means.init(first), chunks)
+    return centroids_outcome(rows_of_norm(np.asarray(state.centroids), p, radius), p)
 
 
 def decoder(

@@ -47,10 +47,15 @@ def centroid_rows(
         hidden, init="random", batch_size=batch_size, max_iter=passes, n_init=1, random_state=seed
     )
     centroids = clusters.fit(np.asarray(images)).cluster_centers_
-    if radius is None:
-        return centroids.astype(np.float32)
-    norms = (np.abs(centroids) ** p).sum(axis=1, keepdims=True) ** (1 / p)
-    return (radius * centroids / np.where(norms > 0, norms, 1)).astype(np.float32)
+    return centroids.astype(np.float32) if radius is None else rows_of_norm(centroids, p, radius)
+
+
+def rows_of_norm(
+    rows: Float[Array | np.ndarray, "hidden inputs"], p: float, radius: float
+) -> Float[np.ndarray, "hidden inputs"]:
+    """Rows scaled to an L_p norm; one that is zero stays so."""
+    norms = (np.abs(rows) ** p).sum(axis=1, keepdims=True) ** (1 / p)
+    return np.asarray(radius * rows / np.where(norms > 0, norms, 1), np.float32)
 
 
 def principal_rows(

@@ -24,7 +24,7 @@ from jaxtyping import Array, Float, Key, UInt8
 
 from jax_bioadv.data.preprocessing import divided_by_norm
 from jax_bioadv.data.streams import Source, Stream
-from jax_bioadv.learning import krotov_hopfield
+from jax_bioadv.learning import k_means, krotov_hopfield
 from jax_bioadv.learning.krotov_hopfield_increment import KrotovHopfield
 from jax_bioadv.learning.regularizers import TrainingData
 from jax_bioadv.tracing import is_traced
@@ -88,6 +88,18 @@ def make_chunk(
     return chunk
 
 
+def images_to_start_from(
+    key: Key[Array, ""], source: Source, hidden: int, p: float = 3.0
+) -> Float[Array, "hidden inputs"]:
+    """Different images, unit-norm, of which the source is asked for alone.
+
+    Raises:
+        ValueError: there are fewer images than rows.
+    """
+    chosen = krotov_hopfield.samples_to_start_from(key, len(source), hidden)
+    return unit_norm_on_device(source.read(jax.device_get(chosen)), p)
+
+
 def krotov_hopfield_state(
     key: Key[Array, ""], rule: KrotovHopfield, source: Source, *, hidden: int, p: float = 3.0
 ) -> krotov_hopfield.State:
@@ -96,8 +108,7 @@ def krotov_hopfield_state(
     Raises:
         ValueError: a hyper-parameter outside its range, or fewer images than rows.
     """
-    chosen = krotov_hopfield.samples_to_start_from(key, len(source), hidden)
-    images = unit_norm_on_device(source.read(jax.device_get(chosen)), p)
+    images = images_to_start_from(key, source, hidden, p)
     started = krotov_hopfield.init(key, rule, images, hidden=hidden, start="samples")
     return started._replace(synapses=krotov_hopfield.rows_of_samples(rule, images))
 
@@ -127,3 +138,18 @@ def krotov_hopfield_chunk(
 
     key = jax.random.key(0)  # of nothing: a step of the rule is not random
     return make_chunk(step, stream, batches=batches, key=key, p=p, summary=summary, of_chunk=rate)
+
+
+def k_means_chunk(stream: Stream, *, batches: int, p: float = 3.0) -> Chunk:
+    """Minibatch k-means from a stream; its state is that of :func:`jax_bioadv.learning.k_means.init`.
+
+    Args:
+        stream: of uint8 images.
+        batches: in a chunk.
+        p: order of the images' norm.
+    """
+
+    def step(state: Any, batch: TrainingData, key: Array) -> tuple[Any, Any]:
+        return k_means.step(state, batch.images)
+
+    return make_chunk(step, stream, batches=batches, key=jax.random.key(0), p=p)  # no step is random

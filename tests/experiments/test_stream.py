@@ -1,5 +1,7 @@
 """A run on images that stay on the disk: what it learns, that it goes on, and what it refuses."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,9 @@ from jax_bioadv import data
 from jax_bioadv.data.preprocessing import unit_norm
 from jax_bioadv.data.stored import store
 
-SETTINGS = with_settings(STREAM_PRESETS["smoke"], {"models": "kh,bp", "hidden": 16, "spectra.last_on_images": 12})
+SETTINGS = with_settings(
+    STREAM_PRESETS["smoke"], {"models": "kh,bp", "hidden": 16, "spectra.last_on_images": 12, "kmeans.batch_size": 100}
+)
 CHOSEN = StreamSettings(window=300, chunk=4)
 
 
@@ -62,11 +66,21 @@ def test_a_covariance_is_that_of_all_images_together(images, digits):
 
 def test_a_run_ends_in_the_results_of_a_reproduction(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(closing, "draw", lambda directory: Undrawn([], []))
-    little = ["--models", "kh,bp", "--hidden", "16", "--attacks.images", "5", "--threats.images", "5"]
-    given = ["--preset", "smoke", "--dataset", str(folder), "--stream.chunk", "4", *little]
+    little = ["--models", "kh,bp,kmeans", "--hidden", "16", "--attacks.images", "5", "--threats.images", "5"]
+    given = [
+        "--preset",
+        "smoke",
+        "--dataset",
+        str(folder),
+        "--stream.chunk",
+        "4",
+        "--kmeans.batch-size",
+        "200",
+        *little,
+    ]
     assert stream.main([*given, "--out", str(tmp_path)]) == 0, capsys.readouterr().err
     results = read_results(tmp_path)
-    assert list(results["models"]) == ["kh", "bp"]
+    assert list(results["models"]) == ["kh", "bp", "kmeans"]
     for model in results["models"].values():
         assert model["test_accuracy"][0] > 0.3
         assert model["spectrum"]["noise"]["alpha"][0] > 0
@@ -76,11 +90,16 @@ def test_a_run_ends_in_the_results_of_a_reproduction(folder, tmp_path, monkeypat
     assert not list((tmp_path / "checkpoints").glob("*"))
 
 
-@pytest.mark.parametrize("name", ["layer", "model"])
+@pytest.mark.parametrize("name", ["layer", "centroids", "model"])
 def test_a_training_goes_on_bitwise_from_its_last_chunk(name, images, tmp_path, monkeypatch):
     monkeypatch.setattr(streamed, "train", checkpointed(streamed.train))
     plan = StreamPlan(SETTINGS, CHOSEN, images)
-    task = plan.layer(0) if name == "layer" else plan.model("bp", 0)
+    tasks = {
+        "layer": plan.layer,
+        "centroids": partial(plan.first_layer, KNOWN["kmeans"]),
+        "model": partial(plan.model, "bp"),
+    }
+    task = tasks[name](0)
     expected = Ledger(tmp_path / "whole").complete(task)
     seen = []
     with monkeypatch.context() as patch:
