@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jax_bioadv import figures
+from jax_bioadv.analysis.broken_power_law import broken_law
 from jax_bioadv.analysis.spectra import PowerLawFit
 from jax_bioadv.figures.pruning import chosen_rows
 from jax_bioadv.figures.robustness import censored_box
@@ -107,6 +108,27 @@ def test_the_fitted_line_of_an_exact_power_law_lies_on_it(seeds):
     assert tuple(line.get_xdata()) == (5, 50)
     # Exact up to the rounding of logarithms and exponentials.
     np.testing.assert_allclose(line.get_ydata(), np.array([5.0, 50.0]) ** -1.7, rtol=1e-9)
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_break_is_marked_where_two_laws_meet_and_no_other(seeds):
+    n = np.arange(1.0, 101.0)
+    fit = PowerLawFit(1.0, 0.01, 0.99, (11, 100))
+    broken = figures.SpectrumCurve(3.0 * broken_law(n, 0.4, 15.0, 1.6), fit)
+    single = figures.SpectrumCurve(2.0 * n**-1.2, fit)
+    figure = figures.model_spectra_figure({"images": {"kh": [broken] * seeds, "bp": [single] * seeds}})
+    [mark] = [line for line in figure.axes[0].lines if line.get_marker() == "D"]
+    assert mark.get_xdata()[0] == pytest.approx(15, rel=0.05)
+    assert mark.get_ydata()[0] == pytest.approx(15**-0.4, rel=0.05)
+    [told] = [name for name in texts(figure) if "◇" in name]
+    assert told.startswith("kh: α = 1.00")
+    assert told.endswith("(◇ 0.40, 1.60)")
+
+
+def test_mouse_v1_is_shown_on_images_alone():
+    figure = figures.model_spectra_figure({kind: {"kh": power_law(1.2)} for kind in ("images", "noise")})
+    labels = [panel.get_legend_handles_labels()[1] for panel in figure.axes]
+    assert ["mouse V1" in each for each in labels] == [True, False]
 
 
 def test_a_pruned_spectrum_with_zeros_and_one_without_fit_can_be_drawn():

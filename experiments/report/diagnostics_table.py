@@ -21,10 +21,11 @@ from jax_bioadv.analysis.power_law import EXPONENT_TOLERANCE
 WORDS = (
     "Verdict of the diagnostics of log λ against log n in the fit's window; curvature is the second derivative, 0 for "
     f"a power law. A power law's α differs by no more than {EXPONENT_TOLERANCE:.0%} between the halves of the window; "
-    "where it does, the verdict names the alternative that fits best. ΔBIC: above 0 the data prefer the alternative, a "
-    "curved or broken (at n) power law or an exponential. Held out: directions from training images, variances along "
-    "them on test images; for a layer on noise, directions of noise without end. Weighted: with weights 1/n. ± is over "
-    "seeds alone, for one seed the regression's standard error."
+    "where it does, the verdict names the alternative that fits best. Broken is no mark against a model: the spectra "
+    "of mouse V1 are, with a break near n = 15, where the window begins. ΔBIC: above 0 the data prefer the "
+    "alternative, a curved or broken (at n) power law or an exponential. Held out: directions from training images, "
+    "variances along them on test images; for a layer on noise, directions of noise without end. Weighted: with "
+    "weights 1/n. ± is over seeds alone, for one seed the regression's standard error."
 )
 HEAD = [
     "", "verdict", "α", "r²", "curvature", "α over windows", "change of α", "largest deviation", "ΔBIC curved",

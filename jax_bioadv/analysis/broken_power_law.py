@@ -16,6 +16,9 @@ from jaxtyping import Float64
 from jax_bioadv.analysis.binned_spectrum import BREAKS, Description, binned, effective_bins, least_squares
 from jax_bioadv.analysis.spectra import logarithms_in_window
 
+MOUSE_V1 = {"first_alpha": (0.52, 0.44, 0.63), "break_at": (15.0, 10.0, 24.0), "second_alpha": (1.20, 1.12, 1.28)}
+"""Median, lowest and highest of seven recordings of mouse V1 (Pospisil & Pillow, PNAS 2025)."""
+
 
 class BrokenPowerLaw(NamedTuple):
     """Two power laws that meet at ``break_at``, with an interval of each number.
@@ -33,6 +36,14 @@ class BrokenPowerLaw(NamedTuple):
     delta_bic: float
     breaks_tried: tuple[float, float]
     window: tuple[int, int]
+
+
+def broken_law(
+    n: Float64[np.ndarray, " ranks"], first_alpha: float, break_at: float, second_alpha: float
+) -> Float64[np.ndarray, " ranks"]:
+    """``λ_n / λ_1`` of two power laws that meet, at ranks n from 1."""
+    before = np.minimum(n, break_at) ** -first_alpha
+    return np.asarray(before * np.maximum(n / break_at, 1.0) ** -second_alpha)
 
 
 def fit_broken_power_law(

@@ -7,6 +7,7 @@ log n, so it passes through the mean of the points in the window and the exponen
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 from jax import Array
@@ -16,7 +17,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from jax_bioadv.analysis.spectra import PowerLawFit
+from jax_bioadv.analysis.broken_power_law import MOUSE_V1, broken_law, fit_broken_power_law
+from jax_bioadv.analysis.spectra import FitImpossible, PowerLawFit
 from jax_bioadv.figures.seeds import mean_interval, require
 from jax_bioadv.figures.style import (
     FAINT,
@@ -30,6 +32,8 @@ from jax_bioadv.figures.style import (
     new_figure,
     settle,
 )
+
+V1_COLOR = "#CDE3D5"
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,35 @@ def draw_spectra(panel: Axes, curves: Sequence[SpectrumCurve], style: ModelStyle
         panel.plot(*line, color=INK, linewidth=0.6 * style.width, linestyle=dashes, zorder=4, path_effects=casing)
 
 
+def _draw_mouse_v1(panel: Axes) -> None:
+    """All broken power laws with exponents and breaks in the range of the recordings."""
+    _, lowest, highest = zip(*(MOUSE_V1[key] for key in ("first_alpha", "break_at", "second_alpha")), strict=True)
+    n = np.geomspace(1, 1e4, 200)
+    laws = np.stack([broken_law(n, *numbers) for numbers in product(*zip(lowest, highest, strict=True))])
+    label = "mouse V1"
+    panel.fill_between(n, laws.min(axis=0), laws.max(axis=0), color=V1_COLOR, linewidth=0, label=label, zorder=0.5)
+
+
+def _mark_break(panel: Axes, curves: Sequence[SpectrumCurve], style: ModelStyle) -> str:
+    """Where a power law with a break describes the spectrum from n = 1 better than one without: its exponents."""
+    middle = curves[0] if len(curves) == 1 else _over_seeds(curves)[0]
+    if middle.fit is None:
+        return ""
+    eigenvalues = np.asarray(middle.eigenvalues, np.float64)
+    try:
+        found = fit_broken_power_law(eigenvalues, 1, middle.fit.window[1])
+    except FitImpossible:
+        return ""
+    if found.delta_bic <= 0:
+        return ""
+    height = np.exp(np.interp(np.log(found.break_at), np.log(np.arange(1, len(eigenvalues) + 1)), np.log(eigenvalues)))
+    panel.plot(
+        [found.break_at], [height / eigenvalues[0]], marker="D", markersize=8, color="white",
+        markeredgecolor=style.color, markeredgewidth=2, linestyle="", zorder=5,
+    )  # fmt: skip
+    return f" (◇ {found.first_alpha:.2f}, {found.second_alpha:.2f})"
+
+
 def shade_windows(panel: Axes, curves: Sequence[SpectrumCurve]) -> None:
     """Shade faintly from the first to the last n that any of the fits uses."""
     windows = [curve.fit.window for curve in curves if curve.fit is not None]
@@ -218,6 +251,10 @@ def layer_spectra_figure(spectra: Mapping[str, Mapping[str, Members]], styles: S
 def model_spectra_figure(spectra: Mapping[str, Mapping[str, Members]], styles: Styles | None = None) -> Figure:
     """Figure 3: spectra of all models, one panel for images and one for white noise, with their exponents.
 
+    A diamond is the break of a broken power law that describes the spectrum, from n = 1 to the end of the window,
+    better than a single one; its two exponents stand in the legend. On images the band holds seven recordings of mouse
+    V1.
+
     Args:
         spectra: "images" | "noise" -> model -> a curve, or one per seed (None if missing).
         styles: how models are drawn and called, in this order; others get further colours, by name.
@@ -239,7 +276,11 @@ def model_spectra_figure(spectra: Mapping[str, Mapping[str, Members]], styles: S
         shade_windows(panel, shown)
         for model, style in styles.items():
             curves = present_curves(spectra[kind].get(model))
-            draw_spectra(panel, curves, style, f"{style.label}: {exponent_label(curves)}")
+            if curves:
+                broken = _mark_break(panel, curves, style)
+                draw_spectra(panel, curves, style, f"{style.label}: {exponent_label(curves)}{broken}")
+        if kind == "images":
+            _draw_mouse_v1(panel)
         finish_spectra([panel], shown)
         panel.legend(loc="lower left", fontsize=11.5, handlelength=1.2)
         panel.set_title(f"on {INPUT_NAMES.get(kind, kind)}")

@@ -6,7 +6,7 @@ import scipy.optimize
 import scipy.stats
 
 from jax_bioadv.analysis.binned_spectrum import binned, effective_bins
-from jax_bioadv.analysis.broken_power_law import fit_broken_power_law
+from jax_bioadv.analysis.broken_power_law import broken_law, fit_broken_power_law
 from jax_bioadv.analysis.spectra import FitImpossible
 
 N = np.arange(1.0, 501.0)
@@ -29,6 +29,14 @@ def test_an_exact_broken_law_gives_both_exponents_and_the_break(first, place, se
     assert found.break_at == pytest.approx(place, rel=0.05)
     assert found.delta_bic > 6
     assert found.window == (1, 500)
+
+
+def test_the_law_is_what_its_fit_finds_and_starts_at_one():
+    law = broken_law(N, 0.5, 15.0, 1.2)
+    assert law[0] == 1
+    np.testing.assert_allclose(np.log(law), broken(0.5, 15.0, 1.2), atol=1e-12)
+    found = fit_broken_power_law(law)
+    assert (found.first_alpha, found.second_alpha) == pytest.approx((0.5, 1.2), abs=0.02)
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():

@@ -36,9 +36,9 @@ def bound(dimension: int) -> float:
     return 1 + 2 / dimension
 
 
-def alphas(entry: Any, model: str) -> Any:
-    """Of the pre-activation, over seeds."""
-    return dig(entry, "models", model, "preactivation", "alpha")
+def alphas(entry: Any, model: str, where: str = "preactivation") -> Any:
+    """Of a representation, over seeds."""
+    return dig(entry, "models", model, where, "alpha")
 
 
 def _data(entry: Any, key: str) -> float | None:
@@ -102,9 +102,9 @@ def shows_the_law(results: Results, entry: Any) -> bool:
     return found is not None and (1 + MARGIN) * bound(dimension) < found < (1 + SAME) * theory
 
 
-def above_the_bound(results: Results) -> Finding:
+def above_the_bound(results: Results, where: str = "preactivation") -> Finding:
     """The rule, at every dimension of which the window shows the law."""
-    return _above(results, [RULE])
+    return _above(results, [RULE], where)
 
 
 def others_above_the_bound(results: Results) -> Finding:
@@ -113,15 +113,15 @@ def others_above_the_bound(results: Results) -> Finding:
     return _above(results, [model for model in dict.fromkeys(there) if model != RULE])
 
 
-def _above(results: Results, models: list[str]) -> Finding:
+def _above(results: Results, models: list[str], where: str = "preactivation") -> Finding:
     lines, answers, beside = {}, dict[tuple[int, str], bool | None](), []
     for one, entry in manifolds(results).items():
         for model in models:
-            found = overall(per_seed(alphas(entry, model)))
+            found = overall(per_seed(alphas(entry, model, where)))
             if found is None:
                 continue
             low, high = _ends(found)
-            numbers = f"α {summary_text(alphas(entry, model))}, bound {number_text(bound(one))}"
+            numbers = f"α {summary_text(alphas(entry, model, where))}, bound {number_text(bound(one))}"
             line = f"d = {one}, {label(model)}: {numbers}"
             if shows_the_law(results, entry):
                 answers[one, model] = True if low > bound(one) else False if high < bound(one) else None
@@ -134,16 +134,16 @@ def _above(results: Results, models: list[str]) -> Finding:
     return _decided(answers, said, lines)
 
 
-def steeper_than_data(results: Results) -> Finding:
+def steeper_than_data(results: Results, where: str = "preactivation") -> Finding:
     """At every dimension, by more than our margin."""
     lines, answers = {}, dict[int, bool | None]()
     for one, entry in manifolds(results).items():
         data = _data(entry, "alpha")
-        found = _share(alphas(entry, RULE), data)
+        found = _share(alphas(entry, RULE, where), data)
         if found is not None:
             low, high = _ends(found)
             answers[one] = True if low > MORE * MARGIN else False if high < LESS * MARGIN else None
-            lines[one] = f"d = {one}: α {summary_text(alphas(entry, RULE))}, of the data {number_text(data)}"
+            lines[one] = f"d = {one}: α {summary_text(alphas(entry, RULE, where))}, of the data {number_text(data)}"
     return _decided(answers, f"{'; '.join(lines.values())}.", lines)
 
 

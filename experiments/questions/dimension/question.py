@@ -1,6 +1,7 @@
 """Question 2 as a record: what is expected, how it is tested, and what is decided."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from experiments.engine.estimate import products
 from experiments.models import label
@@ -119,6 +120,20 @@ DIMENSION = Question(
             "the rule alone",
             claims.steeper_than_controls,
             ("exponents", MEASURED),
+        ),
+        Claim(
+            "bound-after",
+            "After the nonlinearity the rule's exponent stays above 1 + 2/d too",
+            "above the bound after ReLU^n",
+            partial(claims.above_the_bound, where="activation"),
+            (MEASURED,),
+        ),
+        Claim(
+            "steeper-after",
+            "After the nonlinearity it lies above that of the data, too",
+            "steeper after ReLU^n",
+            partial(claims.steeper_than_data, where="activation"),
+            (MEASURED,),
         ),
         Claim(
             "kept",

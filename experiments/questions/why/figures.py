@@ -18,6 +18,7 @@ from experiments.report.claims import Results
 from experiments.report.numbers import dig
 from experiments.results.figure_arrays import Arrays
 from jax_bioadv import figures
+from jax_bioadv.analysis.broken_power_law import MOUSE_V1
 from jax_bioadv.figures.seeds import require
 from jax_bioadv.figures.style import (
     FAINT,
@@ -29,9 +30,6 @@ from jax_bioadv.figures.style import (
     plain_logarithmic_ticks,
     settle,
 )
-
-V1 = {"first_alpha": (0.52, 0.44, 0.63), "break_at": (15.0, 10.0, 24.0), "second_alpha": (1.20, 1.12, 1.28)}
-"""Mouse V1: median and range of seven recordings (Pospisil & Pillow, PNAS 2025)."""
 
 
 def makers(results: Results, arrays: Arrays) -> Mapping[str, Callable[[], Figure]]:
@@ -139,7 +137,7 @@ def broken(results: Results) -> Figure:
     panels = figure.subplots(1, 3, sharey=True)
     titles = {"first_alpha": "α before the break", "break_at": "break at n", "second_alpha": "α after the break"}
     for panel, (key, words) in zip(panels, titles.items(), strict=True):
-        middle, low, high = V1[key]
+        middle, low, high = MOUSE_V1[key]
         panel.axvspan(low, high, color="#CDE3D5", zorder=0)
         panel.axvline(middle, color="#2E7D4F", linewidth=1.4, label="mouse V1")
         for place, (model, entry) in enumerate(entries.items()):

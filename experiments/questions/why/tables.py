@@ -6,13 +6,13 @@ from typing import Any
 from experiments.models import label
 from experiments.questions.deciding import alignments
 from experiments.questions.why.adding import ADDING, adds
-from experiments.questions.why.figures import V1
 from experiments.questions.why.plan import START
 from experiments.report.claims import Results
 from experiments.report.evidence_tables import comparisons_table
 from experiments.report.numbers import NOT_AVAILABLE, dig, number_text, summary_text
 from experiments.report.page import Html, paragraph, table
 from experiments.report.tables import accuracy_table, critical_table, models_of, spectra_table, windows_text
+from jax_bioadv.analysis.broken_power_law import MOUSE_V1
 
 EXPONENTS = "Exponents and their sum"
 REST = "The fixed point"
@@ -106,7 +106,8 @@ def _settings(results: Results) -> Html:
 
 def _broken(results: Results) -> Html:
     keys = ("first_alpha", "break_at", "second_alpha", "delta_bic")
-    rows = [["mouse V1", *(f"{V1[key][0]:g} ({V1[key][1]:g} to {V1[key][2]:g})" for key in keys[:3]), "", "", ""]]
+    recorded = [MOUSE_V1[key] for key in keys[:3]]
+    rows = [["mouse V1", *(f"{middle:g} ({low:g} to {high:g})" for middle, low, high in recorded), "", "", ""]]
     for model, entry in models_of(results).items():
         numbers = [summary_text(dig(entry, "broken", key)) for key in keys]
         rows.append(
