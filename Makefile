@@ -3,6 +3,7 @@
 #   make reproduce EXTRA=cuda                          on an NVIDIA GPU; EXTRA=tpu in a TPU VM
 #   make test-fast                                     between commits
 #   make docs                                          the site, into docs/_build/html
+#   make docs-links                                    whether what it links to is still there
 #   make test PYTHON=python3.12 VENV=.venv-3.12        with the newest JAX, in an environment of its own
 # Against PyTorch, which comes into an environment of its own, .venv-benchmark:
 #   make benchmark OUT=benchmarks/results/mine
@@ -22,7 +23,7 @@ INSTALL := -m pip install --quiet --disable-pip-version-check --constraint const
 FOR := $(if $(EXTRA),-$(EXTRA))
 PYTEST := python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: reproduce test test-fast docs benchmark test-benchmark check check-python same-python clean
+.PHONY: reproduce test test-fast docs docs-links benchmark test-benchmark check check-python same-python clean
 
 reproduce: $(VENV)/.installed$(FOR)
 	$(BIN)/python -m experiments.reproduce --preset $(PRESET) --out $(OUT) $(ARGS)
@@ -42,6 +43,10 @@ check: $(VENV)/.installed-test$(FOR)
 # The site, into docs/_build/html.
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
+
+# Whether the pages outside that the site links to are still there; needs the network.
+docs-links: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -b linkcheck -q -D nb_execution_mode=off -d docs/_build/doctrees-links docs docs/_build/links
 
 benchmark: OUT = benchmarks/results/mine
 benchmark: $(BENCHMARK)/.installed

@@ -28,6 +28,9 @@ a { color: var(--accent); }
 .facts dt { font-size: .8rem; color: var(--soft); }
 .facts dd { margin: 0; font-weight: 600; overflow-wrap: anywhere; }
 dl { margin: 0; }
+.words dt { font-weight: 600; margin-top: .7rem; }
+.words dd { margin: .1rem 0 0; max-width: 46rem; }
+.why { font-size: .88rem; margin: -.6rem 0 1rem; }
 .scroll { overflow-x: auto; margin: .8rem 0 1.2rem; }
 table { border-collapse: collapse; font-size: .93rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .42rem .55rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
@@ -110,9 +113,9 @@ def table(
 
     above, column = "", 0
     for name, width in groups:
-        above += f'<th colspan="{width}"{apart(column, "group")}>{safe(name)}</th>'
+        above += f'<th scope="colgroup" colspan="{width}"{apart(column, "group")}>{safe(name)}</th>'
         column += width
-    names = "".join(f"<th{apart(index)}>{safe(cell)}</th>" for index, cell in enumerate(head))
+    names = "".join(f'<th scope="col"{apart(index)}>{safe(cell)}</th>' for index, cell in enumerate(head))
     body = "".join(
         "<tr>"
         + "".join(

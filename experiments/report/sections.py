@@ -293,6 +293,6 @@ def contents() -> Html:
     names = {
         "paper": "Paper beside ours", "claims": "What holds", "figures": "Figures", "measurements": "Measurements",
         "evidence": "Evidence", "unconverged": "What did not converge", "deviations": "Deviations and traps",
-        "stages": "What was run",
+        "stages": "What was run", "words": "What the words mean",
     }  # fmt: skip
     return Html("<nav>" + "".join(f'<a href="#{key}">{safe(name)}</a>' for key, name in names.items()) + "</nav>")

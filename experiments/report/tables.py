@@ -5,6 +5,7 @@ from typing import Any
 from experiments.attacks import attack_labels
 from experiments.models import in_order, label
 from experiments.report.claims import Results
+from experiments.report.glossary import way_to
 from experiments.report.numbers import NOT_AVAILABLE, centre, dig, percent_text, summary_text, told
 from experiments.report.page import Html, paragraph, safe, table
 
@@ -20,8 +21,9 @@ def models_of(results: Results) -> dict[str, Any]:
 
 
 def titled(title: str, body: Html, anchor: str = "") -> Html:
-    """A table under its heading, to which ``anchor`` leads; a long one is folded."""
+    """A table under its heading, to which ``anchor`` leads, with the way to its word; a long one is folded."""
     named = f' id="{safe(anchor)}"' if anchor else ""
+    body = Html(body + way_to(anchor))
     if body.count("<tr") <= LONG:
         return Html(f"<h3{named}>{safe(title)}</h3>{body}")
     return Html(f'<details class="fold"{named}><summary>{safe(title)}</summary>{body}</details>')

@@ -10,6 +10,7 @@ from evidence_cases import CONTROLS, PAPER, evidence
 
 from experiments.report import render, write_report
 from experiments.report.claims import CLAIMS
+from experiments.report.glossary import EXPLAINED, READING, terms
 from experiments.report.markdown import evidence_table, markdown_table
 from experiments.report.numbers import (
     centre,
@@ -298,3 +299,21 @@ def test_other_schemas_and_unfinished_runs_are_refused(tmp_path):
     with pytest.raises(ValueError, match="schema 1"):
         write_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_every_link_within_the_page_leads_somewhere(tmp_path):
+    page = written(tmp_path, evidence(2))
+    links = set(re.findall(r'href="#([^"]*)"', page))
+    assert {term.anchor for term in terms().values() if term.name in EXPLAINED.values()} <= links
+    assert links <= set(re.findall(r'id="([^"]*)"', page))
+
+
+def test_words_mean_what_the_documentation_says(tmp_path):
+    """One page is the source of both; markup of it does not come through."""
+    page = html.unescape(written(tmp_path, evidence(2)))
+    told = READING.read_text()
+    assert len(terms()) == len(re.findall(r"^: ", told, re.MULTILINE)) >= len(set(EXPLAINED.values()))
+    for term in terms().values():
+        assert f"{term.name}\n: {term.text.split()[0]}".replace("“", "*").replace("”", "*") in told
+        assert term.text in page
+        assert not set("*$\\") & set(term.text)
