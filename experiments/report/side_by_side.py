@@ -19,6 +19,8 @@ from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.user_folders import user_path
 
 Runs = Sequence[dict[str, Any]]
+COLUMNS = {**dict(zip(HEADER[1:], PATHS, strict=True)), "overturned by corruption": ("corruptions", "overturned")}
+"""Of the table of numbers: in a model's results, what stands where."""
 OUTCOMES = {1: "ahead", -1: "behind", 0: "not told apart"}
 
 
@@ -59,7 +61,7 @@ def number_rows(runs: Runs) -> Iterator[tuple[str, ...]]:
     for name in in_order(runs[0]["models"]):
         for results, run in zip(runs, names_of(runs), strict=True):
             if all(name in one["models"] for one in runs):
-                yield label(name), run, *(told(results["models"][name], *path) for path in PATHS)
+                yield label(name), run, *(told(results["models"][name], *path) for path in COLUMNS.values())
 
 
 def page(runs: Runs) -> str:
@@ -85,7 +87,7 @@ def page(runs: Runs) -> str:
             f"and {len(pairs) - same - turned} are told by some of the runs alone:",
             _lines(("attack", "pair", *names), cells),
             "Numbers, with their 95 % interval over seeds and images where there is one:",
-            _lines(("model", "run", *HEADER[1:]), number_rows(runs)),
+            _lines(("model", "run", *COLUMNS), number_rows(runs)),
         ]
     )
 

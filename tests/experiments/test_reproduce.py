@@ -20,7 +20,7 @@ from experiments.training.trainer import loss_settled
 from jax_bioadv.data import unit_norm
 from jax_bioadv.learning.training import DivergenceError
 
-FIGURES = {*(f"figure{number}" for number in range(1, 9)), "figureA1", "figureA2", "training_curves"}
+FIGURES = {*(f"figure{number}" for number in range(1, 10)), "figureA1", "figureA2", "training_curves"}
 SMOKE = PRESETS["smoke"]
 EVERY_ATTACK = (*ATTACKS, PUBLISHED_NOISE)
 # What float32 matrix products of up to a few hundred terms may be off by, relative to the result's size.
