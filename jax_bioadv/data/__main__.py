@@ -1,4 +1,4 @@
-"""Fetch, export or verify a data set: ``jax-bioadv-data {fetch,export,verify} [NAME]``."""
+"""Fetch, export, verify or store a data set: ``jax-bioadv-data {fetch,export,verify,store} [NAME]``."""
 
 import argparse
 import logging
@@ -7,6 +7,7 @@ import sys
 from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.data import Dataset, export, load, verify
 from jax_bioadv.data.sources import DATA_FOLDER_VARIABLE
+from jax_bioadv.data.stored_folder import store_folder
 from jax_bioadv.user_folders import user_path
 
 
@@ -17,6 +18,11 @@ def run(arguments: list[str]) -> None:
         DataError: the data cannot be had, kept or written.
     """
     options = _parser().parse_args(arguments)
+    if options.command == "store":
+        for images in store_folder(user_path(options.name), user_path(options.to), options.resize):
+            height, width, channels = images.image_shape
+            print(f"{images.folder}: {len(images)} images of {height} × {width} × {channels}")
+        return
     if options.command == "verify":
         dataset = verify(options.name, options.data_dir)
     else:
@@ -48,8 +54,14 @@ def _parser() -> argparse.ArgumentParser:
         ("fetch", "get a data set from the first source that has it, and keep a verified copy"),
         ("export", "write a data set as a folder of files below 50 MiB each, to carry to another machine"),
         ("verify", "check the copy in the data folder, without the network"),
+        ("store", "make of a folder of images by class, of any size, what experiments.stream reads from the disk"),
     ):
         one = commands.add_parser(command, help=does, description=does)
+        if command == "store":
+            one.add_argument("name", help="folder with train/CLASS and test/CLASS")
+            one.add_argument("--resize", type=int, help="make every image so many pixels high and wide")
+            one.add_argument("--to", required=True, help="folder to write train and val into")
+            continue
         one.add_argument("name", nargs="?", default="cifar10", help="data set, or its path (default: %(default)s)")
         one.add_argument(
             "--data-dir",

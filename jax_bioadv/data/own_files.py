@@ -9,7 +9,7 @@ images are bytes, (count, height, width) or (count, height, width, channels).
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,23 +42,36 @@ def read_folder(folder: Path, name: str, side: int | None = None) -> Dataset:
     Raises:
         DataError: a folder is missing, or a picture is not as it should be; the message names it.
     """
-    test = next((folder / one for one in TEST_FOLDERS if (folder / one).is_dir()), None)
-    if test is None:
-        raise DataError(f"{folder} has a train and none of {', '.join(TEST_FOLDERS)}; test images are needed as well")
-    splits = [_pictures_by_class(one) for one in (folder / "train", test)]
-    classes = tuple(splits[0])
-    if strange := [one for one in splits[1] if one not in classes]:
-        raise DataError(f"{test} has a class {strange[0]!r} that {folder / 'train'} has not")
-    train_labels, test_labels = (
-        as_labels(np.array([classes.index(one) for one, paths in split.items() for _ in paths]), len(classes))
-        for split in splits
-    )
-    train_images, test_images = stacked((_opened(split) for split in splits), side)
+    classes, *splits = pictures_by_class(folder)
+    train_labels, test_labels = (as_labels(np.array([label for _, label in split]), len(classes)) for split in splits)
+    train_images, test_images = stacked((opened(path for path, _ in split) for split in splits), side)
     how = "" if side is None else f", resized to {side} × {side} pixels"
     return Dataset(name, train_images, train_labels, test_images, test_labels, classes, f"images in {folder}{how}")
 
 
-def _pictures_by_class(folder: Path) -> dict[str, list[Path]]:
+def pictures_by_class(folder: Path) -> tuple[tuple[str, ...], list[tuple[Path, int]], list[tuple[Path, int]]]:
+    """The classes of a folder, and its training and test pictures, each with the number of its class.
+
+    Raises:
+        DataError: a folder is missing or empty, or a class has test pictures alone.
+    """
+    if not (folder / "train").is_dir():
+        raise DataError(f"{folder} has no folder train; put training images into train/CLASS")
+    test = next((folder / one for one in TEST_FOLDERS if (folder / one).is_dir()), None)
+    if test is None:
+        raise DataError(f"{folder} has a train and none of {', '.join(TEST_FOLDERS)}; test images are needed as well")
+    of_training, of_test = (_by_class(one) for one in (folder / "train", test))
+    classes = tuple(of_training)
+    if strange := [one for one in of_test if one not in classes]:
+        raise DataError(f"{test} has a class {strange[0]!r} that {folder / 'train'} has not")
+
+    def numbered(split: dict[str, list[Path]]) -> list[tuple[Path, int]]:
+        return [(path, classes.index(one)) for one, paths in split.items() for path in paths]
+
+    return classes, numbered(of_training), numbered(of_test)
+
+
+def _by_class(folder: Path) -> dict[str, list[Path]]:
     found = {
         one.name: sorted(path for path in one.iterdir() if path.suffix.lower() in PICTURES)
         for one in sorted(folder.iterdir())
@@ -71,10 +84,15 @@ def _pictures_by_class(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _opened(pictures: dict[str, list[Path]]) -> Iterator[tuple[str, Any]]:
+def opened(paths: Iterable[Path]) -> Iterator[tuple[str, Any]]:
+    """What every picture is called, and the Pillow image.
+
+    Raises:
+        DataError: one is not whole.
+    """
     with extra("data"):
         from PIL import Image
-    for path in (path for paths in pictures.values() for path in paths):
+    for path in paths:
         try:
             with Image.open(path) as picture:
                 picture.load()
