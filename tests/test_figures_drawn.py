@@ -114,7 +114,7 @@ def test_the_fitted_line_of_an_exact_power_law_lies_on_it(seeds):
 def test_a_break_is_marked_where_two_laws_meet_and_no_other(seeds):
     n = np.arange(1.0, 101.0)
     fit = PowerLawFit(1.0, 0.01, 0.99, (11, 100))
-    broken = figures.SpectrumCurve(3.0 * broken_law(n, 0.4, 15.0, 1.6), fit)
+    broken = figures.SpectrumCurve(np.append(3.0 * broken_law(n, 0.4, 15.0, 1.6), [0.0, 0.0]), fit)  # two units pruned
     single = figures.SpectrumCurve(2.0 * n**-1.2, fit)
     figure = figures.model_spectra_figure({"images": {"kh": [broken] * seeds, "bp": [single] * seeds}})
     [mark] = [line for line in figure.axes[0].lines if line.get_marker() == "D"]

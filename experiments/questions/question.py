@@ -12,7 +12,7 @@ from experiments.images import Images
 from experiments.report import figures as drawing
 from experiments.report import sections
 from experiments.report.claims import Claim, Finding, Results, Verdict
-from experiments.report.glossary import glossary
+from experiments.report.glossary import what_words_mean
 from experiments.report.numbers import dig
 from experiments.report.page import Html, bullets, document, paragraph, picture, safe, section
 from experiments.results import figure_arrays
@@ -121,7 +121,7 @@ def render(question: Question, results: Results, figures: Path) -> str:
         section("changes", "What would change these verdicts", bullets(question.changes)),
         section("notes", "Notes of the run", bullets(dig(results, "notes") or ["Nothing is missing."])),
         sections.stages(results),
-        glossary(),
+        what_words_mean(),
     ]
     return document(f"Question {question.number}: {question.title}", body)
 

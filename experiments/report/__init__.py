@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.report import depth, evaluation, sections
-from experiments.report.glossary import glossary
+from experiments.report.glossary import what_words_mean
 from experiments.report.page import document
 from experiments.results.schema import read_results
 from jax_bioadv.storage import atomic_file
@@ -28,7 +28,7 @@ def render(results: dict[str, Any], figures: Path) -> str:
         sections.what_did_not_converge(results),
         sections.deviations(results),
         sections.stages(results),
-        glossary(),
+        what_words_mean(),
     ]
     return document(f"Robust representations: {results.get('preset', 'run')}", body)
 

@@ -8,7 +8,7 @@ from experiments.report import evidence_tables, sections
 from experiments.report.claims import Results
 from experiments.report.claims.comparing import MARGIN
 from experiments.report.claims.depth import answers
-from experiments.report.glossary import glossary
+from experiments.report.glossary import what_words_mean
 from experiments.report.numbers import dig, summary_text, told, verdicts_text
 from experiments.report.page import Html, bullets, document, paragraph, picture, safe, section, table
 from experiments.report.tables import accuracy_table, critical_table, models_of, titled, windows_text
@@ -49,7 +49,7 @@ def render(results: Results, figures: Path) -> str:
         section("inside", "Representations", *_inside(results)),
         section("notes", "What is to be known", bullets(dig(results, "notes") or [])),
         sections.stages(results),
-        glossary(),
+        what_words_mean(),
     ]
     return document(TITLE, body)
 

@@ -14,7 +14,7 @@ from experiments.plan import BATTERY
 from experiments.report import evidence_tables, sections
 from experiments.report.claims import Results
 from experiments.report.diagnostics_table import diagnostics_tables
-from experiments.report.glossary import glossary
+from experiments.report.glossary import what_words_mean
 from experiments.report.numbers import dig, number_text, present, summary_text, told, verdicts_text
 from experiments.report.page import Html, bullets, document, paragraph, picture, safe, section, table
 from experiments.report.tables import (
@@ -76,7 +76,7 @@ def render(results: Results, figures: Path) -> str:
         section("network", "The network by itself", *_alone(results)),
         section("notes", "What is to be known", bullets([*_about(results), *dig(results, "notes")])),
         sections.stages(results),
-        glossary(),
+        what_words_mean(),
     ]
     return document(f"{label(dig(results, 'network', 'name'))}: smooth, a power law, robust?", body)
 

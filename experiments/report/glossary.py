@@ -43,21 +43,25 @@ class Term(NamedTuple):
 
 @cache
 def terms() -> dict[str, Term]:
-    """The definitions of the page, by their words."""
+    """The definitions of the page, by their words; none where the experiments run without the documentation."""
+    if not READING.is_file():
+        return {}
     blocks = re.findall(r"^(\S.*)\n: (.+(?:\n  .+)*)", READING.read_text(encoding="utf-8"), re.MULTILINE)
     return {name: Term(name, re.sub(r"\*(.+?)\*", r"“\1”", " ".join(text.split()))) for name, text in blocks}
 
 
 def way_to(anchor: str) -> Html:
     """A link from the table of an anchor to its word; nothing where it has none."""
-    if anchor not in EXPLAINED:
+    term = terms().get(EXPLAINED.get(anchor, ""))
+    if term is None:
         return Html("")
-    term = terms()[EXPLAINED[anchor]]
     return Html(f'<p class="soft why"><a href="#{term.anchor}">What this is: {safe(term.name)}</a></p>')
 
 
-def glossary() -> Html:
+def what_words_mean() -> Html:
     """All words."""
+    if not terms():
+        return Html("")
     entries = "".join(
         f'<dt id="{term.anchor}">{safe(term.name)}</dt><dd>{safe(term.text)}</dd>' for term in terms().values()
     )

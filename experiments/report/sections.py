@@ -13,6 +13,7 @@ from experiments.report.claims.comparing import MARGIN
 from experiments.report.claims.settling import not_converged
 from experiments.report.diagnostics_table import diagnostics_tables
 from experiments.report.figures import FAMILIES
+from experiments.report.glossary import terms
 from experiments.report.numbers import (
     NOT_AVAILABLE,
     centre,
@@ -293,6 +294,7 @@ def contents() -> Html:
     names = {
         "paper": "Paper beside ours", "claims": "What holds", "figures": "Figures", "measurements": "Measurements",
         "evidence": "Evidence", "unconverged": "What did not converge", "deviations": "Deviations and traps",
-        "stages": "What was run", "words": "What the words mean",
+        "stages": "What was run",
     }  # fmt: skip
+    names |= {"words": "What the words mean"} if terms() else {}
     return Html("<nav>" + "".join(f'<a href="#{key}">{safe(name)}</a>' for key, name in names.items()) + "</nav>")

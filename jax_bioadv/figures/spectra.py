@@ -154,9 +154,10 @@ def _mark_break(panel: Axes, curves: Sequence[SpectrumCurve], style: ModelStyle)
         return ""
     if found.delta_bic <= 0:
         return ""
-    height = np.exp(np.interp(np.log(found.break_at), np.log(np.arange(1, len(eigenvalues) + 1)), np.log(eigenvalues)))
+    index, values = _points(eigenvalues)
+    height = np.exp(np.interp(np.log(found.break_at), np.log(index), np.log(values)))
     panel.plot(
-        [found.break_at], [height / eigenvalues[0]], marker="D", markersize=8, color="white",
+        [found.break_at], [height], marker="D", markersize=8, color="white",
         markeredgecolor=style.color, markeredgewidth=2, linestyle="", zorder=5,
     )  # fmt: skip
     return f" (◇ {found.first_alpha:.2f}, {found.second_alpha:.2f})"

@@ -8,7 +8,7 @@ import re
 import pytest
 from evidence_cases import CONTROLS, PAPER, evidence
 
-from experiments.report import render, write_report
+from experiments.report import glossary, render, write_report
 from experiments.report.claims import CLAIMS
 from experiments.report.glossary import EXPLAINED, READING, terms
 from experiments.report.markdown import evidence_table, markdown_table
@@ -317,3 +317,12 @@ def test_words_mean_what_the_documentation_says(tmp_path):
         assert f"{term.name}\n: {term.text.split()[0]}".replace("“", "*").replace("”", "*") in told
         assert term.text in page
         assert not set("*$\\") & set(term.text)
+
+
+def test_a_copy_without_the_documentation_has_a_page_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(glossary, "READING", tmp_path / "missing.md")
+    glossary.terms.cache_clear()
+    page = written(tmp_path, evidence(2))
+    glossary.terms.cache_clear()
+    assert "What this is" not in page
+    assert "words" not in set(re.findall(r'(?:href="#|id=")([^"]*)"', page))
