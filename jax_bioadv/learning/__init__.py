@@ -7,6 +7,7 @@ from jax_bioadv.lazy import lazily
 if TYPE_CHECKING:
     import jax_bioadv.learning.antimodes as antimodes
     import jax_bioadv.learning.fixed_layers as fixed_layers
+    import jax_bioadv.learning.k_means as k_means
     import jax_bioadv.learning.krotov_hopfield as krotov_hopfield
     import jax_bioadv.learning.krotov_hopfield_convergence as krotov_hopfield_convergence
     import jax_bioadv.learning.krotov_hopfield_fixed_point as krotov_hopfield_fixed_point
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "antimodes",
     "fixed_layers",
+    "k_means",
     "krotov_hopfield",
     "krotov_hopfield_convergence",
     "krotov_hopfield_fixed_point",
