@@ -9,7 +9,7 @@ from experiments.report import side_by_side
 from experiments.results.schema import read_results
 
 RESULTS = Path(__file__).parents[2] / "results"
-PAGES = {"sizes": ("quick", "paper-h100")}
+PAGES = {"sizes": ("quick", "paper-h100"), "data": ("quick", "fashion-mnist", "mnist")}
 
 
 @pytest.fixture(scope="module")
