@@ -77,7 +77,7 @@ def corruption_figure(models: Mapping[str, Mapping[str, Any]], styles: Styles | 
     for model, style in styles.items():
         _draw_severities(panels[0], found[model], style)
     panels[0].set(xlabel="severity", ylabel="accuracy, mean over all corruptions")
-    panels[0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1.0))
     for row, kind in enumerate(kinds):
         if row % 2:
             panels[1].axhspan(row - 0.5, row + 0.5, color=FAINT, alpha=0.6, linewidth=0, zorder=0)
@@ -89,7 +89,7 @@ def corruption_figure(models: Mapping[str, Mapping[str, Any]], styles: Styles | 
     panels[1].set_yticks(range(len(kinds)), [corruption_name(kind) for kind in kinds])
     panels[1].set_ylim(len(kinds) - 0.5, -0.5)
     panels[1].set_xlabel("accuracy, mean over all severities")
-    panels[1].xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    panels[1].xaxis.set_major_formatter(PercentFormatter(1.0))
     settle(panels)
     letter(panels)
     handles, names = panels[0].get_legend_handles_labels()
