@@ -2,8 +2,8 @@
 
 import os
 
-# On few cores a second thread of LAPACK spins where XLA's threads, or anything else, hold the other core: beside other
-# work the small factorizations of the spectral penalty took a hundred times as long. To be said before NumPy starts.
+# On few cores a second thread of LAPACK spins where XLA's threads, or anything else, hold the other core, and the small
+# factorizations of the spectral penalty wait for it. To be said before NumPy starts.
 if (os.cpu_count() or 1) <= 4:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

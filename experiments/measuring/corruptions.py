@@ -8,7 +8,7 @@ from experiments.engine.tasks import Outcome, Work
 from experiments.images import Images
 from experiments.networks import trained_logits
 from experiments.settings.groups import CorruptionSettings
-from jax_bioadv.analysis.corruption import corrupted_decisions
+from jax_bioadv.analysis.corruption import corruption_accuracy
 from jax_bioadv.analysis.robustness import correctly_classified
 from jax_bioadv.data import corrupt, unit_norm
 from jax_bioadv.raw_pixels import raw_pixels
@@ -26,8 +26,8 @@ def corruptions(work: Work, *, corruptions: CorruptionSettings) -> Outcome:
     def inputs(pixels: np.ndarray) -> np.ndarray:
         return raw_pixels(pixels) if images.space == "raw" else unit_norm(_never_blank(pixels), images.norm)
 
-    right = corrupted_decisions(logits, corrupted, corruptions.names, inputs)
-    return Outcome({}, {"clean": np.isin(np.arange(count), correct), "right": right})
+    found = corruption_accuracy(logits, corrupted, corruptions.names, inputs)
+    return Outcome({}, {"clean": np.isin(np.arange(count), correct), "right": found.right})
 
 
 def _never_blank(pixels: np.ndarray) -> np.ndarray:

@@ -32,7 +32,8 @@ CAPTIONS = {
     "taps": (
         "Spectra of the representations",
         "Eigenvalues of the covariance of each tap against their rank, on test images and on white noise. A power law "
-        "is a straight line here; dashed the fit, over the shaded window.",
+        "is a straight line here; dashed the fit, over the shaded window. ◇: two power laws that meet there, with the "
+        "exponents in the legend, describe the spectrum from n = 1 better than one, as they do mouse V1's (band).",
     ),
     "robustness": (
         "Robustness",

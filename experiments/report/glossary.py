@@ -9,7 +9,7 @@ from experiments.report.page import Html, safe, section
 
 READING = Path(__file__).parents[2] / "docs" / "reading.md"
 EXPLAINED = {
-    "accuracy": "Hybrid",
+    "accuracy": "Smoothness",
     "spectra": "α",
     "tap-spectra": "α",
     "law-images": "Verdict of a spectrum",

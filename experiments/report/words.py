@@ -65,10 +65,10 @@ CAPTIONS = {
     ),
     "figure9": (
         "Figure 9 — corrupted images",
-        "Left: accuracy against the severity of corruptions that nobody chose to mislead the network, over all ten "
-        "kinds; 0 is the image itself. Look for a curve that falls less, not for one that starts lower. Right: of the "
-        "images classified correctly, the share of decisions that corruption overturns, kind by kind. Bars are 95 % "
-        "intervals over seeds and images. These corruptions are made here and are not CIFAR-10-C.",
+        "Left: accuracy against the severity of corruptions that nobody chose to mislead the network, over all kinds; "
+        "0 is the image itself. Look for a curve that falls less, not for one that starts lower. Right: accuracy over "
+        "all severities, kind by kind. Bars are 95 % intervals over seeds and images. These corruptions are made here "
+        "and are not CIFAR-10-C.",
     ),
     "figureA1": (
         "Figure A1 — pruning",

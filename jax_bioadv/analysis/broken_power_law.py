@@ -41,7 +41,14 @@ class BrokenPowerLaw(NamedTuple):
 def broken_law(
     n: Float64[np.ndarray, " ranks"], first_alpha: float, break_at: float, second_alpha: float
 ) -> Float64[np.ndarray, " ranks"]:
-    """``λ_n / λ_1`` of two power laws that meet, at ranks n from 1."""
+    """``λ_n / λ_1`` of two power laws that meet.
+
+    Args:
+        n: ranks, from 1.
+        first_alpha: exponent up to the break.
+        break_at: rank where they meet, at least 1.
+        second_alpha: exponent behind it.
+    """
     before = np.minimum(n, break_at) ** -first_alpha
     return np.asarray(before * np.maximum(n / break_at, 1.0) ** -second_alpha)
 

@@ -22,11 +22,16 @@ Corrupted = Callable[[str, int], tuple[np.ndarray, np.ndarray]]
 
 
 class CorruptionAccuracy(NamedTuple):
-    """Shares of corrupted images that are classified correctly."""
+    """Which corrupted images are classified correctly, and their shares."""
 
     corruptions: tuple[str, ...]
     severities: tuple[int, ...]
-    accuracy: Float[np.ndarray, "corruptions severities"]
+    right: Bool[np.ndarray, "corruptions severities images"]
+
+    @property
+    def accuracy(self) -> Float[np.ndarray, "corruptions severities"]:
+        """Share of the images."""
+        return np.asarray(self.right.mean(axis=2))
 
     @property
     def per_corruption(self) -> Float[np.ndarray, " corruptions"]:
@@ -44,26 +49,23 @@ class CorruptionAccuracy(NamedTuple):
         return float(self.accuracy.mean())
 
 
-def corrupted_decisions(
+def corruption_accuracy(
     logits_function: LogitsFunction,
     corrupted: Corrupted,
     corruptions: Sequence[str],
     inputs: Callable[[np.ndarray], np.ndarray],
     severities: Sequence[int] = SEVERITIES,
     limit: int | None = None,
-) -> Bool[np.ndarray, "corruptions severities images"]:
-    """Which images a network classifies correctly under every corruption at every severity.
+) -> CorruptionAccuracy:
+    """Accuracy of a network on every corruption at every severity.
 
     Args:
         logits_function: from flattened images to logits.
-        corrupted: makes or reads the images.
+        corrupted: makes or reads the images, equally many each time.
         corruptions: their names.
         inputs: what the network is fed of images as bytes: ``unit_norm`` or ``raw_pixels``.
         severities: which of them.
         limit: so many of the first images alone.
-
-    Returns:
-        True where the decision is right.
 
     Raises:
         ValueError: there is no corruption, severity or image.
@@ -77,17 +79,5 @@ def corrupted_decisions(
         correct = correctly_classified(logits_function, inputs(images), labels.astype(np.int32))
         return np.isin(np.arange(len(images)), correct)
 
-    return np.array([[right(corruption, severity) for severity in severities] for corruption in corruptions])
-
-
-def corruption_accuracy(
-    logits_function: LogitsFunction,
-    corrupted: Corrupted,
-    corruptions: Sequence[str],
-    inputs: Callable[[np.ndarray], np.ndarray],
-    severities: Sequence[int] = SEVERITIES,
-    limit: int | None = None,
-) -> CorruptionAccuracy:
-    """Accuracy of a network on every corruption at every severity; the arguments of :func:`corrupted_decisions`."""
-    right = corrupted_decisions(logits_function, corrupted, corruptions, inputs, severities, limit)
-    return CorruptionAccuracy(tuple(corruptions), tuple(severities), right.mean(axis=2))
+    found = [[right(corruption, severity) for severity in severities] for corruption in corruptions]
+    return CorruptionAccuracy(tuple(corruptions), tuple(severities), np.array(found))

@@ -8,7 +8,7 @@ import numpy as np
 from jax_bioadv.data.dataset import DataError, Dataset
 from jax_bioadv.extras import extra
 
-_GREY, _COLOUR = ("1", "L"), ("RGB", "P", "CMYK", "YCbCr")
+GREY, _COLOUR = ("1", "L"), ("RGB", "P", "CMYK", "YCbCr")
 
 
 def resized(dataset: Dataset, side: int | None) -> Dataset:
@@ -54,7 +54,7 @@ def stacked(splits: Iterable[Iterable[tuple[str, Any]]], side: int | None) -> li
     for split in splits:
         arrays.append([])
         for name, picture in split:
-            if picture.mode not in (*_GREY, *_COLOUR) or "transparency" in picture.info:
+            if picture.mode not in (*GREY, *_COLOUR) or "transparency" in picture.info:
                 raise DataError(
                     f"{name} is a picture of mode {picture.mode}, with transparency or not of bytes; save it as grey "
                     "(L) or colour (RGB)"
@@ -66,7 +66,7 @@ def stacked(splits: Iterable[Iterable[tuple[str, Any]]], side: int | None) -> li
                     f"{name} has {height} × {width} pixels and {first[0]} {other_height} × {other_width}; let all "
                     "be resized: --resize 32, or load(…, resize=32)"
                 )
-            arrays[-1].append(_bytes(picture.convert("L" if picture.mode in _GREY else "RGB"), side))
+            arrays[-1].append(_bytes(picture.convert("L" if picture.mode in GREY else "RGB"), side))
     if first is None or not all(arrays):
         raise DataError("there are no pictures in a split; training and test images are needed")
     channels = max(array.shape[2] for split_arrays in arrays for array in split_arrays)

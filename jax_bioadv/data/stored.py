@@ -108,14 +108,19 @@ def store(
 
     Args:
         parts: uint8 images (count, height, width, channels), all of one size, and integer labels (count,).
-        folder: where; replaced when the new one is whole.
+        folder: where; earlier stored images are replaced when the new ones are whole.
         class_names: one name a class.
         source: where the images came from, in words.
 
     Raises:
-        DataError: wrong shapes or types, labels out of range, no images, or the folder cannot be written.
+        DataError: wrong shapes or types, labels out of range, no images, or the folder is another one or cannot be
+            written.
     """
     target = Path(folder).absolute()
+    if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
+        raise DataError(
+            f"{target} is there and holds no stored images, which it could be replaced by; name another folder"
+        )
     try:
         with folder_in_place(target) as partial:
             _write(parts, partial, tuple(class_names), source)

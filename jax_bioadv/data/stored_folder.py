@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from jax_bioadv.data.own_files import opened, pictures_by_class
-from jax_bioadv.data.pictures import stacked
+from jax_bioadv.data.pictures import GREY, stacked
 from jax_bioadv.data.stored import StoredImages, store
 from jax_bioadv.extras import extra
 
@@ -26,7 +26,8 @@ def store_folder(folder: Path, to: Path, side: int | None = None, seed: int = 0)
         seed: of the order.
 
     Raises:
-        DataError: a folder is missing, a picture is not as it should be, or the new one cannot be written.
+        DataError: a folder is missing, a picture is not as it should be, or the new one is there as something else or
+            cannot be written.
     """
     classes, training, testing = pictures_by_class(folder)
     channels = 3 if any(map(_in_colour, (path for path, _ in (*training, *testing)))) else 1
@@ -55,6 +56,6 @@ def _in_colour(path: Path) -> bool:
         from PIL import Image
     try:
         with Image.open(path) as picture:
-            return picture.mode not in ("1", "L")
+            return picture.mode not in GREY
     except (OSError, SyntaxError, Image.DecompressionBombError):
         return False

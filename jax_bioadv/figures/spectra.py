@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from jax_bioadv.analysis.broken_power_law import MOUSE_V1, broken_law, fit_broken_power_law
+from jax_bioadv.analysis.power_law import EVIDENCE
 from jax_bioadv.analysis.spectra import FitImpossible, PowerLawFit
 from jax_bioadv.figures.seeds import mean_interval, require
 from jax_bioadv.figures.style import (
@@ -138,12 +139,12 @@ def _draw_mouse_v1(panel: Axes) -> None:
     _, lowest, highest = zip(*(MOUSE_V1[key] for key in ("first_alpha", "break_at", "second_alpha")), strict=True)
     n = np.geomspace(1, 1e4, 200)
     laws = np.stack([broken_law(n, *numbers) for numbers in product(*zip(lowest, highest, strict=True))])
-    label = "mouse V1"
-    panel.fill_between(n, laws.min(axis=0), laws.max(axis=0), color=V1_COLOR, linewidth=0, label=label, zorder=0.5)
+    lowest_law, highest_law = laws.min(axis=0), laws.max(axis=0)
+    panel.fill_between(n, lowest_law, highest_law, color=V1_COLOR, linewidth=0, label="mouse V1", zorder=0.5)
 
 
 def _mark_break(panel: Axes, curves: Sequence[SpectrumCurve], style: ModelStyle) -> str:
-    """Where a power law with a break describes the spectrum from n = 1 better than one without: its exponents."""
+    """Marks a break that the spectrum from n = 1 gives evidence for, and says the exponents before and behind it."""
     middle = curves[0] if len(curves) == 1 else _over_seeds(curves)[0]
     if middle.fit is None:
         return ""
@@ -152,7 +153,7 @@ def _mark_break(panel: Axes, curves: Sequence[SpectrumCurve], style: ModelStyle)
         found = fit_broken_power_law(eigenvalues, 1, middle.fit.window[1])
     except FitImpossible:
         return ""
-    if found.delta_bic <= 0:
+    if found.delta_bic <= EVIDENCE:
         return ""
     index, values = _points(eigenvalues)
     height = np.exp(np.interp(np.log(found.break_at), np.log(index), np.log(values)))
@@ -277,9 +278,8 @@ def model_spectra_figure(spectra: Mapping[str, Mapping[str, Members]], styles: S
         shade_windows(panel, shown)
         for model, style in styles.items():
             curves = present_curves(spectra[kind].get(model))
-            if curves:
-                broken = _mark_break(panel, curves, style)
-                draw_spectra(panel, curves, style, f"{style.label}: {exponent_label(curves)}{broken}")
+            broken = _mark_break(panel, curves, style) if curves else ""
+            draw_spectra(panel, curves, style, f"{style.label}: {exponent_label(curves)}{broken}")
         if kind == "images":
             _draw_mouse_v1(panel)
         finish_spectra([panel], shown)

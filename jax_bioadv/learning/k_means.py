@@ -29,7 +29,11 @@ class StepInfo(NamedTuple):
 
 
 def init(images: Float[Array, "hidden inputs"]) -> State:
-    """Centroids that are images; the first that comes to each takes its place."""
+    """Centroids that are images; the first that come to each take its place.
+
+    Args:
+        images: unit-norm images, one for each centroid.
+    """
     return State(images, jnp.zeros(len(images), images.dtype))
 
 
@@ -39,6 +43,9 @@ def step(state: State, images: Float[Array, "batch inputs"]) -> tuple[State, Ste
     Args:
         state: before the batch.
         images: unit-norm images.
+
+    Returns:
+        The state after it, and how far the images were from the centroids before it.
     """
     centroids, counts = state
     of_centroids = jnp.sum(centroids**2, axis=1)

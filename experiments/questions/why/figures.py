@@ -20,6 +20,7 @@ from experiments.results.figure_arrays import Arrays
 from jax_bioadv import figures
 from jax_bioadv.analysis.broken_power_law import MOUSE_V1
 from jax_bioadv.figures.seeds import require
+from jax_bioadv.figures.spectra import V1_COLOR
 from jax_bioadv.figures.style import (
     FAINT,
     GREY,
@@ -138,7 +139,7 @@ def broken(results: Results) -> Figure:
     titles = {"first_alpha": "α before the break", "break_at": "break at n", "second_alpha": "α after the break"}
     for panel, (key, words) in zip(panels, titles.items(), strict=True):
         middle, low, high = MOUSE_V1[key]
-        panel.axvspan(low, high, color="#CDE3D5", zorder=0)
+        panel.axvspan(low, high, color=V1_COLOR, zorder=0)
         panel.axvline(middle, color="#2E7D4F", linewidth=1.4, label="mouse V1")
         for place, (model, entry) in enumerate(entries.items()):
             cross(panel, entry[key], [place], style_of(model))
