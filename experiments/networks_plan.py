@@ -17,6 +17,7 @@ from experiments.engine.tasks import Outcome, Task
 from experiments.images import Images
 from experiments.measuring import brought as measuring
 from experiments.measuring import threats
+from experiments.measuring.corruptions import check_cifar10_c
 from experiments.plan import BATTERY, STAGES, Plan
 from experiments.settings.evaluation import TapSettings
 from experiments.settings.groups import only
@@ -41,6 +42,7 @@ class NetworksPlan(Plan):
 
     def __init__(self, names: tuple[str, ...], settings: Settings, taps: TapSettings, images: Images):
         settings.check_values()
+        check_cifar10_c(settings.corruptions, images)
         self.settings, self.images, self.models, self.tap_settings = settings, images, names, taps
 
     @abstractmethod

@@ -11,7 +11,7 @@ from experiments.engine.tasks import Outcome, Task, with_needs
 from experiments.images import Images
 from experiments.measuring import smoothness, spectra, threats
 from experiments.measuring.attacks import GridAttack, SearchedAttack
-from experiments.measuring.corruptions import corruptions
+from experiments.measuring.corruptions import check_cifar10_c, corruptions
 from experiments.models import CONTROLS, KNOWN, MODELS, PAPER_MODELS, FirstLayer, Model
 from experiments.settings.groups import LayerSettings, PruningSettings, only, without
 from experiments.settings.reproduction import Settings
@@ -43,6 +43,7 @@ class Plan:
     def __init__(self, settings: Settings, images: Images):
         train, test = images.dataset.train_images, images.dataset.test_images
         settings.check(len(train), len(test), images.inputs)
+        check_cifar10_c(settings.corruptions, images)
         self.settings, self.images, self.models = settings, images, settings.model_names
 
     def task_name(self, name: str, stage: str) -> str:

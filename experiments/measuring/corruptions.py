@@ -10,7 +10,7 @@ from experiments.networks import trained_logits
 from experiments.settings.groups import CorruptionSettings
 from jax_bioadv.analysis.corruption import corruption_accuracy
 from jax_bioadv.analysis.robustness import correctly_classified
-from jax_bioadv.data import corrupt, unit_norm
+from jax_bioadv.data import corrupt, load_cifar10_c, unit_norm
 from jax_bioadv.raw_pixels import raw_pixels
 
 
@@ -21,13 +21,29 @@ def corruptions(work: Work, *, corruptions: CorruptionSettings) -> Outcome:
     correct = correctly_classified(logits, images.test[:count], images.test_labels[:count])
 
     def corrupted(name: str, severity: int) -> tuple[np.ndarray, np.ndarray]:
-        return _corrupted(images, name, severity, count), images.dataset.test_labels[:count]
+        if corruptions.cifar10_c:
+            pixels, labels = load_cifar10_c(name, severity, corruptions.cifar10_c)
+            return pixels[:count], labels[:count]
+        return _made_here(images, name, severity, count), images.dataset.test_labels[:count]
 
     def inputs(pixels: np.ndarray) -> np.ndarray:
         return raw_pixels(pixels) if images.space == "raw" else unit_norm(_never_blank(pixels), images.norm)
 
-    found = corruption_accuracy(logits, corrupted, corruptions.names, inputs)
+    found = corruption_accuracy(logits, corrupted, corruptions.chosen, inputs)
     return Outcome({}, {"clean": np.isin(np.arange(count), correct), "right": found.right})
+
+
+def check_cifar10_c(corruptions: CorruptionSettings, images: Images) -> None:
+    """Raise before long work what would stop the measurement: DataError, or ValueError for other test images."""
+    if not corruptions.cifar10_c:
+        return
+    for name in corruptions.chosen:
+        pixels, labels = load_cifar10_c(name, 1, corruptions.cifar10_c)
+        if pixels.shape != images.dataset.test_images.shape or not np.array_equal(labels, images.dataset.test_labels):
+            raise ValueError(
+                "corruptions.cifar10-c: the test images are not the 10 000 of CIFAR-10 at their own size; leave "
+                "--resize, or let corruptions be made here"
+            )
 
 
 def _never_blank(pixels: np.ndarray) -> np.ndarray:
@@ -36,5 +52,5 @@ def _never_blank(pixels: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)  # the ten corruptions at five severities, for one network after another
-def _corrupted(images: Images, name: str, severity: int, count: int) -> np.ndarray:
+def _made_here(images: Images, name: str, severity: int, count: int) -> np.ndarray:
     return corrupt(images.dataset.test_images[:count], name, severity)

@@ -117,6 +117,15 @@ def same_threats(results: Results) -> dict[str, Any]:
     return whole
 
 
+def same_corruptions(results: Results) -> dict[str, Any]:
+    """Decisions on corrupted images, of the references only where the same set of corruptions was used."""
+    whole, own = with_references(results, "corruptions"), evidence_tables.corruption_source(results)
+    for entry in whole["models"].values():
+        if (dig(entry, "corruptions", "source") or "made_here") != own:
+            entry.pop("corruptions", None)
+    return whole
+
+
 def _beside(results: Results) -> list[Html]:
     """Tables of what has one meaning for all of them."""
     references, raw = dig(results, "references"), results["network"]["space"] == "raw"
@@ -127,7 +136,7 @@ def _beside(results: Results) -> list[Html]:
     parts = [paragraph(words), _at_a_glance(threats, distances), *evidence_tables.threat_tables(threats)]
     parts += map(paragraph, _protocols(results))
     parts += [critical_table(distances, "critical_l2"), *([paragraph(IN_NORMS)] if raw else [])]
-    parts += [evidence_tables.corruptions_table(with_references(results, "corruptions"))]
+    parts += [evidence_tables.corruptions_table(same_corruptions(results))]
     if references is None:
         return parts
     if raw:

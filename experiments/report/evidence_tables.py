@@ -30,6 +30,10 @@ BUDGETS = (
     "models; targeted APGD {targets} classes × {target_steps} steps, the minimum-norm attack {targets} × "
     "{minimum_norm_steps}; {restarts} restart(s); the Square attack {queries} queries."
 )
+_CORRUPTED_BY = {
+    "made_here": "The corruptions are made here and are not CIFAR-10-C.",
+    "cifar10_c": "The corrupted images are those of CIFAR-10-C.",
+}
 BOUNDS = {"lipschitz": "certified: Lipschitz", "relaxation": "certified: relaxation", "upper": "found by an attack"}
 
 
@@ -226,6 +230,12 @@ def boundaries_table(results: Results) -> Html:
     return titled(title, table(head, rows, groups), "planes")
 
 
+def corruption_source(results: Results) -> str:
+    """What corrupted the images, which is the same for all models of a run."""
+    found = (dig(model, "corruptions", "source") for model in models_of(results).values())
+    return next(filter(None, found), "made_here")
+
+
 def corruptions_table(results: Results) -> Html:
     """Accuracy on corrupted images, over all of them and corruption by corruption."""
     title, models = "Accuracy on corrupted images", models_of(results)
@@ -242,8 +252,8 @@ def corruptions_table(results: Results) -> Html:
     images = " or ".join(map(str, counts))
     words = (
         f"The first {images} test images. Means over five severities, and over all corruptions; overturned: of the "
-        "decisions on corrupted images the share that is wrong where the one on the image itself is right. The "
-        "corruptions are made here and are not CIFAR-10-C. What divides images by their norm does so after they are "
+        "decisions on corrupted images the share that is wrong where the one on the image itself is right. "
+        f"{_CORRUPTED_BY[corruption_source(results)]} What divides images by their norm does so after they are "
         "corrupted, which undoes a part of contrast and brightness."
     )
     head = ["", "not corrupted", "all", "overturned", *(corruption_name(name) for name in names)]

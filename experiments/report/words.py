@@ -67,8 +67,8 @@ CAPTIONS = {
         "Figure 9 — corrupted images",
         "Left: accuracy against the severity of corruptions that nobody chose to mislead the network, over all kinds; "
         "0 is the image itself. Look for a curve that falls less, not for one that starts lower. Right: accuracy over "
-        "all severities, kind by kind. Bars are 95 % intervals over seeds and images. These corruptions are made here "
-        "and are not CIFAR-10-C.",
+        "all severities, kind by kind. Bars are 95 % intervals over seeds and images. Whether the "
+        "corruptions are CIFAR-10-C's or made here stands under the table.",
     ),
     "figureA1": (
         "Figure A1 — pruning",

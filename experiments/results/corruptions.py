@@ -6,23 +6,27 @@ from typing import Any
 import numpy as np
 
 from experiments.engine.tasks import Outcome
+from experiments.settings.groups import CorruptionSettings
 from jax_bioadv.analysis.statistics import bootstrap_interval
 from jax_bioadv.data.corruptions import SEVERITIES
 
 
-def corruption_entry(outcomes: Sequence[Outcome | None], names: Sequence[str]) -> dict[str, Any]:
+def corruption_entry(outcomes: Sequence[Outcome | None], chosen: CorruptionSettings) -> dict[str, Any]:
     """Accuracies of a model, one per seed, each with its interval over images beside it.
 
-    ``clean`` and ``accuracy``, the mean over all corruptions and severities, are of all images; ``overturned`` is the
-    share of the decisions on corrupted images that are wrong, where the one on the image itself is right: null where no
-    image is classified correctly. ``by_corruption`` and ``by_severity`` are means over the other of the two.
+    ``source`` says what corrupted the images, ``cifar10_c`` or ``made_here``; ``clean`` and ``accuracy``, the mean over
+    all corruptions and severities, are of all images; ``overturned`` is the share of the decisions on corrupted images
+    that are wrong, where the one on the image itself is right: null where no image is classified correctly.
+    ``by_corruption`` and ``by_severity`` are means over the other of the two.
 
     Args:
         outcomes: of the measurement, one per seed; None where it is missing.
-        names: of the corruptions.
+        chosen: which corruptions.
     """
+    names = chosen.chosen
     columns = [None if one is None else _columns(one.arrays["clean"], one.arrays["right"], names) for one in outcomes]
-    found: dict[str, Any] = {"images": [None if one is None else len(one.arrays["clean"]) for one in outcomes]}
+    found: dict[str, Any] = {"source": "cifar10_c" if chosen.cifar10_c else "made_here"}
+    found |= {"images": [None if one is None else len(one.arrays["clean"]) for one in outcomes]}
     for name in ("clean", "accuracy", "overturned"):
         values, intervals = _summaries([None if one is None else one[name] for one in columns])
         found |= {name: values, f"{name}_interval": intervals}

@@ -84,7 +84,7 @@ class Evidence:
             "smoothness": _by_name([_over_images(one, _median) for one in smoothness]),
             "smoothness_interval": _by_name([_over_images(one, _median_interval) for one in smoothness]),
             "boundaries": self._boundaries(model),
-            "corruptions": corruption_entry(self._over_seeds(plan.corruptions, model), plan.settings.corruptions.names),
+            "corruptions": corruption_entry(self._over_seeds(plan.corruptions, model), plan.settings.corruptions),
         }
 
     def critical(self, attack: str, model: str, seed: int) -> Outcome | None:

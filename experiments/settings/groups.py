@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Literal, TypeVar
 
 from experiments.threats import THREATS
+from jax_bioadv.data.cifar10_c import CIFAR10_C, EXTRA
 from jax_bioadv.data.corruptions import CORRUPTIONS
 from jax_bioadv.learning.krotov_hopfield import KrotovHopfield
 
@@ -295,9 +296,19 @@ class BoundarySettings:
 
 @dataclass(frozen=True)
 class CorruptionSettings:
-    """Accuracy on corrupted test images, which are made here and are not CIFAR-10-C."""
+    """Accuracy on corrupted test images."""
 
-    names: tuple[str, ...] = CORRUPTIONS
-    """Which corruptions, each at five severities."""
+    cifar10_c: str = ""
+    """Folder of the official CIFAR-10-C, or that holds it as CIFAR-10-C; else corruptions are made here."""
+    names: tuple[str, ...] = ()
+    """Which corruptions, each at five severities; all that there are, if none is named."""
     images: int = 10_000
     """So many of the first test images, classified correctly or not; the same corrupted ones for all networks."""
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        return (*CIFAR10_C, *EXTRA) if self.cifar10_c else CORRUPTIONS
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        return self.names or (CIFAR10_C if self.cifar10_c else CORRUPTIONS)

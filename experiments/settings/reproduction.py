@@ -26,7 +26,6 @@ from experiments.settings.groups import (
     ThreatSettings,
 )
 from experiments.threats import THREATS
-from jax_bioadv.data.corruptions import CORRUPTIONS
 
 # Numbers that may be 0; every other one must be positive.
 MAY_BE_ZERO = {"layer.delta", "noise_start.delta", "spectral.constant_epochs", "landscape.image"} | {
@@ -105,10 +104,11 @@ class Settings:
         for threat in self.threats.names:
             _require(threat in THREATS, f"threats.names: unknown {threat!r}; choose among {', '.join(THREATS)}")
         for corruption in self.corruptions.names:
-            known = ", ".join(CORRUPTIONS)
-            _require(corruption in CORRUPTIONS, f"corruptions.names: unknown {corruption!r}; choose among {known}")
-        for group in ("threats", "corruptions"):
-            names = getattr(self, group).names
+            known = self.corruptions.known
+            _require(corruption in known, f"corruptions.names: unknown {corruption!r}; choose among {', '.join(known)}")
+        of_cifar10 = self.dataset == "cifar10" or not self.corruptions.cifar10_c
+        _require(of_cifar10, f"corruptions.cifar10-c holds images of cifar10, not of {self.dataset}")
+        for group, names in (("threats", self.threats.names), ("corruptions", self.corruptions.chosen)):
             _require(0 < len(set(names)) == len(names), f"{group}.names: none, or one twice")
         _require(self.spectra.noise_images >= 2, "spectra.noise-images must be at least 2")
         _require(

@@ -1,5 +1,6 @@
 """Decisions on corrupted images: the measurement against doing it by hand, its entry, and the claims on it."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,14 +12,18 @@ from evidence_cases import evidence
 
 from experiments.engine.tasks import Outcome, Work
 from experiments.images import Images, RawImages
-from experiments.measuring.corruptions import corruptions
+from experiments.measuring.corruptions import check_cifar10_c, corruptions
 from experiments.networks import network_outcome, trained_logits, untrained_network
+from experiments.plan import Plan
 from experiments.report.claims import Verdict
 from experiments.report.claims.corruptions import smoothness_against_corruptions, withstands_corruptions
+from experiments.report.evaluation import same_corruptions
+from experiments.report.evidence_tables import corruptions_table
 from experiments.results.corruptions import corruption_entry
 from experiments.settings.groups import CorruptionSettings
-from jax_bioadv.data import corrupt, load, unit_norm
-from jax_bioadv.data.dataset import Dataset
+from experiments.settings.presets import SMOKE
+from jax_bioadv.data import CORRUPTIONS, DataError, cifar10_c, corrupt, load, unit_norm
+from jax_bioadv.data.dataset import Dataset, sha256_of_array
 
 CHOSEN = CorruptionSettings(names=("impulse_noise", "blur"), images=30)
 
@@ -62,9 +67,74 @@ def test_an_image_that_noise_leaves_black_counts_and_stops_nothing():
     np.testing.assert_array_equal(found["right"][0, 4].sum(), 2)
 
 
+@pytest.fixture
+def official(tmp_path, monkeypatch):
+    """Test images of CIFAR-10's size, and a folder of two official corruptions of them, made up but for the form."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(6, dtype=np.uint8) % 3
+    monkeypatch.setitem(cifar10_c.FINGERPRINTS, "test_labels", sha256_of_array(labels))
+    for name in ("fog", "snow"):
+        np.save(tmp_path / f"{name}.npy", rng.integers(0, 256, (30, 32, 32, 3), np.uint8))
+    np.save(tmp_path / "labels.npy", np.tile(labels, 5).astype(np.int64))
+    pixels = rng.integers(0, 256, (6, 32, 32, 3), np.uint8)
+    training = np.tile(pixels, (100, 1, 1, 1)), np.tile(labels, 100)
+    dataset = Dataset("cifar10", *training, pixels, labels, ("a", "b", "c"), "made")
+    return Images(dataset, 3.0), CorruptionSettings(str(tmp_path), ("fog", "snow"), images=5)
+
+
+def test_the_official_images_are_decided_as_by_hand(official):
+    images, chosen = official
+    found, decisions = measured(images, chosen)
+    assert found["right"].shape == (2, 5, 5)
+    for place, name in enumerate(chosen.names):
+        every = np.load(Path(chosen.cifar10_c) / f"{name}.npy").reshape(5, 6, 32, 32, 3)[:, :5]
+        for severity, pixels in enumerate(every):
+            right = decisions(unit_norm(pixels)) == images.dataset.test_labels[:5]
+            np.testing.assert_array_equal(found["right"][place, severity], right)
+    outcome = Outcome({}, found)
+    assert corruption_entry([outcome], chosen)["source"] == "cifar10_c"
+    assert corruption_entry([outcome], CHOSEN)["source"] == "made_here"
+
+
+def test_without_names_it_is_all_that_benchmarks_average_over():
+    assert CorruptionSettings("there").chosen == cifar10_c.CIFAR10_C
+    assert CorruptionSettings().chosen == CORRUPTIONS
+
+
+def test_what_is_not_whole_or_of_other_images_is_refused_before_work(official):
+    images, chosen = official
+    settings = replace(SMOKE, dataset="cifar10", corruptions=chosen)
+    assert Plan(settings, images).corruptions("bp", 0).given == {"corruptions": chosen}
+    whole = images.dataset
+    half = replace(whole, train_images=whole.train_images[:, ::2, ::2], test_images=whole.test_images[:, ::2, ::2])
+    for dataset in (half, replace(whole, test_labels=whole.test_labels[::-1])):
+        with pytest.raises(ValueError, match="not the 10 000 of CIFAR-10 at their own size"):
+            check_cifar10_c(chosen, Images(dataset, 3.0))
+    (Path(chosen.cifar10_c) / "snow.npy").unlink()
+    with pytest.raises(DataError, match=r"not a whole CIFAR-10-C .*snow"):
+        Plan(settings, images)
+    with pytest.raises(DataError, match=r"unpack CIFAR-10-C\.tar"):
+        check_cifar10_c(replace(chosen, cifar10_c=str(Path(chosen.cifar10_c) / "nowhere")), images)
+
+
+def test_the_page_says_what_corrupted_the_images_and_never_mixes_the_two():
+    """Names such as fog are in both sets."""
+    results, mine = evidence(1), evidence(1)["models"]["bp"]
+    assert "made here and are not CIFAR-10-C" in corruptions_table(results)
+    results = {**results, "references": {"models": results["models"]}, "models": {"mine": mine}}
+    assert {"mine", "kh"} <= shown(results)
+    mine["corruptions"]["source"] = "cifar10_c"
+    assert shown(results) == {"mine"}
+    assert "those of CIFAR-10-C" in corruptions_table(same_corruptions(results))
+
+
+def shown(results):
+    return {name for name, model in same_corruptions(results)["models"].items() if "corruptions" in model}
+
+
 def test_no_image_classified_correctly_leaves_nothing_to_overturn():
     outcome = Outcome({}, {"clean": np.zeros(4, bool), "right": np.zeros((1, 5, 4), bool)})
-    entry = corruption_entry([outcome, None], ["fog"])
+    entry = corruption_entry([outcome, None], CorruptionSettings(names=("fog",)))
     assert entry["overturned"] == entry["overturned_interval"] == [None, None]
     assert entry["accuracy"] == [0.0, None]
     assert entry["images"] == [4, None]

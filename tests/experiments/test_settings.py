@@ -30,7 +30,7 @@ def numeric_settings() -> list[str]:
         else:
             inner = [(field.name, value)]
         for path, number in inner:
-            first = number[0] if isinstance(number, tuple) else number
+            first = number[0] if isinstance(number, tuple) and number else number
             if isinstance(first, int | float) and not isinstance(first, bool):
                 found.append(path)
     return found
@@ -113,6 +113,7 @@ def test_no_number_may_be_negative_or_not_finite(path, number, changed):
         ("threats.names", (), "threats.names: none, or one twice"),
         ("corruptions.names", ("rain",), "corruptions.names: unknown 'rain'; choose among gaussian_noise, shot_noise"),
         ("corruptions.names", ("fog", "fog"), "corruptions.names: none, or one twice"),
+        ("corruptions.cifar10_c", "there", "corruptions.cifar10-c holds images of cifar10, not of digits"),
         ("boundaries.resolution", 1, "boundaries.resolution must be at least 2"),
         ("boundaries.radii", (), "boundaries.radii needs at least one radius"),
         ("boundaries.radii", (4.0, 4.0), "boundaries.radii has one twice"),
