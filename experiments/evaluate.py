@@ -79,15 +79,19 @@ class Command(SideBySide):
         return re.sub(r"[^\w.-]+", "_", self.name or self.network.partition(":")[0].rpartition(".")[2])
 
 
-def parse(arguments: list[str]) -> Command:
+def parse(arguments: list[str], prog: str = "python -m experiments.evaluate") -> Command:
     """The command line, with the settings of the preset that it names as defaults.
+
+    Args:
+        arguments: of the command line.
+        prog: what the command is called in its usage.
 
     Raises:
         ValueError: two presets, or a home folder that is not known.
     """
     chosen = preset_of(arguments)
     default = Command(preset=chosen, settings=evaluation_preset(chosen))
-    command = tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.evaluate")
+    command = tyro.cli(Command, args=arguments, default=default, prog=prog)
     return with_user_paths(command)
 
 

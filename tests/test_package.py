@@ -14,10 +14,13 @@ from pathlib import Path
 import pytest
 
 import jax_bioadv
+from experiments.engine.sources import code_digest
+from experiments.measuring.corruptions import corruptions
 from jax_bioadv.command_line import exit_code
 from jax_bioadv.extras import MissingExtraError, extra
 
 ROOT = Path(__file__).parents[1]
+BESIDE_EXPERIMENTS = ("results/quick/results.json", "docs/reading.md", "docs/conf.py")  # the last comes along
 LAZY = ("jax_bioadv", "jax_bioadv.analysis", "jax_bioadv.learning")
 OF_EXTRAS = (
     "PIL",
@@ -86,9 +89,10 @@ def wheel(tmp_path_factory) -> Path:
     """Built without the network, from a copy that holds nothing of earlier builds."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in ("jax_bioadv", "experiments", "benchmarks", "tests"):
-        ignored = shutil.ignore_patterns("__pycache__", "results")
+        ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, folder / "source" / name, ignore=ignored)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", *BESIDE_EXPERIMENTS):
+        (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / "source" / name)
     pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(folder / "source"))
     [built] = folder.glob("*.whl")
@@ -96,10 +100,16 @@ def wheel(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def alone(wheel, tmp_path_factory) -> dict:
-    """What a program finds that uses the wheel where no package of an extra can be imported."""
+def target(wheel, tmp_path_factory) -> Path:
+    """Where the wheel is installed."""
     target = tmp_path_factory.mktemp("installed")
     pip("install", "--no-deps", "--no-index", "--target", str(target), str(wheel))
+    return target
+
+
+@pytest.fixture(scope="module")
+def alone(target) -> dict:
+    """What a program finds that uses the wheel where no package of an extra can be imported."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_BIOADV")}
     command = [sys.executable, "-I", "-W", "error", "-c", ALONE, str(target)]
     ended = subprocess.run(command, cwd=target, env=environment, capture_output=True, text=True, check=False)
@@ -118,14 +128,17 @@ def pip(*words: str) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-def test_the_wheel_holds_the_library_alone_and_its_types(wheel):
+def test_the_wheel_holds_the_library_its_types_and_below_it_what_evaluations_need(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         [about] = [archive.read(name).decode() for name in names if name.endswith(".dist-info/METADATA")]
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"jax_bioadv"}
     assert "jax_bioadv/py.typed" in names
-    of_library = {str(path.relative_to(ROOT)) for path in (ROOT / "jax_bioadv").rglob("*.py")}
-    assert {name for name in names if name.endswith(".py")} == of_library
+    of_library, of_experiments = (
+        {str(path.relative_to(ROOT)) for path in (ROOT / name).rglob("*.py")} for name in ("jax_bioadv", "experiments")
+    )
+    below = {f"jax_bioadv/_clone/{name}" for name in (*of_experiments, *BESIDE_EXPERIMENTS)}
+    assert {name for name in names if ".dist-info/" not in name} == of_library | below | {"jax_bioadv/py.typed"}
     metadata = message_from_string(about)
     needed = [one for one in metadata.get_all("Requires-Dist") if "extra ==" not in one]
     assert {one.partition(">")[0] for one in needed} == {"flax", "jax", "jaxtyping", "numpy", "optax", "scipy"}
@@ -137,6 +150,34 @@ def test_the_wheel_holds_the_library_alone_and_its_types(wheel):
         if ":" in line:
             module, _, function = line.partition(":")
             assert callable(getattr(import_module(module), function))
+
+
+def installed(target: Path, cwd: Path, program: str, *arguments: str) -> subprocess.CompletedProcess:
+    """What a program does that finds the wheel, and not the folder in which it runs."""
+    environment = {**os.environ, "PYTHONPATH": str(target)}
+    command = [sys.executable, "-P", "-c", program, *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_installed_command_finds_the_experiments_and_a_network_where_it_runs(target, tmp_path):
+    (tmp_path / "mine.py").write_text("def build(): ...\n")
+    program = "from jax_bioadv.evaluate_command import main; main()"
+    options = ("--preset", "smoke", "--dataset", "digits", "--network", "mine:other")
+    ended = installed(target, tmp_path, program, *options)
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("error: --network: mine has no function 'other'; it has build\n")
+    assert "usage: jax-bioadv-evaluate" in installed(target, tmp_path, program, "--help").stdout
+
+
+def test_installed_code_has_the_digest_of_a_clone(target, tmp_path):
+    program = f"""if True:
+        import sys
+        sys.path.insert(0, {str(target / "jax_bioadv" / "_clone")!r})
+        from experiments.engine.sources import code_digest
+        from experiments.measuring.corruptions import corruptions
+        print(code_digest(corruptions))
+    """
+    assert installed(target, tmp_path, program).stdout.strip() == code_digest(corruptions)
 
 
 def test_the_wheel_works_without_the_extras(alone):

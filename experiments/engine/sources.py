@@ -16,9 +16,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import jax_bioadv
 from experiments.engine.names_read import Chain, Function, NamesRead, is_bound
 
 ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = Path(jax_bioadv.__file__).resolve().parents[1]  # elsewhere where the package is installed
 PACKAGES = ("jax_bioadv", "experiments")
 # Not followed, because no outcome depends on them: what keeps outcomes and states, and what refuses settings or names
 # a package that is missing.
@@ -164,7 +166,7 @@ class _Reached:
     def _folder(self, package: str) -> Path | None:
         """Where a package or module is looked for; None if it is not followed."""
         if package in PACKAGES:
-            return self.root
+            return self.root if (self.root / package).is_dir() else LIBRARY
         return self.others.get(package) if isinstance(self.others, Mapping) else self.others
 
     @property
