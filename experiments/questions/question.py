@@ -14,7 +14,7 @@ from experiments.report import sections
 from experiments.report.claims import Claim, Finding, Results, Verdict
 from experiments.report.glossary import what_words_mean
 from experiments.report.numbers import dig
-from experiments.report.page import Html, bullets, document, paragraph, picture, safe, section
+from experiments.report.page import Html, bullets, document, paragraph, picture, safe, section, target
 from experiments.results import figure_arrays
 from experiments.results.schema import read_results
 from experiments.settings.presets import Preset
@@ -109,7 +109,7 @@ def render(question: Question, results: Results, figures: Path) -> str:
     found, tables = findings(question, results), question.tables(results)
     places = {name: title for name, (title, _) in question.captions.items()} | {name: name for name in tables}
     entries = [sections.claim_block(claim, one, places) for claim, one in found.items()]
-    numbers = [Html(f'<div id="{safe(name)}"><h3>{safe(name)}</h3>{body}</div>') for name, body in tables.items()]
+    numbers = [Html(f'<div id="{target(name)}"><h3>{safe(name)}</h3>{body}</div>') for name, body in tables.items()]
     pictures = [picture(figures / f"{name}.png", *caption) for name, caption in question.captions.items()]
     body = [
         _header(question, results),

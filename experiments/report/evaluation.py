@@ -16,7 +16,7 @@ from experiments.report.claims import Results
 from experiments.report.diagnostics_table import diagnostics_tables
 from experiments.report.glossary import what_words_mean
 from experiments.report.numbers import dig, number_text, present, summary_text, told, verdicts_text
-from experiments.report.page import Html, bullets, document, paragraph, picture, safe, section, table
+from experiments.report.page import Html, bullets, document, paragraph, picture, safe, section, table, with_own_ids
 from experiments.report.tables import (
     NORMS,
     critical_table,
@@ -69,12 +69,13 @@ _SPACES = {"raw": "raw pixels in [0, 1]", "unit": "images divided by their own n
 
 def render(results: Results, figures: Path) -> str:
     """The page for a results dictionary and the directory that holds the PNG files."""
+    pictures = [picture(figures / f"{name}.png", *one) for name, one in CAPTIONS.items()]
     body = [
         _header(results),
-        section("figures", "Figures", *(picture(figures / f"{name}.png", *one) for name, one in CAPTIONS.items())),
+        section("figures", "Figures", *(with_own_ids(one, "figure") for one in pictures)),
         section("beside", "Beside the reference models", *_beside(results)),
         section("inside", "Representations", *_inside(results)),
-        section("network", "The network by itself", *_alone(results)),
+        section("network", "The network by itself", *(with_own_ids(one, "alone") for one in _alone(results))),
         section("notes", "What is to be known", bullets([*_about(results), *dig(results, "notes")])),
         sections.stages(results),
         what_words_mean(),

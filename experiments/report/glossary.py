@@ -9,8 +9,8 @@ from experiments.report.page import Html, safe, section
 
 READING = Path(__file__).parents[2] / "docs" / "reading.md"
 EXPLAINED = {
-    "accuracy": "Smoothness",
-    "spectra": "α",
+    "accuracies": "Smoothness",
+    "laws": "α",
     "tap-spectra": "α",
     "law-images": "Verdict of a spectrum",
     "law-noise": "Verdict of a spectrum",

@@ -1,6 +1,7 @@
 """The frame of the report: escaped tables, badges and sections in one HTML file that needs nothing from outside."""
 
 import base64
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -127,6 +128,16 @@ def table(
     )
     top = f"<tr>{above}</tr>" if above else ""
     return Html(f'<div class="scroll"><table><thead>{top}<tr>{names}</tr></thead><tbody>{body}</tbody></table></div>')
+
+
+def target(name: str) -> str:
+    """What a link to it says, and its id, which must have no spaces."""
+    return safe(name.replace(" ", "-"))
+
+
+def with_own_ids(part: Html, prefix: str) -> Html:
+    """A part that a page has a second time, or whose ids another part has too."""
+    return Html(re.sub(r' id="', f' id="{prefix}-', part))
 
 
 def section(identity: str, title: str, *parts: object) -> Html:

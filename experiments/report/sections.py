@@ -24,7 +24,7 @@ from experiments.report.numbers import (
     summary_text,
     told,
 )
-from experiments.report.page import Html, bullets, folded, paragraph, picture, safe, section, table
+from experiments.report.page import Html, bullets, folded, paragraph, picture, safe, section, table, target
 from experiments.report.tables import NORMS, accuracy_table, critical_table, models_of, spectra_table
 from experiments.results.published import DATASET, EPOCHS, HIDDEN_UNITS, PUBLISHED, SOURCE
 
@@ -219,7 +219,7 @@ def claim_block(claim: Claim, finding: Finding, names_of: Mapping[str, str] = wo
         else:
             sides += f'<p class="soft">{name}: nothing</p>'
     told = f'<p class="verdict">{safe(finding.sentence)}</p><div class="sides">{sides}</div>'
-    places = " · ".join(f'<a href="#{anchor}">{safe(names_of[anchor])}</a>' for anchor in claim.evidence)
+    places = " · ".join(f'<a href="#{target(anchor)}">{safe(names_of[anchor])}</a>' for anchor in claim.evidence)
     body = f'<h4>{safe(claim.title)}</h4>{told}<p class="soft">Evidence: {places}</p>'
     return Html(f'<div class="claim" id="claim-{claim.name}">{badge(finding.verdict)}<div>{body}</div></div>')
 

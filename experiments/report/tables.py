@@ -55,7 +55,7 @@ def accuracy_table(results: Results) -> Html:
         ]
         for name, model in models_of(results).items()
     ]
-    return titled("Accuracy and smoothness", table(head, rows), "accuracy")
+    return titled("Accuracy and smoothness", table(head, rows), "accuracies")
 
 
 def windows_text(windows: Any) -> str:
@@ -78,7 +78,7 @@ def spectra_table(results: Results) -> Html:
             ]
         rows.append(row)
     groups = [("", 1), ("on test images", 3), ("on white noise", 3)]
-    return titled("Covariance spectra", table([""] + ["α", "r²", "window of n"] * 2, rows, groups), "spectra")
+    return titled("Covariance spectra", table([""] + ["α", "r²", "window of n"] * 2, rows, groups), "laws")
 
 
 def critical_table(results: Results, norm: str) -> Html:

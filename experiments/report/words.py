@@ -92,8 +92,9 @@ CONTROLS = (
 )
 PLACES = {
     **{name: title.partition(" — ")[0] for name, (title, _) in CAPTIONS.items()},
-    "accuracy": "accuracy and smoothness",
-    "spectra": "covariance spectra",
+    "accuracies": "accuracy and smoothness",
+    "laws": "covariance spectra",
+    "tap-spectra": "covariance spectra",
     "critical_l2": "critical distances",
     "compared": "models compared",
     "controls": "compared with the controls",

@@ -7,6 +7,7 @@ import io
 
 import numpy as np
 import pytest
+from pages import check_links
 
 from experiments import depth
 from experiments.depth_plan import DepthPlan, model_and_depth
@@ -90,6 +91,7 @@ def test_the_page_is_drawn_again_from_the_folder(study, capsys):
     assert all((study / "figures" / f"{name}.png").is_file() for name in ("accuracy", "spectra", "filters"))
     for claim in QUESTIONS:
         assert f'id="claim-{claim.name}"'.encode() in page
+    check_links(page.decode())
 
 
 def invented(ours, theirs):

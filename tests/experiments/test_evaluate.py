@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+from pages import check_links
 
 from experiments import evaluate
 from experiments.evaluation_plan import EvaluationPlan
@@ -81,6 +82,7 @@ def test_a_networks_numbers_are_those_of_the_reproduction_that_trained_it(unit):
 def test_one_page_has_the_network_beside_the_references(unit):
     folder, _, reproduced = unit
     page = (folder / "report.html").read_text()
+    check_links(page)
     glance = page[page.index("At a glance") :]
     glance = glance[: glance.index("</table>")]
     assert glance.count("<tr>") == 2 + len(reproduced["models"])

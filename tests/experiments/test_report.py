@@ -7,6 +7,7 @@ import re
 
 import pytest
 from evidence_cases import CONTROLS, PAPER, evidence
+from pages import check_links
 
 from experiments.report import glossary, render, write_report
 from experiments.report.claims import CLAIMS
@@ -98,6 +99,7 @@ def test_the_page_stands_alone(tmp_path, seeds, models):
     assert links
     assert all(link.startswith(("#", "data:image/png;base64,")) for link in links)
     assert not re.search(r"<script|<link|@import|url\(", page)
+    check_links(page)
     anchors = re.findall(r' id="([^"]*)"', page)
     assert {link[1:] for link in links if link[0] == "#"} <= set(anchors)
     assert len(anchors) == len(set(anchors))
@@ -242,8 +244,8 @@ def test_claims_have_names_of_their_own_and_evidence():
 
 def test_long_tables_and_figures_of_controls_are_folded(tmp_path):
     few, many = (written(tmp_path, evidence(1, models), ["figure3_layers"]) for models in (PAPER, PAPER + CONTROLS))
-    assert '<h3 id="accuracy">' in few
-    assert '<details class="fold" id="accuracy">' in many
+    assert '<h3 id="accuracies">' in few
+    assert '<details class="fold" id="accuracies">' in many
     folded = many[many.index("Figure 3 — spectra of all models: controls with a frozen first layer") - 60 :]
     assert folded.index("<details") < folded.index("<figure") < folded.index("</details>")
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from question_cases import answer, built_but_not_printed
+from figure_cases import built_but_not_printed
+from question_cases import answer
 
 from experiments.engine.ledger import Ledger
 from experiments.images import Images

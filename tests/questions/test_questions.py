@@ -6,7 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
-from question_cases import answer, built_but_not_printed
+from figure_cases import built_but_not_printed
+from pages import check_links
+from question_cases import answer
 
 from experiments.questions import __main__ as questions
 from experiments.questions import question
@@ -53,6 +55,7 @@ def test_a_question_ends_in_results_figures_and_a_page_with_every_verdict(answer
     for name in questions.QUESTIONS[1].captions:
         assert (folder / "figures" / f"{name}.png").is_file()
     assert "one seed: about these networks only" in page
+    check_links(page)
 
 
 def test_exponents_are_one_sum_whoever_measures_them(answered):

@@ -6,7 +6,8 @@ import functools
 import jax
 import numpy as np
 import pytest
-from question_cases import answer, built_but_not_printed
+from figure_cases import built_but_not_printed
+from question_cases import answer
 
 from experiments.engine.populations import Devices, program_of
 from experiments.engine.tasks import Outcome, Work

@@ -66,7 +66,7 @@ _PAPER = (
         "The Krotov–Hopfield network trades accuracy for robustness",
         "robustness has its price in accuracy",
         robustness.accuracy_for_robustness,
-        ("figureA2", "accuracy"),
+        ("figureA2", "accuracies"),
     ),
     _straight("images", "power law on images: KH, spectral"),
     _straight("noise", "power law on white noise: KH alone"),
@@ -75,14 +75,14 @@ _PAPER = (
         "The Krotov–Hopfield exponent on images lies above that of the images themselves",
         "KH steeper than the data",
         spectra.exponents_above_the_data,
-        ("figure2", "spectra"),
+        ("figure2", "laws"),
     ),
     Claim(
         "pruning",
         "Pruning units that stayed noise costs no accuracy and straightens the spectrum",
         "pruning does no harm",
         spectra.pruning_is_harmless,
-        ("figureA1", "spectra"),
+        ("figureA1", "laws"),
     ),
     Claim(
         "spectral",
@@ -185,7 +185,7 @@ _CHECKS = (
         "The spectral regularizer brings the exponent nearer to its target",
         "spectral penalty moves α",
         spectral.spectral_regularizer_moves,
-        ("figure3", "spectra"),
+        ("figure3", "laws"),
     ),
 )
 GROUPS = {"The paper's claims": _PAPER, "The evidence": _EVIDENCE, "Our own checks": _CHECKS}

@@ -169,7 +169,7 @@ QUESTIONS = (
         "At equal accuracy, Krotov–Hopfield filters make a network more robust than backpropagation",
         "KH beats backprop at equal accuracy",
         at_equal_accuracy,
-        ("accuracy", "critical_l2"),
+        ("accuracies", "critical_l2"),
     ),
     *(
         Claim(
@@ -177,7 +177,7 @@ QUESTIONS = (
             f"Filters by {label(rule)} make a network more robust than filters that no rule has made",
             f"{label(rule)} beats unlearned filters",
             partial(learned_beat_unlearned, rule=rule),
-            ("accuracy", "critical_l2"),
+            ("accuracies", "critical_l2"),
         )
         for rule in RULES
     ),
@@ -186,7 +186,7 @@ QUESTIONS = (
         "Depth costs robustness",
         "depth costs robustness",
         depth_costs_robustness,
-        ("accuracy", "critical_l2"),
+        ("accuracies", "critical_l2"),
     ),
     *(
         Claim(
@@ -194,7 +194,7 @@ QUESTIONS = (
             f"Spectra of locally learned layers stay power laws with depth, on {where}",
             f"power laws at all depths, {where}",
             partial(spectra_stay_power_laws, kind=kind),
-            ("spectra",),
+            ("tap-spectra",),
         )
         for kind, where in (("images", "images"), ("noise", "white noise"))
     ),
@@ -203,7 +203,7 @@ QUESTIONS = (
         "Cutting filters that stayed noise costs no accuracy",
         "pruning costs nothing",
         pruning_costs_nothing,
-        ("accuracy",),
+        ("accuracies",),
     ),
     Claim(
         "orders-depths",
