@@ -5,6 +5,7 @@ its input was wrong, a file fails or a package is missing; 130 after Ctrl-C, 143
 it was doing.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -60,6 +61,7 @@ def prepare_imports() -> None:
     module = next((after for one, after in zip(sys.orig_argv, sys.orig_argv[1:], strict=False) if one == "-m"), "")
     if sys.argv[:1] == ["-m"] and module.partition(".")[0] in PACKAGES:  # so Python has it until the module is found
         os.environ["MPLBACKEND"] = "agg"
+        gc.disable()  # what is imported stays, and looking for garbage in it takes time
         _on_signals(_leave)
 
 
@@ -69,6 +71,8 @@ def start(main: Callable[[], int]) -> NoReturn:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal may lack Greek letters
     sys.unraisablehook = _unraisable
+    gc.freeze()
+    gc.enable()
     code: Any = 0
     try:
         _on_signals(_stop)

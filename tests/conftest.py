@@ -1,5 +1,6 @@
 """Settings that every test runs under; they must stand before JAX starts."""
 
+import gc
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -51,6 +52,13 @@ def pytest_addoption(parser):
 
 def pytest_ignore_collect(collection_path, config):
     return True if config.getoption("--fast") and collection_path in SLOW_FILES else None
+
+
+def pytest_collection_finish():
+    """Modules and tests stay to the end; looking through them for garbage, time and again, takes time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_collection_modifyitems(items):

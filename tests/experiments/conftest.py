@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from figure_cases import built_but_not_printed
 from sharing import made_once
 
 from experiments import reproduce
@@ -69,6 +70,12 @@ def copied(smoke, tmp_path) -> Path:
 def no_figures(monkeypatch):
     """Skips the drawing, which takes longer than the few tasks that a test lets run."""
     monkeypatch.setattr(closing.drawing, "draw_all", lambda directory: closing.drawing.Undrawn([], []))
+
+
+@pytest.fixture
+def unprinted(monkeypatch):
+    """Figures are built and laid out, and not printed, which takes as long again."""
+    monkeypatch.setattr(closing.drawing.figures, "save_figure", built_but_not_printed)
 
 
 @pytest.fixture(scope="session")

@@ -152,7 +152,9 @@ def test_nothing_unfinished_is_left(smoke):
 # Several seeds, members that diverge, and what cannot be measured.
 
 
-def test_one_diverged_member_of_two_seeds_is_null_and_leaves_the_others(copied, run_smoke, smoke, monkeypatch):
+def test_one_diverged_member_of_two_seeds_is_null_and_leaves_the_others(
+    copied, run_smoke, smoke, monkeypatch, unprinted
+):
     train = trainer._train
 
     def diverging(trainable, works, *arguments):
@@ -213,7 +215,7 @@ def test_what_few_classes_cannot_have_is_left_out_and_told_before_the_training(
     assert (tmp_path / "report.html").exists()
 
 
-def test_if_everything_diverges_the_report_says_so(tmp_path, run_smoke):
+def test_if_everything_diverges_the_report_says_so(tmp_path, run_smoke, unprinted):
     rates = [f"--{group}.learning-rate{s}" for group, s in (("layer", ""), ("noise-start", ""), ("backprop", "s"))]
     run = run_smoke(tmp_path, "--models", "kh,bp", *(word for rate in rates for word in (rate, "1e30")))
     assert run.code == 0
@@ -230,7 +232,7 @@ def test_if_everything_diverges_the_report_says_so(tmp_path, run_smoke):
     assert not (tmp_path / "models").exists()
 
 
-def test_what_cannot_be_measured_is_null_and_told(copied, run_smoke, monkeypatch):
+def test_what_cannot_be_measured_is_null_and_told(copied, run_smoke, monkeypatch, unprinted):
     """A window beyond the layer's last eigenvalue, and models that classify no image correctly."""
     monkeypatch.setattr(measuring.robustness, "correctly_classified", lambda *arguments: np.empty(0, int))
     run = run_smoke(copied, "--models", "kh,bp", "--spectra.first", "47", "--attacks.images", "30")
