@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.settings.groups import AttackSettings
+from experiments.settings.measurements import AttackSettings
 from jax_bioadv import attacks
 from jax_bioadv.analysis.robustness import epsilon_grid
 from jax_bioadv.figures.style import named

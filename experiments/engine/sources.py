@@ -35,7 +35,7 @@ WITHOUT_INFLUENCE = (
 # Folders of packages that are no part of what uses them.
 INSTALLED = ("site-packages", "dist-packages")
 # A fingerprint holds the values of settings that a task reads: the defaults here are nothing to it.
-HOLD_SETTINGS = tuple(f"experiments.settings.{name}" for name in ("groups", "reproduction", "presets"))
+HOLD_SETTINGS = tuple(f"experiments.settings.{name}" for name in ("groups", "measurements", "reproduction", "presets"))
 _NOT_DIGESTED = ("annotation", "returns", "type_comment", "ctx", "kind")
 
 

@@ -8,7 +8,8 @@ from experiments.engine.tasks import Outcome, Work
 from experiments.images import Images
 from experiments.measuring.spectra import fitted
 from experiments.networks import trained_network
-from experiments.settings.groups import PruningSettings, SpectraSettings
+from experiments.settings.groups import PruningSettings
+from experiments.settings.measurements import SpectraSettings
 from experiments.training.layers import decide_cut, layer_kernel
 from jax_bioadv.analysis.alignment import Alignment, exponents_of, layer_alignment
 from jax_bioadv.analysis.broken_power_law import fit_broken_power_law

@@ -18,7 +18,7 @@ from experiments.engine.populations import Devices, Finished, alone, called, pro
 from experiments.engine.tasks import Outcome, Task, Work, progress
 from experiments.images import Images
 from experiments.networks import purpose_key, trained_logits, untrained_network
-from experiments.settings.groups import AttackSettings
+from experiments.settings.measurements import AttackSettings
 from jax_bioadv import population
 from jax_bioadv.analysis import critical, robustness
 from jax_bioadv.analysis.attack_input import Attempt, ImageBlock

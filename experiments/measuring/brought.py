@@ -18,7 +18,7 @@ from experiments.measuring.smoothness import boundary_outcome, certified_bounds
 from experiments.measuring.spectra import fitted
 from experiments.networks import opened, purpose_key, weights
 from experiments.settings.evaluation import TapSettings
-from experiments.settings.groups import (
+from experiments.settings.measurements import (
     AttackSettings,
     BoundarySettings,
     BoundsSettings,

@@ -7,7 +7,7 @@ import numpy as np
 from experiments.engine.tasks import Outcome, Work
 from experiments.images import Images
 from experiments.networks import trained_logits
-from experiments.settings.groups import CorruptionSettings
+from experiments.settings.measurements import CorruptionSettings
 from jax_bioadv.analysis.corruption import corruption_accuracy
 from jax_bioadv.analysis.robustness import correctly_classified
 from jax_bioadv.data import corrupt, load_cifar10_c, unit_norm

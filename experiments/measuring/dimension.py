@@ -10,7 +10,7 @@ from experiments.engine.tasks import Outcome, Work
 from experiments.measuring.alignment import last_of
 from experiments.measuring.spectra import fitted
 from experiments.networks import trained_network
-from experiments.settings.groups import SpectraSettings
+from experiments.settings.measurements import SpectraSettings
 from jax_bioadv.analysis.dimension import (
     maximum_likelihood_dimension,
     participation_ratio,

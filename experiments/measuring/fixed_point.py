@@ -7,7 +7,8 @@ import numpy as np
 
 from experiments.engine.tasks import Outcome, Work
 from experiments.measuring.alignment import added
-from experiments.settings.groups import LayerSettings, SpectraSettings
+from experiments.settings.groups import LayerSettings
+from experiments.settings.measurements import SpectraSettings
 from jax_bioadv.analysis.alignment import layer_alignment
 from jax_bioadv.learning import krotov_hopfield
 from jax_bioadv.learning import krotov_hopfield_fixed_point as rest

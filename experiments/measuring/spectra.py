@@ -15,7 +15,8 @@ import numpy as np
 from experiments.engine.tasks import Outcome, Work
 from experiments.images import Images
 from experiments.networks import trained_network, untrained_network
-from experiments.settings.groups import PruningSettings, SpectraSettings
+from experiments.settings.groups import PruningSettings
+from experiments.settings.measurements import SpectraSettings
 from experiments.training.layers import cut_outcome, decide_cut
 from jax_bioadv.analysis import power_law
 from jax_bioadv.analysis import spectra as measures

@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 from experiments.engine.tasks import Outcome, Work, progress
 from experiments.images import Images
 from experiments.networks import purpose_key, trained_logits
-from experiments.settings.groups import MaskingSettings, ThreatSettings
+from experiments.settings.measurements import MaskingSettings, ThreatSettings
 from experiments.threats import Threat
 from jax_bioadv import attacks
 from jax_bioadv.analysis import masking as diagnosis

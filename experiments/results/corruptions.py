@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.engine.tasks import Outcome
-from experiments.settings.groups import CorruptionSettings
+from experiments.settings.measurements import CorruptionSettings
 from jax_bioadv.analysis.statistics import bootstrap_interval
 from jax_bioadv.data.corruptions import SEVERITIES
 

@@ -7,11 +7,10 @@ from typing import Annotated
 import tyro
 
 from experiments.settings.evaluation import EvaluationSettings, TapSettings, evaluation_preset
-from experiments.settings.groups import (
-    AdversarialSettings,
+from experiments.settings.groups import AdversarialSettings, L2Settings
+from experiments.settings.measurements import (
     AttackSettings,
     BoundarySettings,
-    L2Settings,
     MaskingSettings,
     SmoothnessSettings,
     SpectraSettings,

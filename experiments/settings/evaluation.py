@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal
 
-from experiments.settings.groups import (
+from experiments.settings.measurements import (
     AttackSettings,
     BoundarySettings,
     BoundsSettings,

@@ -10,18 +10,20 @@ from typing import Literal
 from experiments.models import PAPER_MODELS
 from experiments.settings.groups import (
     AdversarialSettings,
-    AttackSettings,
     BackpropSettings,
+    DecoderSettings,
+    KMeansSettings,
+    LayerSettings,
+    SpectralSettings,
+)
+from experiments.settings.measurements import (
+    AttackSettings,
     BoundarySettings,
     BoundsSettings,
     CorruptionSettings,
-    DecoderSettings,
-    KMeansSettings,
     LandscapeSettings,
-    LayerSettings,
     MaskingSettings,
     SmoothnessSettings,
-    SpectralSettings,
     SpectraSettings,
     ThreatSettings,
 )

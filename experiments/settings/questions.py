@@ -10,8 +10,8 @@ from experiments.settings.groups import (
     DecoderSettings,
     LayerSettings,
     SpectralSettings,
-    SpectraSettings,
 )
+from experiments.settings.measurements import SpectraSettings
 from experiments.settings.presets import PRESETS, Preset
 from experiments.settings.reproduction import MAY_BE_ZERO, Settings
 from experiments.shaped_models import STRENGTHS

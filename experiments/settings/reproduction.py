@@ -7,21 +7,23 @@ from typing import Any, ClassVar, Literal
 from experiments.models import KNOWN, MODELS
 from experiments.settings.groups import (
     AdversarialSettings,
-    AttackSettings,
     BackpropSettings,
-    BoundarySettings,
-    BoundsSettings,
-    CorruptionSettings,
     DecoderSettings,
     JacobianSettings,
     KMeansSettings,
     L2Settings,
-    LandscapeSettings,
     LayerSettings,
-    MaskingSettings,
     PruningSettings,
-    SmoothnessSettings,
     SpectralSettings,
+)
+from experiments.settings.measurements import (
+    AttackSettings,
+    BoundarySettings,
+    BoundsSettings,
+    CorruptionSettings,
+    LandscapeSettings,
+    MaskingSettings,
+    SmoothnessSettings,
     SpectraSettings,
     ThreatSettings,
 )

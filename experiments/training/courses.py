@@ -16,7 +16,7 @@ from flax import nnx
 from experiments.engine.populations import one_device
 from experiments.engine.tasks import Outcome, Work, progress
 from experiments.measuring.alignment import added
-from experiments.settings.groups import SpectraSettings
+from experiments.settings.measurements import SpectraSettings
 from experiments.training.layers import LAYER
 from experiments.training.networks import NETWORK
 from experiments.training.trainer import Start, Training, begin

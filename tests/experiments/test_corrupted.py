@@ -20,7 +20,7 @@ from experiments.report.claims.corruptions import smoothness_against_corruptions
 from experiments.report.evaluation import same_corruptions
 from experiments.report.evidence_tables import corruptions_table
 from experiments.results.corruptions import corruption_entry
-from experiments.settings.groups import CorruptionSettings
+from experiments.settings.measurements import CorruptionSettings
 from experiments.settings.presets import SMOKE
 from jax_bioadv.data import CORRUPTIONS, DataError, cifar10_c, corrupt, load, unit_norm
 from jax_bioadv.data.dataset import Dataset, sha256_of_array
