@@ -94,7 +94,7 @@ def rest(results: Results, arrays: Arrays) -> Figure:
     shares.set_ylabel("share of the rows' differences explained")
     low = min((found[1] for one in entries.values() if (found := middle(one["explained_without_push"]))), default=0)
     shares.set_ylim(max(-1.0, min(0.0, 1.1 * low)), 1.05)
-    shares.legend(fontsize=9.5, loc="upper center")
+    shares.legend(fontsize=9.5, loc="upper right")
     for panel, on, words in zip(panels, ("layer", "images"), ("white noise", "images"), strict=True):
         for kind, color, dashes in (("won", GREY, ":"), ("trained", "#0072B2", "-"), ("predicted", INK, "--")):
             if f"rest/kh/{kind}/{on}" in arrays:
@@ -103,9 +103,9 @@ def rest(results: Results, arrays: Arrays) -> Figure:
                 width = 3 if kind == "trained" else 1.5
                 n = np.arange(1, len(values) + 1)
                 panel.loglog(n, values / values[0], color=color, linestyle=dashes, linewidth=width, label=words_of)
-        panel.set(xlabel="n", title=f"spectrum of V on {words}")
+        panel.set(xlabel="n", ylabel=f"λₙ / λ₁ of V on {words}")
     panels[0].legend(fontsize=10)
-    letter([shares])
+    letter([shares, *panels])
     settle([shares, *panels])
     return figure
 
