@@ -1,5 +1,6 @@
 # The two commands: `make reproduce` and `make test`. Both build the environment in .venv if it is missing.
 #   make reproduce PRESET=paper OUT=runs/mine ARGS="--seeds 5"
+#   make install                                       the environment alone
 #   make reproduce EXTRA=cuda                          on an NVIDIA GPU; EXTRA=tpu in a TPU VM
 #   make test-fast                                     between commits
 #   make docs                                          the site, into docs/_build/html
@@ -23,7 +24,10 @@ INSTALL := -m pip install --quiet --disable-pip-version-check --constraint const
 FOR := $(if $(EXTRA),-$(EXTRA))
 PYTEST := python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: reproduce test test-fast docs docs-links benchmark test-benchmark check check-python same-python clean
+.PHONY: install reproduce test test-fast docs docs-links benchmark test-benchmark check check-python same-python clean
+
+# The environment alone; the other commands build it where it is missing.
+install: $(VENV)/.installed$(FOR)
 
 reproduce: $(VENV)/.installed$(FOR)
 	$(BIN)/python -m experiments.reproduce --preset $(PRESET) --out $(OUT) $(ARGS)
