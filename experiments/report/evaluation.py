@@ -32,8 +32,9 @@ CAPTIONS = {
     "taps": (
         "Spectra of the representations",
         "Eigenvalues of the covariance of each tap against their rank, on test images and on white noise. A power law "
-        "is a straight line here; dashed the fit, over the shaded window. ◇: two power laws that meet there, with the "
-        "exponents in the legend, describe the spectrum from n = 1 better than one, as they do mouse V1's (band).",
+        "is a straight line here; dashed the fit, over the shaded window. ◇ marks where two power laws meet, with the "
+        "exponents in the legend, if they describe the spectrum from n = 1 better than one, as they do mouse V1's "
+        "(band).",
     ),
     "robustness": (
         "Robustness",
@@ -44,6 +45,12 @@ CAPTIONS = {
         "Robust accuracy in the worst case",
         "The share of all images that no attack of the battery turns, beside the reference models under the same "
         "threat. White markers: single attacks; lines: accuracy without attack.",
+    ),
+    "corruptions": (
+        "Corrupted images",
+        "Left: accuracy against the severity of corruptions, over all kinds; 0 is the image itself. Look for a curve "
+        "that falls less, not for one that starts lower. Right: accuracy over all severities, kind by kind. Bars are "
+        "95 % intervals over images, of the references over seeds and images.",
     ),
 }
 IN_NORMS = (

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from experiments.attacks import ATTACK_LABELS, ATTACK_STRENGTHS, ATTACKS
 from experiments.models import STYLES, label
-from experiments.report.evaluation import same_threats
+from experiments.report.evaluation import same_corruptions, same_threats
 from experiments.report.figures import fit_of
 from experiments.report.numbers import dig
 from experiments.results import figure_arrays
@@ -47,9 +47,13 @@ def evaluation_makers(directory: Path, results: dict[str, Any]) -> dict[str, Cal
         rows = {attack: {} if one is None else {name: list(one)} for attack, one in found.items()}
         return figures.robustness_figure(curves, rows, styles, ATTACK_LABELS, ATTACK_STRENGTHS)
 
-    def threats() -> Figure:
-        models = same_threats(results)["models"]
-        shown = {one: models[one] for one in (name, *BESIDE) if one in models}
-        return figures.threat_figure(shown, styles, ATTACK_LABELS, THREAT_LABELS)
+    def beside(whole: dict[str, Any]) -> dict[str, Any]:
+        return {one: whole["models"][one] for one in (name, *BESIDE) if one in whole["models"]}
 
-    return {"taps": taps, "robustness": robustness, "threats": threats}
+    def threats() -> Figure:
+        return figures.threat_figure(beside(same_threats(results)), styles, ATTACK_LABELS, THREAT_LABELS)
+
+    def corruptions() -> Figure:
+        return figures.corruption_figure(beside(same_corruptions(results)), styles)
+
+    return {"taps": taps, "robustness": robustness, "threats": threats, "corruptions": corruptions}

@@ -14,7 +14,7 @@ from experiments.evaluation_plan import EvaluationPlan
 from experiments.images import RawImages
 from experiments.report import __main__ as report
 from experiments.report import closing
-from experiments.report.evaluation import render, same_threats
+from experiments.report.evaluation import CAPTIONS, render, same_threats
 from experiments.report.figures import Undrawn
 from experiments.report.summary import evaluation_in_short
 from experiments.results import figure_arrays
@@ -87,7 +87,7 @@ def test_one_page_has_the_network_beside_the_references(unit):
     glance = glance[: glance.index("</table>")]
     assert glance.count("<tr>") == 2 + len(reproduced["models"])
     assert glance.index("<td>mine</td>") < glance.index("Krotov–Hopfield")
-    for name in ("taps", "robustness", "threats"):
+    for name in CAPTIONS:
         assert (folder / "figures" / f"{name}.png").is_file()
 
 
