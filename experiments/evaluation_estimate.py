@@ -51,7 +51,7 @@ def passes(task: Task) -> float:
         return test + given["smoothness"].images * GRADIENT * 100
     if task.stage == "corruptions":
         chosen = given["corruptions"]
-        return min(chosen.images, test) * (1 + len(chosen.chosen) * len(SEVERITIES))
+        return min(chosen.images, test) * (1 + len(chosen.kinds) * len(SEVERITIES))
     if task.stage == "boundaries":
         chosen = given["boundaries"]
         return 2 * len(chosen.radii) * chosen.planes * chosen.resolution**2

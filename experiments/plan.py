@@ -13,12 +13,7 @@ from experiments.measuring import smoothness, spectra, threats
 from experiments.measuring.attacks import GridAttack, SearchedAttack
 from experiments.measuring.corruptions import check_cifar10_c, corruptions
 from experiments.models import CONTROLS, KNOWN, MODELS, PAPER_MODELS, FirstLayer, Model
-from experiments.settings.groups import (
-    LayerSettings,
-    PruningSettings,
-    only,
-    without,
-)
+from experiments.settings.groups import LayerSettings, PruningSettings, only, without
 from experiments.settings.reproduction import Settings
 from experiments.threats import THREATS
 from experiments.training import layers

@@ -115,7 +115,7 @@ def products(task: Task, units: int) -> float:
     if task.stage == "masking":
         return images * (20 * chosen["steps"] + chosen["queries"])
     if task.stage == "corruptions":
-        return images * len(task.given["corruptions"].chosen) * len(SEVERITIES)
+        return images * len(task.given["corruptions"].kinds) * len(SEVERITIES)
     return 50 * images  # bounds, smoothness; boundaries and landscapes are small
 
 

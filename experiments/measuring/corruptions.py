@@ -29,7 +29,7 @@ def corruptions(work: Work, *, corruptions: CorruptionSettings) -> Outcome:
     def inputs(pixels: np.ndarray) -> np.ndarray:
         return raw_pixels(pixels) if images.space == "raw" else unit_norm(_never_blank(pixels), images.norm)
 
-    found = corruption_accuracy(logits, corrupted, corruptions.chosen, inputs)
+    found = corruption_accuracy(logits, corrupted, corruptions.kinds, inputs)
     return Outcome({}, {"clean": np.isin(np.arange(count), correct), "right": found.right})
 
 
@@ -37,7 +37,7 @@ def check_cifar10_c(corruptions: CorruptionSettings, images: Images) -> None:
     """Raise before long work what would stop the measurement: DataError, or ValueError for other test images."""
     if not corruptions.cifar10_c:
         return
-    for name in corruptions.chosen:
+    for name in corruptions.kinds:
         pixels, labels = load_cifar10_c(name, 1, corruptions.cifar10_c)
         if pixels.shape != images.dataset.test_images.shape or not np.array_equal(labels, images.dataset.test_labels):
             raise ValueError(

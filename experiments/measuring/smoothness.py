@@ -8,12 +8,7 @@ import numpy as np
 from experiments.engine.tasks import Outcome, Work
 from experiments.images import Images
 from experiments.networks import purpose_key, trained_network
-from experiments.settings.measurements import (
-    BoundarySettings,
-    BoundsSettings,
-    LandscapeSettings,
-    SmoothnessSettings,
-)
+from experiments.settings.measurements import BoundarySettings, BoundsSettings, LandscapeSettings, SmoothnessSettings
 from jax_bioadv.analysis import boundaries as planes
 from jax_bioadv.analysis import boundary_geometry, certified, robustness
 from jax_bioadv.analysis import smoothness as measures

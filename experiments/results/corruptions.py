@@ -23,7 +23,7 @@ def corruption_entry(outcomes: Sequence[Outcome | None], chosen: CorruptionSetti
         outcomes: of the measurement, one per seed; None where it is missing.
         chosen: which corruptions.
     """
-    names = chosen.chosen
+    names = chosen.kinds
     columns = [None if one is None else _columns(one.arrays["clean"], one.arrays["right"], names) for one in outcomes]
     found: dict[str, Any] = {"source": "cifar10_c" if chosen.cifar10_c else "made_here"}
     found |= {"images": [None if one is None else len(one.arrays["clean"]) for one in outcomes]}

@@ -156,5 +156,5 @@ class CorruptionSettings:
         return (*CIFAR10_C, *EXTRA) if self.cifar10_c else CORRUPTIONS
 
     @property
-    def chosen(self) -> tuple[str, ...]:
+    def kinds(self) -> tuple[str, ...]:
         return self.names or (CIFAR10_C if self.cifar10_c else CORRUPTIONS)

@@ -110,7 +110,7 @@ class Settings:
             _require(corruption in known, f"corruptions.names: unknown {corruption!r}; choose among {', '.join(known)}")
         of_cifar10 = self.dataset == "cifar10" or not self.corruptions.cifar10_c
         _require(of_cifar10, f"corruptions.cifar10-c holds images of cifar10, not of {self.dataset}")
-        for group, names in (("threats", self.threats.names), ("corruptions", self.corruptions.chosen)):
+        for group, names in (("threats", self.threats.names), ("corruptions", self.corruptions.kinds)):
             _require(0 < len(set(names)) == len(names), f"{group}.names: none, or one twice")
         _require(self.spectra.noise_images >= 2, "spectra.noise-images must be at least 2")
         _require(

@@ -97,8 +97,8 @@ def test_the_official_images_are_decided_as_by_hand(official):
 
 
 def test_without_names_it_is_all_that_benchmarks_average_over():
-    assert CorruptionSettings("there").chosen == cifar10_c.CIFAR10_C
-    assert CorruptionSettings().chosen == CORRUPTIONS
+    assert CorruptionSettings("there").kinds == cifar10_c.CIFAR10_C
+    assert CorruptionSettings().kinds == CORRUPTIONS
 
 
 def test_what_is_not_whole_or_of_other_images_is_refused_before_work(official):
