@@ -32,7 +32,7 @@ SLOW_FILES = [
         "attacks/test_attacks.py",
         "test_figures_evidence.py",
         "attacks/test_minimum_norm.py",
-        "experiments/test_new_control.py",
+        "experiments/test_adding.py",
         "experiments/test_report.py",
         "test_classifiers.py",
         "test_any_network.py",

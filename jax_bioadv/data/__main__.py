@@ -17,7 +17,7 @@ def run(arguments: list[str]) -> None:
     Raises:
         DataError: the data cannot be had, kept or written.
     """
-    options = _parser().parse_args(arguments)
+    options = parse(arguments)
     if options.command == "store":
         for images in store_folder(user_path(options.name), user_path(options.to), options.resize):
             height, width, channels = images.image_shape
@@ -47,7 +47,8 @@ def _describe(dataset: Dataset) -> None:
     print(f"SHA-256 of the training images: {dataset.sha256}")
 
 
-def _parser() -> argparse.ArgumentParser:
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command line; argparse ends the process where it makes no sense."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for command, does in (
@@ -70,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         if command == "export":
             one.add_argument("--resize", type=int, help="make every image so many pixels high and wide")
             one.add_argument("--to", required=True, help="folder to write: new, empty or an earlier export")
-    return parser
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

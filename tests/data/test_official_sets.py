@@ -1,7 +1,6 @@
 """MNIST, Fashion-MNIST, CIFAR-100 and SVHN in the form of their official files, made up but for the form."""
 
 import dataclasses
-import gzip
 import hashlib
 import os
 import pickle
@@ -10,6 +9,7 @@ import struct
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from idx_cases import idx_files, write_idx
 from scipy.io import savemat
 
 from jax_bioadv.data import DataError, Dataset, cifar100, load, official, sources, svhn, tensorflow_datasets_source
@@ -30,15 +30,6 @@ def made_up(name, classes, shape, train=30, test=7):
     )
 
 
-def idx_files(dataset):
-    """The four files as the format's description has them, written without the code under test."""
-    arrays = (dataset.train_images, dataset.train_labels, dataset.test_images, dataset.test_labels)
-    for name, array in zip(FILES, arrays, strict=True):
-        array = array[..., 0] if array.ndim == 4 else array
-        magic = {3: 2051, 1: 2049}[array.ndim]
-        yield name, struct.pack(f">{1 + array.ndim}I", magic, *array.shape) + array.tobytes()
-
-
 @pytest.fixture
 def publish(monkeypatch):
     """Take a made-up set for the published one, by the MD5 of its idx files."""
@@ -51,15 +42,6 @@ def publish(monkeypatch):
         monkeypatch.setitem(sources.KNOWN_FINGERPRINTS, dataset.name, digests)
 
     return known
-
-
-def write_idx(dataset, folder, form="{}.gz"):
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in idx_files(dataset):
-        path = folder / form.format(name)
-        if form.startswith("."):
-            path = folder / name.replace("-idx", ".idx")
-        path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
 
 
 @pytest.mark.parametrize(
