@@ -55,6 +55,8 @@ def passes(task: Task) -> float:
     if task.stage == "boundaries":
         chosen = given["boundaries"]
         return 2 * len(chosen.radii) * chosen.planes * chosen.resolution**2
+    if task.stage == "landscape":
+        return given["boundaries"].resolution ** 2 * (1 + GRADIENT * given["taps"].projections)
     if task.stage == "attacks":
         settings, record = given["attacks"], SWEPT_ATTACKS[task.name.partition("-")[0]]
         strengths = settings.epsilons if settings.method == "grid" else search_evaluations(settings.epsilons)

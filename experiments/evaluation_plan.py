@@ -64,7 +64,11 @@ class EvaluationPlan(NetworksPlan):
         """The network, kept with its weights; all others build on it."""
         return self._task("network", "network", measuring.keeping(self.network), self._given, folder="models")
 
+    def landscape(self, model: str) -> Task:
+        given = {"tap": self.taps[-1], "boundaries": self.settings.boundaries, "taps": self.tap_settings}
+        return self._measured("landscape", "landscape", measuring.landscape, model, 0, seed=0, **given)
+
     def all_tasks(self) -> list[Task]:
         bounds = [self.bounds(self.name, 0)] if self.has_bounds else []
-        corrupted = self.corruptions(self.name, 0)
-        return with_needs([self.model(self.name, 0), *self.measurements(self.name, 0), *bounds, corrupted])
+        rest = [self.landscape(self.name), *bounds, self.corruptions(self.name, 0)]
+        return with_needs([self.model(self.name, 0), *self.measurements(self.name, 0), *rest])

@@ -212,3 +212,13 @@ def test_training_curves_skip_what_is_missing_and_may_differ_in_length():
     histories_of = {"kh": short, **histories(["bp"], 2, 7)}
     figure = drawn(figures.training_curves_figure(histories_of, styles=STYLES))
     assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [2, 7]
+
+
+def test_a_colour_bar_over_less_than_a_decade_has_ticks():
+    norms = plane()._replace(
+        jacobian_norm=np.linspace(62.0, 72.0, plane().jacobian_norm.size).reshape(plane().jacobian_norm.shape)
+    )
+    figure = figures.landscape_figure({"kh": norms})
+    drawn(figure)
+    bar = figure.axes[-1]
+    assert len([label for label in bar.get_yticklabels() if label.get_text()]) >= 2

@@ -13,6 +13,7 @@ import numpy as np
 from experiments.attacks import SWEPT_ATTACKS
 from experiments.brought import Loaded
 from experiments.engine.tasks import Outcome, Work, progress
+from experiments.images import Images
 from experiments.measuring.attacks import GridAttack, searched_outcome, target_of
 from experiments.measuring.smoothness import boundary_outcome, certified_bounds
 from experiments.measuring.spectra import fitted
@@ -27,7 +28,7 @@ from experiments.settings.measurements import (
 )
 from jax_bioadv.analysis import boundary_geometry, critical, generic_smoothness, robustness, tap_spectra
 from jax_bioadv.analysis.battery import Needs, given_by
-from jax_bioadv.analysis.boundaries import random_plane
+from jax_bioadv.analysis.boundaries import generic_landscape, random_plane
 
 
 def keeping(network: Loaded) -> Callable[..., Outcome]:
@@ -100,14 +101,12 @@ def tap_smoothness(work: Work, *, seed: int, tap: str, smoothness: SmoothnessSet
     chosen = _correct(network, work, smoothness.images)
     if not len(chosen):
         return Outcome()
-    function = network.tap(tap)
-    outputs = jax.eval_shape(function, jax.ShapeDtypeStruct((1, images.inputs), jnp.float32)).size
     found = generic_smoothness.representation_smoothness(
-        function,
+        network.tap(tap),
         images.test[chosen],
         purpose_key(seed, "smoothness"),
         radius=smoothness.radius,
-        projections=None if min(outputs, images.inputs) <= taps.projections else taps.projections,
+        projections=_projections(network, tap, images, taps),
     )
     return Outcome({"preactivation": None}, {"activation": found.pop("jacobian_frobenius"), **found})
 
@@ -131,8 +130,7 @@ def logits_smoothness(work: Work, *, seed: int, smoothness: SmoothnessSettings) 
 def boundaries(work: Work, *, seed: int, boundaries: BoundarySettings) -> Outcome:
     """Length and curvature on planes that are the same for all networks of this size of images."""
     network, images = _network(work), jnp.asarray(work.images.test[: boundaries.planes])
-    keys = jax.random.split(purpose_key(seed, "planes"), len(images))
-    directions = jax.vmap(lambda each: random_plane(each, work.images.inputs))(keys)
+    directions = _planes(seed, len(images), work.images)
 
     def measured(radius: float) -> boundary_geometry.BoundaryGeometry:
         return boundary_geometry.generic_boundary_geometry(
@@ -140,6 +138,26 @@ def boundaries(work: Work, *, seed: int, boundaries: BoundarySettings) -> Outcom
         )
 
     return boundary_outcome(measured, boundaries.radii)
+
+
+def landscape(work: Work, *, seed: int, tap: str, boundaries: BoundarySettings, taps: TapSettings) -> Outcome:
+    """The norm of a representation's Jacobian, and the decision, on the first of these planes, near the image."""
+    network, images = _network(work), work.images
+    found = generic_landscape(
+        network.logits,
+        network.tap(tap),
+        jnp.asarray(images.test[0]),
+        _planes(seed, min(boundaries.planes, len(images.test)), images)[0],
+        min(boundaries.radii),
+        boundaries.resolution,
+        projections=_projections(network, tap, images, taps),
+    )
+    return Outcome({}, found._asdict())
+
+
+def _planes(seed: int, planes: int, images: Images) -> jax.Array:
+    keys = jax.random.split(purpose_key(seed, "planes"), planes)
+    return jax.vmap(lambda each: random_plane(each, images.inputs))(keys)
 
 
 def bounds(work: Work, *, seed: int, bounds: BoundsSettings) -> Outcome:
@@ -155,6 +173,12 @@ def has_bounds(network: Loaded) -> bool:
 
 def _network(work: Work) -> Loaded:
     return opened(work.images, work.needed["model"])
+
+
+def _projections(network: Loaded, tap: str, images: Images, taps: TapSettings) -> int | None:
+    """Random directions for the norm of a representation's Jacobian; None where it has no more than these."""
+    outputs = jax.eval_shape(network.tap(tap), jax.ShapeDtypeStruct((1, images.inputs), jnp.float32)).size
+    return None if min(outputs, images.inputs) <= taps.projections else taps.projections
 
 
 def _correct(network: Loaded, work: Work, limit: int) -> np.ndarray:

@@ -46,6 +46,13 @@ CAPTIONS = {
         "The share of all images that no attack of the battery turns, beside the reference models under the same "
         "threat. White markers: single attacks; lines: accuracy without attack.",
     ),
+    "landscape": (
+        "Smoothness and decisions around an image",
+        "On the first of the planes on which boundaries are measured, through a test image (○). Left: the norm of the "
+        "last tap's Jacobian, along random directions that are the same everywhere where the tap has many dimensions; "
+        "smooth is a map that changes little. Right: the class that is decided for, with contours of the largest "
+        "softmax output.",
+    ),
     "corruptions": (
         "Corrupted images",
         "Left: accuracy against the severity of corruptions, over all kinds; 0 is the image itself. Look for a curve "

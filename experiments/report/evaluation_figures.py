@@ -53,7 +53,12 @@ def evaluation_makers(directory: Path, results: dict[str, Any]) -> dict[str, Cal
     def threats() -> Figure:
         return figures.threat_figure(beside(same_threats(results)), styles, ATTACK_LABELS, THREAT_LABELS)
 
+    def landscape() -> Figure:
+        planes = figure_arrays.landscapes_of(arrays, [name])
+        return figures.landscape_figure(planes, figure_arrays.class_names_of(arrays), styles)
+
     def corruptions() -> Figure:
         return figures.corruption_figure(beside(same_corruptions(results)), styles)
 
-    return {"taps": taps, "robustness": robustness, "threats": threats, "corruptions": corruptions}
+    makers = (taps, robustness, threats, landscape, corruptions)
+    return {make.__name__: make for make in makers}

@@ -22,7 +22,6 @@ from experiments.results.figure_arrays import INPUTS
 from experiments.results.schema import read_results
 from experiments.threats import THREAT_LABELS
 from jax_bioadv import figures
-from jax_bioadv.analysis.boundaries import Landscape
 from jax_bioadv.analysis.spectra import PowerLawFit
 from jax_bioadv.command_line import stop_if_told
 from jax_bioadv.figures import ConvergenceHistory, SpectrumCurve, TrainingHistory
@@ -88,12 +87,8 @@ class Drawing:
 
     def figure4(self, models: list[str]) -> Figure:
         self._rows("landscape")
-        planes = {
-            model: Landscape(*(self.arrays[f"landscape/{model}/{field}"] for field in Landscape._fields))
-            for model in models
-            if f"landscape/{model}/coordinates" in self.arrays
-        }
-        return figures.landscape_figure(planes, [str(name) for name in self.arrays["class_names"]], STYLES)
+        planes = figure_arrays.landscapes_of(self.arrays, models)
+        return figures.landscape_figure(planes, figure_arrays.class_names_of(self.arrays), STYLES)
 
     def figure5(self, models: list[str]) -> Figure:
         """Against the first model of the run, which is the Krotov–Hopfield network where that is there."""

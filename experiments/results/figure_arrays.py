@@ -73,19 +73,40 @@ def pack(plan: Plan, ledger: Ledger) -> Arrays:
             if any(found):
                 distances = [None if one is None else one.arrays["critical_l2"] for one in found]
                 packed[f"critical/{attack}/{model}"] = for_drawing(stacked(distances))
-        if (plane := done(plan.landscape(model))) is not None:
-            for field in Landscape._fields:
-                array = plane.arrays[field]
-                whole = field == "predicted_class"
-                packed[f"landscape/{model}/{field}"] = array.astype(np.int16) if whole else for_drawing(array)
+        packed |= _landscape(model, done(plan.landscape(model)))
     packed |= _pruning(done(plan.noise_start_layer(0)), done(plan.noise_start_spectra(0)))
+    return packed | _of_dataset(plan)
+
+
+def _landscape(model: str, plane: Outcome | None) -> Arrays:
+    if plane is None:
+        return {}
+    maps = {field: for_drawing(plane.arrays[field]) for field in Landscape._fields}
+    maps["predicted_class"] = plane.arrays["predicted_class"].astype(np.int16)
+    return {f"landscape/{model}/{field}": array for field, array in maps.items()}
+
+
+def landscapes_of(arrays: Arrays, models: Iterable[str]) -> dict[str, Landscape]:
+    """The landscapes of those models that have one."""
+    return {
+        model: Landscape(*(arrays[f"landscape/{model}/{field}"] for field in Landscape._fields))
+        for model in models
+        if f"landscape/{model}/coordinates" in arrays
+    }
+
+
+def class_names_of(arrays: Arrays) -> list[str]:
+    return [str(name) for name in arrays["class_names"]]
+
+
+def _of_dataset(plan: Plan) -> Arrays:
     dataset = plan.images.dataset
-    return packed | {"class_names": np.array(dataset.class_names), "image_shape": np.array(dataset.image_shape)}
+    return {"class_names": np.array(dataset.class_names), "image_shape": np.array(dataset.image_shape)}
 
 
 def pack_evaluation(plan: EvaluationPlan, ledger: Ledger) -> Arrays:
-    """What the figures of an evaluation need: ``spectrum/TAP/KIND`` and ``critical/ATTACK/NETWORK``, of one seed."""
-    packed = Arrays()
+    """What the figures of an evaluation need: ``spectrum/TAP/KIND``, ``critical/ATTACK/NETWORK`` and the landscape."""
+    packed = _landscape(plan.name, ledger.find(plan.landscape(plan.name))) | _of_dataset(plan)
     for tap in plan.taps:
         found = ledger.find(plan.tap_spectrum(tap, plan.name, 0))
         packed |= {

@@ -21,7 +21,7 @@ from flax import nnx
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from jax_bioadv.jacobian import Mode, full_jacobian_norms, on_one_image, slope_norms_squared
+from jax_bioadv.jacobian import Mode, full_jacobian_norms, norms_along_the_same, on_one_image, slope_norms_squared
 from jax_bioadv.models import Network, as_pytree, check_one_hidden_layer
 
 
@@ -132,6 +132,7 @@ def generic_landscape(
     resolution: int = 100,
     mode: Mode | None = None,
     image_block: int = 16,
+    projections: int | None = None,
 ) -> Landscape:
     """Landscape of any network by automatic differentiation, one row of the grid at a time.
 
@@ -146,16 +147,26 @@ def generic_landscape(
         resolution: points along a side.
         mode: how to differentiate; None goes by the sizes of image and representation.
         image_block: points at a time.
+        projections: of so many random directions of the representation, the same at all points, the norm is estimated;
+            None takes them all.
 
     Returns:
         The maps.
+
+    Raises:
+        ValueError: fewer than one projection.
     """
+    if projections is not None and projections < 1:
+        raise ValueError(f"projections must be at least 1, got {projections}")
     steps = plane_coordinates(radius, resolution)
     logits_pytree = as_pytree(logits_function)
     one_representation = on_one_image(representation)
     rows = []
     for step in steps:
         points = image + steps[:, None] * directions[0] + step * directions[1]
-        norms = full_jacobian_norms(one_representation, points, mode, image_block)
+        if projections is None:
+            norms = full_jacobian_norms(one_representation, points, mode, image_block)
+        else:
+            norms = norms_along_the_same(jax.random.key(0), one_representation, points, projections, image_block)
         rows.append((norms, *_class_map(logits_pytree, points)))
     return Landscape(np.asarray(steps), *(np.stack(maps) for maps in zip(*rows, strict=True)))

@@ -114,7 +114,7 @@ def landscape_figure(
 
     The white dot is the image. All models share one logarithmic colour scale of at most four decades; what lies below
     it, as where no unit is active, has the darkest colour. Black contours: the largest softmax output. White: no finite
-    logits.
+    logits. One model alone has its two maps side by side.
 
     Args:
         landscapes: model -> its maps over the plane, None if missing.
@@ -133,8 +133,10 @@ def landscape_figure(
     names = list(class_names) if class_names is not None else [str(index) for index in range(count)]
     scale = _norm_scale(list(present.values()))
     columns = len(styles)
-    figure = new_figure(1.8 + 3.0 * columns, 7.0)
-    grid = figure.subplots(2, columns, sharex=True, sharey=True, squeeze=False)
+    alone = columns == 1
+    figure = new_figure(*((9.2, 4.4) if alone else (1.8 + 3.0 * columns, 7.0)))
+    grid = figure.subplots(*((1, 2) if alone else (2, columns)), sharex=True, sharey=True, squeeze=False)
+    grid = grid.reshape(2, columns)
     for column, (model, style) in enumerate(styles.items()):
         plane = present[model]
         low, high = float(np.asarray(plane.coordinates).min()), float(np.asarray(plane.coordinates).max())
@@ -147,7 +149,8 @@ def landscape_figure(
         for panel in grid[:, column]:
             _mark_centre(panel)
         grid[0, column].set_title(textwrap.fill(style.label, 18))
-        grid[1, column].set_xlabel("L₂ distance")
+        for panel in grid[0 if alone else 1 :, column]:
+            panel.set_xlabel("L₂ distance")
     grid[0, 0].set_ylabel("Jacobian norm\nL₂ distance")
     grid[1, 0].set_ylabel("decision\nL₂ distance")
     settle(grid.ravel(), grid=False)
@@ -157,7 +160,7 @@ def landscape_figure(
     bar = figure.colorbar(ScalarMappable(scale, "viridis"), ax=list(grid[0]), pad=0.01, aspect=18, shrink=0.85)
     if isinstance(scale, LogNorm):
         plain_logarithmic_ticks(bar.ax.yaxis, float(scale.vmin or 1.0), float(scale.vmax or 1.0))
-    bar.set_label(f"‖∂a/∂x‖ (Frobenius)\n{how}, same for all", fontsize=11.5)
+    bar.set_label(f"‖∂a/∂x‖ (Frobenius)\n{how}{'' if alone else ', same for all'}", fontsize=11.5)
     bar.ax.tick_params(labelsize=11)
     seen = {int(index) for plane in present.values() for index in np.unique(np.asarray(plane.predicted_class))}
     colors = _class_colors(len(names))

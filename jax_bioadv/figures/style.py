@@ -19,7 +19,7 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 from PIL import Image
 
 from jax_bioadv.storage import atomic_file
@@ -184,10 +184,16 @@ def settle(axes: Iterable[Axes], grid: bool = True) -> None:
 
 
 def plain_logarithmic_ticks(axis: Axis, low: float, high: float) -> None:
-    """Ticks from ``low`` to ``high`` on a logarithmic axis: 0.2, 0.5, 1 where few decades are shown, else 10^k."""
+    """Ticks from ``low`` to ``high`` on a logarithmic axis: 0.2, 0.5, 1 where few decades are shown, else 10^k.
+
+    Where no two of these lie in between, they are those of a linear axis.
+    """
     steps = (1, 2, 5) if high / low < 30 else (1, 3) if high / low < 300 else (1,)
     ticks = [step * 10.0**power for power in range(-15, 16) for step in steps]
-    axis.set_ticks([tick for tick in ticks if low <= tick <= high])
+    shown = [tick for tick in ticks if low <= tick <= high]
+    if len(shown) < 2:
+        shown = [tick for tick in MaxNLocator(4).tick_values(low, high) if low <= tick <= high]
+    axis.set_ticks(shown)
     if len(steps) > 1:
         axis.set_major_formatter(ScalarFormatter(useOffset=False))
     axis.set_minor_locator(NullLocator())
