@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments import depth, evaluate, reproduce, stream, sweep
-from experiments.questions import __main__ as questions
+from experiments.questions import command as questions
 from jax_bioadv.data import __main__ as data
 
 ROOT = Path(__file__).parents[1]

@@ -4,7 +4,10 @@ import contextlib
 import dataclasses
 import os
 import pickle
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +16,11 @@ from task_cases import Chain
 from experiments import depth, evaluate, reproduce
 from experiments.engine import job
 from experiments.engine.workers import Workers, complete_side_by_side
-from experiments.questions import __main__ as questions
+from experiments.questions import command as questions
 from jax_bioadv.command_line import IncompleteError
 from jax_bioadv.storage import StorageError
+
+ROOT = Path(__file__).parents[2]
 
 
 def _die(work, *, settings):
@@ -95,3 +100,33 @@ def test_another_process_makes_the_same_tasks(name, tmp_path, monkeypatch):
     with job._opened(jobs[0]) as (plan, _), job._in_a_worker(opened) as (tasks, ledger):
         assert [task.name for task in tasks] == [task.name for task in plan.all_tasks()]
         assert ledger.directory == jobs[0].directory
+
+
+STARTED = """
+import multiprocessing, runpy, sys
+from concurrent.futures import ProcessPoolExecutor
+from experiments.engine import job
+
+def complete(one, *more, **others):
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        print(pool.submit(type, one).result().__name__)
+
+job.complete = complete
+if __name__ == "__main__":
+    sys.argv = sys.argv[1:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("name", ["questions", "depth"])
+def test_another_process_can_be_sent_what_a_user_started(name, tmp_path):
+    """As ``python -m`` runs them, a class of the command may have no home that another process can import."""
+    script = tmp_path / "started.py"
+    script.write_text(STARTED)
+    arguments = [*COMMANDS[name][1], "--preset", "smoke", "--out", str(tmp_path / "run")]
+    command = [sys.executable, str(script), f"experiments.{name}", *arguments]
+    ended = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.split() == ["Job"]

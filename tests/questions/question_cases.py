@@ -3,7 +3,7 @@
 import contextlib
 import io
 
-from experiments.questions import __main__ as questions
+from experiments.questions import command as questions
 
 
 def answer(numbers, folder, *arguments):

@@ -6,7 +6,7 @@ from figure_cases import built_but_not_printed
 from question_cases import answer
 
 from experiments.images import Images
-from experiments.questions import __main__ as questions
+from experiments.questions import command as questions
 from experiments.questions.dimension import claims
 from experiments.questions.dimension.sets import sets_of
 from experiments.report import figures as drawing

@@ -7,7 +7,7 @@ from question_cases import answer
 
 from experiments.engine.ledger import Ledger
 from experiments.images import Images
-from experiments.questions import __main__ as questions
+from experiments.questions import command as questions
 from experiments.questions.mixing.plan import MixingPlan
 from experiments.questions.mixing.results import collect
 from experiments.report import figures as drawing

@@ -10,7 +10,7 @@ from figure_cases import built_but_not_printed
 from pages import check_links
 from question_cases import answer
 
-from experiments.questions import __main__ as questions
+from experiments.questions import command as questions
 from experiments.questions import question
 from experiments.report import __main__ as report
 from experiments.report import figures as drawing

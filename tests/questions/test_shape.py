@@ -12,7 +12,7 @@ from question_cases import answer
 from experiments.engine.populations import Devices, program_of
 from experiments.engine.tasks import Outcome, Work
 from experiments.images import Images
-from experiments.questions import __main__ as questions
+from experiments.questions import command as questions
 from experiments.questions.shape import partial
 from experiments.questions.shape.plan import ShapePlan
 from experiments.report import figures as drawing
