@@ -243,19 +243,6 @@ def projected_jacobian_norms_squared(
     return jacobian_norms_squared_along(function, images, directions)
 
 
-@jax.jit(static_argnames=("projections", "image_block"))
-def norms_along_the_same(
-    key: PRNGKeyArray, function: Partial, images: Array, projections: int, image_block: int
-) -> Float[Array, " batch"]:
-    """Estimates of ‖J‖_F along directions that all images share, so that they may be compared from one to the next."""
-    [directions] = _random_directions(key, function, images[:1], projections)
-
-    def norm(image: Array) -> Array:
-        return jnp.sqrt(directions.shape[-1] * jnp.mean(_squares_along(function, image, directions)))
-
-    return jax.lax.map(norm, images, batch_size=image_block)
-
-
 class SquaredNorms(NamedTuple):
     """Estimates of ‖J‖²_F, one for every image, each with its standard error."""
 

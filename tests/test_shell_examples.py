@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import __main__ as benchmarks
 from experiments import depth, evaluate, reproduce, stream, sweep
 from experiments.questions import command as questions
 from jax_bioadv.data import __main__ as data
@@ -20,28 +21,32 @@ PARSERS = {
     "experiments.depth": depth.parse,
     "experiments.questions": questions.parse,
     "experiments.stream": stream.parse,
+    "benchmarks": benchmarks.parse,
     "jax_bioadv.data": data.parse,
 }
+MAKEFILE = (ROOT / "Makefile").read_text()
 SCRIPTS = {"jax-bioadv-data": "jax_bioadv.data", "jax-bioadv-evaluate": "experiments.evaluate"}
 
 
 def shown():
     """Every command of every page, with its page."""
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))):
-        for block in re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-            for line in block.replace("\\\n", " ").splitlines():
-                words = shlex.split(line, comments=True)
-                if words:
+        for language, block in re.findall(r"```(\w+)\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            assert language in ("sh", "python", "diff", "toml"), f"{page.name}: nothing tests a block in {language}"
+            for line in block.replace("\\\n", " ").splitlines() if language == "sh" else ():
+                if words := shlex.split(line, comments=True):
                     yield pytest.param(words, id=f"{page.name}: {' '.join(words)[:60]}")
 
 
 def understand(words):
-    words = words[1:] if words[0] == "srun" else words
-    program, *arguments = words
+    program, *arguments = words[1:] if words[0] == "srun" else words
     if program == "make":
-        said = subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for name in (word.partition("=")[0] for word in arguments if "=" in word):
+            assert re.search(rf"^{name} \?=", MAKEFILE, re.MULTILINE), f"make has no {name}"
+        command = ["make", "-n", *arguments]
+        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for line in said.splitlines():
-            if "-m experiments." in line:
+            if re.search(r"python -m (experiments|benchmarks)", line):
                 understand(shlex.split(line))
         return
     name = Path(program).name
@@ -61,8 +66,10 @@ def test_a_command_is_understood(words, tmp_path, monkeypatch):
     understand(words)
 
 
-def test_a_misspelt_one_is_not():
+@pytest.mark.parametrize(
+    "wrong",
+    ["python -m experiments.reproduce --sedes 5", "make reproduce PRESETT=paper", "make reproduce ARGS=--sedes"],
+)
+def test_a_misspelt_one_is_not(wrong):
     with pytest.raises(AssertionError):
-        understand(["python", "-m", "experiments.reproduce", "--sedes", "5"])
-    with pytest.raises(subprocess.CalledProcessError):
-        understand(["make", "reprodcue"])
+        understand(wrong.split())

@@ -74,7 +74,7 @@ def complete_side_by_side(
                     ledger.take_over(running.pop(future), failed, seconds)
         except BrokenProcessPool:
             raise IncompleteError(
-                f"one of {workers.count} processes died, for want of memory most often; "
+                f"one of {workers.count} processes died, for want of memory if it says nothing above; "
                 "the same command goes on, with fewer --workers for one"
             ) from None
         except BaseException:

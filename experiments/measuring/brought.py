@@ -141,7 +141,7 @@ def boundaries(work: Work, *, seed: int, boundaries: BoundarySettings) -> Outcom
 
 
 def landscape(work: Work, *, seed: int, tap: str, boundaries: BoundarySettings, taps: TapSettings) -> Outcome:
-    """The norm of a representation's Jacobian, and the decision, on the first of these planes, near the image."""
+    """The norm of a representation's Jacobian, and the decision, on the first of these planes, where it is smallest."""
     network, images = _network(work), work.images
     found = generic_landscape(
         network.logits,
@@ -151,6 +151,7 @@ def landscape(work: Work, *, seed: int, tap: str, boundaries: BoundarySettings, 
         min(boundaries.radii),
         boundaries.resolution,
         projections=_projections(network, tap, images, taps),
+        key=purpose_key(seed, "landscape"),
     )
     return Outcome({}, found._asdict())
 

@@ -49,9 +49,9 @@ CAPTIONS = {
     "landscape": (
         "Smoothness and decisions around an image",
         "On the first of the planes on which boundaries are measured, through a test image (○). Left: the norm of the "
-        "last tap's Jacobian, along random directions that are the same everywhere where the tap has many dimensions; "
-        "smooth is a map that changes little. Right: the class that is decided for, with contours of the largest "
-        "softmax output.",
+        "last tap's Jacobian, estimated along random directions, the same at all points, where the tap has many "
+        "dimensions: the representation is smooth where it is small and changes little. Right: the class that is "
+        "decided for, with contours of the largest softmax output. Distances are in the units of the images.",
     ),
     "corruptions": (
         "Corrupted images",

@@ -73,13 +73,14 @@ def pack(plan: Plan, ledger: Ledger) -> Arrays:
             if any(found):
                 distances = [None if one is None else one.arrays["critical_l2"] for one in found]
                 packed[f"critical/{attack}/{model}"] = for_drawing(stacked(distances))
-        packed |= _landscape(model, done(plan.landscape(model)))
+        packed |= _landscape(model, ledger.find(plan.landscape(model)))
     packed |= _pruning(done(plan.noise_start_layer(0)), done(plan.noise_start_spectra(0)))
-    return packed | _of_dataset(plan)
+    dataset = plan.images.dataset
+    return packed | {"class_names": np.array(dataset.class_names), "image_shape": np.array(dataset.image_shape)}
 
 
 def _landscape(model: str, plane: Outcome | None) -> Arrays:
-    if plane is None:
+    if plane is None or not plane.arrays:
         return {}
     maps = {field: for_drawing(plane.arrays[field]) for field in Landscape._fields}
     maps["predicted_class"] = plane.arrays["predicted_class"].astype(np.int16)
@@ -95,18 +96,15 @@ def landscapes_of(arrays: Arrays, models: Iterable[str]) -> dict[str, Landscape]
     }
 
 
-def class_names_of(arrays: Arrays) -> list[str]:
-    return [str(name) for name in arrays["class_names"]]
-
-
-def _of_dataset(plan: Plan) -> Arrays:
-    dataset = plan.images.dataset
-    return {"class_names": np.array(dataset.class_names), "image_shape": np.array(dataset.image_shape)}
+def class_names_of(arrays: Arrays) -> list[str] | None:
+    """The classes' names; None in a folder that has none."""
+    return [str(name) for name in arrays["class_names"]] if "class_names" in arrays else None
 
 
 def pack_evaluation(plan: EvaluationPlan, ledger: Ledger) -> Arrays:
-    """What the figures of an evaluation need: ``spectrum/TAP/KIND``, ``critical/ATTACK/NETWORK`` and the landscape."""
-    packed = _landscape(plan.name, ledger.find(plan.landscape(plan.name))) | _of_dataset(plan)
+    """What the figures of an evaluation need: ``spectrum/TAP/KIND``, ``critical/ATTACK/NETWORK``, the landscape."""
+    packed = {"class_names": np.array(plan.images.dataset.class_names)}
+    packed |= _landscape(plan.name, ledger.find(plan.landscape(plan.name)))
     for tap in plan.taps:
         found = ledger.find(plan.tap_spectrum(tap, plan.name, 0))
         packed |= {

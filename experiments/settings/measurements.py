@@ -130,7 +130,7 @@ class SmoothnessSettings:
 
 @dataclass(frozen=True)
 class BoundarySettings:
-    """Length and curvature of decision boundaries on random planes through test images."""
+    """Length and curvature of decision boundaries on random planes through test images; evaluations draw the first."""
 
     planes: int = 100
     """Planes, each through another test image."""

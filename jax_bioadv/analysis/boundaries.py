@@ -12,6 +12,7 @@ the order that matplotlib's ``contour`` and ``pcolormesh`` expect.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -21,7 +22,13 @@ from flax import nnx
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from jax_bioadv.jacobian import Mode, full_jacobian_norms, norms_along_the_same, on_one_image, slope_norms_squared
+from jax_bioadv.jacobian import (
+    Mode,
+    full_jacobian_norms,
+    jacobian_norms_squared_along,
+    on_one_image,
+    slope_norms_squared,
+)
 from jax_bioadv.models import Network, as_pytree, check_one_hidden_layer
 
 
@@ -123,6 +130,23 @@ def _class_map(logits_function: Partial, points: Array) -> tuple[Array, Array]:
     return _class_and_confidence(logits_function(points))
 
 
+def _directions(key: PRNGKeyArray | None, representation: Partial, image: Array, projections: int) -> Array:
+    """Unit vectors in the space of the flattened representation."""
+    if projections < 1 or key is None:
+        raise ValueError(f"projections must be at least 1, and need a key; got {projections} and {key}")
+    outputs = jax.eval_shape(representation, image).size
+    vectors = jax.random.normal(key, (projections, outputs))
+    return vectors / jnp.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@partial(jax.jit, static_argnames="image_block")
+def _estimated_norms(representation: Partial, points: Array, directions: Array, image_block: int) -> Array:
+    def norm(point: Array) -> Array:
+        return jnp.sqrt(jacobian_norms_squared_along(representation, point[None], directions[None])[0])
+
+    return jax.lax.map(norm, points, batch_size=image_block)
+
+
 def generic_landscape(
     logits_function: Callable[[Array], Array],
     representation: Callable[[Array], Array],
@@ -133,6 +157,7 @@ def generic_landscape(
     mode: Mode | None = None,
     image_block: int = 16,
     projections: int | None = None,
+    key: PRNGKeyArray | None = None,
 ) -> Landscape:
     """Landscape of any network by automatic differentiation, one row of the grid at a time.
 
@@ -145,28 +170,28 @@ def generic_landscape(
         directions: two orthonormal directions.
         radius: half the side of the square, in the units of the images.
         resolution: points along a side.
-        mode: how to differentiate; None goes by the sizes of image and representation.
+        mode: how to differentiate; None goes by the sizes of image and representation. Projections go backwards.
         image_block: points at a time.
-        projections: of so many random directions of the representation, the same at all points, the norm is estimated;
-            None takes them all.
+        projections: along so many random directions of the representation, the same at all points, the norm is
+            estimated; None takes them all.
+        key: of these directions.
 
     Returns:
         The maps.
 
     Raises:
-        ValueError: fewer than one projection.
+        ValueError: fewer than one projection, or projections without a key.
     """
-    if projections is not None and projections < 1:
-        raise ValueError(f"projections must be at least 1, got {projections}")
     steps = plane_coordinates(radius, resolution)
     logits_pytree = as_pytree(logits_function)
     one_representation = on_one_image(representation)
+    shared = None if projections is None else _directions(key, one_representation, image, projections)
     rows = []
     for step in steps:
         points = image + steps[:, None] * directions[0] + step * directions[1]
-        if projections is None:
+        if shared is None:
             norms = full_jacobian_norms(one_representation, points, mode, image_block)
         else:
-            norms = norms_along_the_same(jax.random.key(0), one_representation, points, projections, image_block)
+            norms = _estimated_norms(one_representation, points, shared, image_block)
         rows.append((norms, *_class_map(logits_pytree, points)))
     return Landscape(np.asarray(steps), *(np.stack(maps) for maps in zip(*rows, strict=True)))

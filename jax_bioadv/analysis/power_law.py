@@ -2,11 +2,12 @@
 
 A regression of log λ on log n returns an exponent and an r² near 1 for almost any falling spectrum. Three alternatives
 are held against the straight line: a parabola (log λ bends smoothly), two straight segments (the exponent changes at a
-break) and an exponential (log λ linear in n). Two traps are avoided. *Points*: n from 11 to 500 puts half of the points
-into the last third of the log axis, and neighbours deviate together, so a test over eigenvalues finds everything
-significant. The spectrum is averaged in bins of equal width in log n, and the number of bins is further reduced to
-an effective one by the autocorrelation of the residuals. *Relevance*: no real spectrum is exactly straight, so evidence
-alone does not reject a power law; the exponent must also change across the window by a share that matters.
+break) and an exponential (log λ linear in n). Two traps are avoided. *Points*: n from 11 to 500 puts nearly three
+quarters of the points into the last third of the log axis, and neighbours deviate together, so a test over eigenvalues
+finds everything significant. The spectrum is averaged in bins of equal width in log n, and the number of bins is
+further reduced to an effective one by the autocorrelation of the residuals. *Relevance*: no real spectrum is exactly
+straight, so evidence alone does not reject a power law; the exponent must also change across the window by a share that
+matters.
 
 Typical use, also with variances of held-out responses as Stringer et al. take them::
 

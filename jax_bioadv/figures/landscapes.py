@@ -134,9 +134,10 @@ def landscape_figure(
     scale = _norm_scale(list(present.values()))
     columns = len(styles)
     alone = columns == 1
-    figure = new_figure(*((9.2, 4.4) if alone else (1.8 + 3.0 * columns, 7.0)))
-    grid = figure.subplots(*((1, 2) if alone else (2, columns)), sharex=True, sharey=True, squeeze=False)
-    grid = grid.reshape(2, columns)
+    width, height = (9.2, 4.4) if alone else (1.8 + 3.0 * columns, 7.0)
+    shape = (1, 2) if alone else (2, columns)
+    figure = new_figure(width, height)
+    grid = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).reshape(2, columns)  # norms, then decisions
     for column, (model, style) in enumerate(styles.items()):
         plane = present[model]
         low, high = float(np.asarray(plane.coordinates).min()), float(np.asarray(plane.coordinates).max())
@@ -165,5 +166,6 @@ def landscape_figure(
     seen = {int(index) for plane in present.values() for index in np.unique(np.asarray(plane.predicted_class))}
     colors = _class_colors(len(names))
     patches = [Patch(facecolor=colors[index], alpha=0.8, label=names[index]) for index in sorted(seen) if index >= 0]
-    figure.legend(handles=patches, loc="outside lower center", ncols=min(10, max(2, 2 * columns)), fontsize=11.5)
+    side_by_side = 5 if alone else min(10, 2 * columns)
+    figure.legend(handles=patches, loc="outside lower center", ncols=side_by_side, fontsize=11.5)
     return figure

@@ -101,12 +101,13 @@ def test_projections_estimate_the_norm_along_the_same_directions_everywhere(imag
     arguments = (logits_function(model), model.preactivation, image, directions, 5.0, 4)
     exact = generic_landscape(*arguments).jacobian_norm
     for projections in (1, 400):
-        found = generic_landscape(*arguments, projections=projections).jacobian_norm
+        found = generic_landscape(*arguments, projections=projections, key=jax.random.key(1)).jacobian_norm
         np.testing.assert_allclose(found, found[0, 0], rtol=ROUNDING)  # of a linear map, everywhere
     # The mean of 400 squares, of which each has a standard deviation of at most √2 of its mean.
     np.testing.assert_allclose(found**2, exact**2, rtol=4 * np.sqrt(2 / 400))
-    with pytest.raises(ValueError, match="projections"):
-        generic_landscape(*arguments, projections=0)
+    for wrong in ({"projections": 0, "key": jax.random.key(1)}, {"projections": 1}):
+        with pytest.raises(ValueError, match="projections"):
+            generic_landscape(*arguments, **wrong)
 
 
 def test_exchanging_the_directions_transposes_the_maps(image, directions):

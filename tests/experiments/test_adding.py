@@ -41,7 +41,7 @@ def test_there_is_a_diff_of_each_kind():
     assert len(DIFFS["A model"].splitlines()) < 40
 
 
-def test_what_is_added_is_as_clean_as_the_rest(extended):
+def test_what_is_added_is_formatted_as_the_rest(extended):
     for check in (["check"], ["format", "--check"]):
         command = [sys.executable, "-m", "ruff", *check, "--config", str(ROOT / "pyproject.toml"), "."]
         ended = subprocess.run(command, cwd=extended, capture_output=True, text=True, check=False)
@@ -59,12 +59,15 @@ def test_what_is_added_is_trained_measured_judged_and_shown(extended, tmp_path):
     assert ended.returncode == 0, ended.stderr
     results, report = read_results(tmp_path / "run"), (tmp_path / "run" / "report.html").read_text()
     assert results["dataset"]["name"] == "kmnist"
-    for model in ("shuffled", "oja", "sparse"):
+    accuracies = {model: one["test_accuracy"] for model, one in results["models"].items()}
+    for model, like in (("shuffled", "kh"), ("oja", "random"), ("sparse", "bp")):
         found = results["models"][model]
         assert found["control"] is True
-        assert found["test_accuracy"][0] > 0
         assert found["spectrum"]["images"]["alpha"][0] > 0
         assert found["critical_l2"]["uniform"]["median"][0] > 0
+        assert found["spectrum"] != results["models"][like]["spectrum"], accuracies
     for words in ("shuffled images as rows", "Oja&#x27;s rule", "sparse activation", "uniform noise"):
         assert words in report
-    assert "Centroids make the network more robust than random rows" in report
+    assert re.search(
+        r"Centroids make the network more robust than images as rows.*Critical distances under PGD: ", report
+    )

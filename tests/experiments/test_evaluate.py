@@ -5,13 +5,16 @@ import copy
 import io
 import shutil
 
+import jax
 import numpy as np
 import pytest
+from brought_cases import one_hidden_layer
 from pages import check_links
 
 from experiments import evaluate
 from experiments.evaluation_plan import EvaluationPlan
-from experiments.images import RawImages
+from experiments.images import Images, RawImages
+from experiments.networks import purpose_key
 from experiments.report import __main__ as report
 from experiments.report import closing
 from experiments.report.evaluation import CAPTIONS, render, same_threats
@@ -20,7 +23,9 @@ from experiments.report.summary import evaluation_in_short
 from experiments.results import figure_arrays
 from experiments.results.schema import read_results
 from jax_bioadv import data
+from jax_bioadv.analysis.boundaries import landscape, random_plane
 from jax_bioadv.analysis.robustness import median_with_censoring
+from jax_bioadv.weights import load_weights
 
 # Little of everything that is not compared.
 LITTLE = ("--taps.images", "60", "--spectra.noise-images", "60", "--boundaries.planes", "1", "--boundaries.radii", "4")
@@ -77,6 +82,32 @@ def test_a_networks_numbers_are_those_of_the_reproduction_that_trained_it(unit):
         assert ours == (others if key == "clean" else {attack: others[attack] for attack in ours})
     for bound in ("lipschitz", "relaxation"):
         assert mine["certified_l2"][bound] == theirs["certified_l2"][bound]
+
+
+def test_the_landscape_is_that_of_the_first_plane_of_the_boundaries(unit, smoke):
+    folder, *_ = unit
+    network = load_weights(one_hidden_layer(), smoke.directory / "models" / "bp-0.npz", (8, 8, 1))
+    digits = data.load("digits")
+    image = Images(digits, 3.0).test[0]
+    [key] = jax.random.split(purpose_key(0, "planes"), 1)
+    exact = landscape(network, image, random_plane(key, 64), 4.0, 4)
+    arrays = figure_arrays.read(folder)
+    found = figure_arrays.landscapes_of(arrays, ["mine"])["mine"]
+    np.testing.assert_array_equal(found.predicted_class, exact.predicted_class)
+    np.testing.assert_allclose(found.confidence, exact.confidence, rtol=1e-3)
+    np.testing.assert_allclose(found.coordinates, np.linspace(-4, 4, 4), rtol=1e-3)
+    assert figure_arrays.class_names_of(arrays) == list(digits.class_names)
+
+
+def test_a_folder_of_before_is_drawn_without_its_landscape(unit, tmp_path):
+    folder, *_ = unit
+    shutil.copy(folder / "results.json", tmp_path)
+    arrays = figure_arrays.read(folder)
+    kept = {name: one for name, one in arrays.items() if name != "class_names" and not name.startswith("landscape")}
+    figure_arrays.write(kept, tmp_path)
+    assert report.main([str(tmp_path)]) == 0
+    assert not (tmp_path / "figures" / "landscape.png").exists()
+    assert (tmp_path / "figures" / "taps.png").is_file()
 
 
 def test_one_page_has_the_network_beside_the_references(unit):

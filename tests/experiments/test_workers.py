@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from task_cases import Chain
 
-from experiments import depth, evaluate, reproduce
+from experiments import depth, evaluate, reproduce, stream
 from experiments.engine import job
 from experiments.engine.workers import Workers, complete_side_by_side
 from experiments.questions import command as questions
@@ -118,15 +118,18 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("name", ["questions", "depth"])
-def test_another_process_can_be_sent_what_a_user_started(name, tmp_path):
-    """As ``python -m`` runs them, a class of the command may have no home that another process can import."""
+@pytest.mark.parametrize("command", [reproduce, depth, questions, evaluate, stream])
+def test_commands_have_a_home_that_another_process_can_import(command):
+    """Where ``python -m`` runs it, too: a module is found there, the ``__main__`` of a package is not."""
+    assert not command.Command.__module__.endswith("__main__")
+
+
+def test_another_process_can_be_sent_what_a_user_started(tmp_path):
+    """As ``python -m`` runs it."""
     script = tmp_path / "started.py"
     script.write_text(STARTED)
-    arguments = [*COMMANDS[name][1], "--preset", "smoke", "--out", str(tmp_path / "run")]
-    command = [sys.executable, str(script), f"experiments.{name}", *arguments]
-    ended = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
-    )
+    command = [sys.executable, str(script), "experiments.questions", "1", "--preset", "smoke", "--out", str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.split() == ["Job"]
