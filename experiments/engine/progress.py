@@ -58,15 +58,20 @@ class Progress:
             return (self.estimate.seconds(pending) - had) / self.side_by_side
 
     def line(self) -> str:
-        """``train: 12 of 31 tasks, 3 min spent, about 9 min left``: the stage at work, the times of the whole run."""
+        """``train: 12 of 31 tasks, 3 min spent, about 9 min left``: the stage at work, the times of the whole run.
+
+        Side by side tasks of many stages are at work, and all are counted: ``60 of 493 tasks, …``.
+        """
         with self._lock:
             pending = [task.stage for task in self._pending.values()]
         if not pending:
             return f"all tasks done, {in_words(self.spent)} spent"
-        stage, count = pending[0], self.counts[pending[0]]
-        done = count - pending.count(stage)
         times = f"{in_words(self.spent)} spent, about {in_words(self.left())} left"
-        return f"{stage}: {done} of {count} tasks, {times}"
+        if self.side_by_side > 1:
+            count = self.counts.total()
+            return f"{count - len(pending)} of {count} tasks, {times}"
+        stage, count = pending[0], self.counts[pending[0]]
+        return f"{stage}: {count - pending.count(stage)} of {count} tasks, {times}"
 
     @contextlib.contextmanager
     def lines(self) -> Iterator[None]:

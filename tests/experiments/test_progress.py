@@ -54,7 +54,11 @@ def test_a_line_says_the_stage_at_work_and_the_times_of_the_run(begun, clock):
 
 def test_tasks_side_by_side_leave_a_share_of_the_time(begun, clock):
     alone, tasks = begun
-    assert Progress(tasks, tasks, alone.estimate, side_by_side=4).left() == pytest.approx(alone.left() / 4)
+    beside = Progress(tasks, tasks, alone.estimate, side_by_side=4)
+    assert beside.left() == pytest.approx(alone.left() / 4)
+    assert beside.line().startswith(f"0 of {len(tasks)} tasks, ")
+    beside.done(tasks[-1], None)
+    assert beside.line().startswith(f"1 of {len(tasks)} tasks, ")
 
 
 def test_time_left_falls_while_a_task_works_but_not_below_the_tasks_behind_it(begun, clock):
