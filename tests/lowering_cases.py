@@ -186,7 +186,8 @@ def _landscape(lowering):
 
 def _generic_landscape(lowering):
     model, plane = _network(), boundaries.random_plane(KEY, INPUTS)
-    boundaries.generic_landscape(model, model.activation, jnp.ones(INPUTS), plane, resolution=2)
+    for more in ({}, {"projections": 1, "key": jax.random.key(0)}):
+        boundaries.generic_landscape(model, model.activation, jnp.ones(INPUTS), plane, resolution=2, **more)
 
 
 def _minimum_norms(lowering):

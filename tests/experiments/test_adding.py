@@ -53,7 +53,7 @@ def test_what_is_added_is_trained_measured_judged_and_shown(extended, tmp_path):
     command = [
         *(sys.executable, "-m", "experiments.reproduce", "--preset", "smoke", "--out", str(tmp_path / "run")),
         *("--dataset", "kmnist", "--data-dir", str(tmp_path / "data"), "--stages", "train,spectra,attacks"),
-        *("--models", "kh,bp,sparse,kmeans,random,oja,shuffled", *SMALL.split()),
+        *("--models", "kh,bp,sparse,kh_start,kmeans,random,oja,shuffled", *SMALL.split()),
     ]
     ended = subprocess.run(command, cwd=extended, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
