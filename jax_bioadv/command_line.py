@@ -6,6 +6,7 @@ it was doing.
 """
 
 import gc
+import logging
 import os
 import signal
 import sys
@@ -17,6 +18,8 @@ from jax_bioadv.extras import MissingExtraError
 STOPPED = "stopped; the same command goes on from here"
 PACKAGES = ("benchmarks", "experiments", "jax_bioadv")
 
+_log = logging.getLogger("experiments.tasks")
+"""Of an experiment, which sends it to the log file of the run."""
 _stopped_by: int | None = None
 
 
@@ -110,6 +113,7 @@ def _stop(number: int, frame: Any) -> None:
 def _unraisable(unraisable: Any) -> None:
     """A signal that arrives in a destructor or a callback is one as well; Python would print it and go on."""
     if _stopped_by is not None and issubclass(unraisable.exc_type, KeyboardInterrupt):
+        _log.info("stopped by a signal")
         _leave(_stopped_by)
     sys.__unraisablehook__(unraisable)
 

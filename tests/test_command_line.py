@@ -136,6 +136,23 @@ def test_a_signal_is_not_lost_wherever_it_comes(work):
     assert (process.returncode, output, errors) == (130, "", f"{STOPPED}\n")
 
 
+@pytest.mark.parametrize("work", ["interrupt", "in_a_destructor"])
+def test_the_log_of_a_run_says_that_a_signal_ended_it(work, tmp_path):
+    logged = f"""
+from pathlib import Path
+from experiments.engine.terminal import logging_to
+
+def logged():
+    with logging_to(Path({str(tmp_path)!r})):
+        {work}()
+"""
+    before, last = SCRIPT.replace("WORK", "logged").rsplit("start(", 1)
+    process = begin("-c", f"{before}{logged}\nstart({last}")
+    output, errors = process.communicate()
+    assert (process.returncode, output, errors) == (130, "", f"{STOPPED}\n")
+    assert (tmp_path / "log.txt").read_text().rstrip().endswith("stopped by a signal")
+
+
 def test_a_signal_that_the_shell_wants_ignored_is(tmp_path):
     """As under nohup, or behind a & in a script."""
     script = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + SCRIPT.replace("WORK", "interrupt")
