@@ -13,7 +13,7 @@ from typing import Annotated
 import tyro
 
 from experiments.depth_plan import DepthPlan
-from experiments.engine.command import SideBySide, following, images_of, preset_of, with_user_paths
+from experiments.engine.command import SideBySide, following, images_of, parsed
 from experiments.engine.estimate import Estimate
 from experiments.engine.job import Job, complete
 from experiments.engine.ledger import Ledger
@@ -48,14 +48,8 @@ class Command(SideBySide):
 
 
 def parse(arguments: list[str]) -> Command:
-    """The command line, with the settings of the preset that it names as defaults.
-
-    Raises:
-        ValueError: two presets, or a home folder that is not known.
-    """
-    chosen = preset_of(arguments)
-    default = Command(preset=chosen, settings=DEPTH_PRESETS[chosen])
-    return with_user_paths(tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.depth"))
+    """See :func:`experiments.engine.command.parsed`."""
+    return parsed(Command, DEPTH_PRESETS.__getitem__, arguments, "python -m experiments.depth")
 
 
 def run(command: Command) -> Path:

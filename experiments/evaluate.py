@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import tyro
 
 from experiments.brought import Brought, Loaded, Space, check, loaded, suspicion
-from experiments.engine.command import SideBySide, following, images_of, preset_of, with_user_paths
+from experiments.engine.command import SideBySide, following, images_of, parsed
 from experiments.engine.job import Job, complete
 from experiments.engine.ledger import Ledger
 from experiments.evaluation_estimate import evaluation_estimate
@@ -80,19 +80,8 @@ class Command(SideBySide):
 
 
 def parse(arguments: list[str], prog: str = "python -m experiments.evaluate") -> Command:
-    """The command line, with the settings of the preset that it names as defaults.
-
-    Args:
-        arguments: of the command line.
-        prog: what the command is called in its usage.
-
-    Raises:
-        ValueError: two presets, or a home folder that is not known.
-    """
-    chosen = preset_of(arguments)
-    default = Command(preset=chosen, settings=evaluation_preset(chosen))
-    command = tyro.cli(Command, args=arguments, default=default, prog=prog)
-    return with_user_paths(command)
+    """See :func:`experiments.engine.command.parsed`."""
+    return parsed(Command, evaluation_preset, arguments, prog)
 
 
 def run(command: Command) -> Path:

@@ -10,9 +10,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import tyro
-
-from experiments.engine.command import Options, SideBySide, following, preset_of, with_user_paths
+from experiments.engine.command import Options, SideBySide, following, parsed
 from experiments.engine.job import Job, complete
 from experiments.engine.ledger import Ledger
 from experiments.engine.tasks import Task, with_needs
@@ -51,15 +49,8 @@ class Command(Options, SideBySide):
 
 
 def parse(arguments: list[str]) -> Command:
-    """The command line, with the settings of the preset that it names as defaults.
-
-    Raises:
-        ValueError: two presets, or a home folder that is not known.
-    """
-    chosen = preset_of(arguments)
-    default = Command(preset=chosen, settings=PRESETS[chosen])
-    command = tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.reproduce")
-    return with_user_paths(command)
+    """See :func:`experiments.engine.command.parsed`."""
+    return parsed(Command, PRESETS.__getitem__, arguments, "python -m experiments.reproduce")
 
 
 def run(command: Command) -> Path:

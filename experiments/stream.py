@@ -12,7 +12,7 @@ from typing import Annotated
 
 import tyro
 
-from experiments.engine.command import SideBySide, following, preset_of, with_user_paths
+from experiments.engine.command import SideBySide, following, parsed
 from experiments.engine.job import Job, complete
 from experiments.engine.ledger import Ledger
 from experiments.report.closing import close_run
@@ -43,14 +43,8 @@ class Command(SideBySide):
 
 
 def parse(arguments: list[str]) -> Command:
-    """The command line, with the settings of the preset that it names as defaults.
-
-    Raises:
-        ValueError: two presets, or a home folder that is not known.
-    """
-    chosen = preset_of(arguments)
-    default = Command(preset=chosen, settings=STREAM_PRESETS[chosen])
-    return with_user_paths(tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.stream"))
+    """See :func:`experiments.engine.command.parsed`."""
+    return parsed(Command, STREAM_PRESETS.__getitem__, arguments, "python -m experiments.stream")
 
 
 def run(command: Command) -> Path:

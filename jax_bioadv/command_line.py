@@ -19,7 +19,7 @@ STOPPED = "stopped; the same command goes on from here"
 PACKAGES = ("benchmarks", "experiments", "jax_bioadv")
 
 _log = logging.getLogger("experiments.tasks")
-"""Of an experiment, which sends it to the log file of the run."""
+"""By which an experiment tells of single tasks: its lines go to the log file, and off a terminal nowhere else."""
 _stopped_by: int | None = None
 
 

@@ -215,10 +215,9 @@ def test_training_curves_skip_what_is_missing_and_may_differ_in_length():
 
 
 def test_a_colour_bar_over_less_than_a_decade_has_ticks():
-    norms = plane()._replace(
-        jacobian_norm=np.linspace(62.0, 72.0, plane().jacobian_norm.size).reshape(plane().jacobian_norm.shape)
-    )
-    figure = figures.landscape_figure({"kh": norms})
+    flat = plane()
+    norms = np.linspace(62.0, 72.0, flat.jacobian_norm.size).reshape(flat.jacobian_norm.shape)
+    figure = figures.landscape_figure({"kh": flat._replace(jacobian_norm=norms)})
     drawn(figure)
     bar = figure.axes[-1]
     assert len([label for label in bar.get_yticklabels() if label.get_text()]) >= 2

@@ -91,6 +91,23 @@ def with_user_paths(command: Command) -> Command:
     return dataclasses.replace(command, **paths)
 
 
+def parsed(kind: type[Command], presets: Callable[[Preset], Any], arguments: Sequence[str], prog: str) -> Command:
+    """The command line, with the settings of the preset that it names as defaults.
+
+    Args:
+        kind: of command; it has ``settings``.
+        presets: the settings of each.
+        arguments: of the command line.
+        prog: what the command is called in its usage.
+
+    Raises:
+        ValueError: two presets, or a home folder that is not known.
+    """
+    chosen = preset_of(arguments)
+    default = kind(preset=chosen, settings=presets(chosen))  # type: ignore[call-arg]
+    return with_user_paths(tyro.cli(kind, args=arguments, default=default, prog=prog))
+
+
 def check_devices() -> None:
     """ValueError if JAX cannot use what it is asked to run on, before any work."""
     try:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments.engine.command import SideBySide, following, preset_of, with_user_paths
+from experiments.engine.command import SideBySide, following, parsed
 from experiments.engine.estimate import Estimate
 from experiments.engine.job import Job, complete
 from experiments.engine.ledger import Ledger
@@ -46,14 +46,8 @@ class Command(SideBySide):
 
 
 def parse(arguments: list[str]) -> Command:
-    """The command line, with the settings of the preset that it names as defaults.
-
-    Raises:
-        ValueError: two presets, or a home folder that is not known.
-    """
-    chosen = preset_of(arguments)
-    default = Command(preset=chosen, settings=QUESTION_PRESETS[chosen])
-    return with_user_paths(tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.questions"))
+    """See :func:`experiments.engine.command.parsed`."""
+    return parsed(Command, QUESTION_PRESETS.__getitem__, arguments, "python -m experiments.questions")
 
 
 def run(command: Command) -> list[Path]:
