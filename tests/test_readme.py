@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.report.markdown import depth_table, depth_verdicts, evidence_table, markdown_table, question_verdicts
+from experiments.report.words import CAPTIONS
 from experiments.results.schema import read_results
 
 ROOT = Path(__file__).parents[1]
@@ -119,12 +120,24 @@ def test_pictures_pages_and_files_that_a_page_names_exist(page):
         assert (ROOT / place).exists(), place
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_line_is_lost_as_a_comment(page):
+    """A line that begins with a percent sign is one, and the site leaves it out."""
+    assert not re.search(r"^\s*%(?!%)", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
 def test_every_page_of_the_site_is_in_its_contents():
     docs = ROOT / "docs"
     pages = {str(page.relative_to(docs).with_suffix("")) for page in docs.rglob("*.md")} - {"index"}
     pages = {page for page in pages if not page.startswith(("_build", "reference/"))}
     contents = "\n".join(re.findall(r"```{toctree}(.*?)```", text_of("docs/index.md"), re.DOTALL))
     assert pages == {line for line in contents.splitlines() if line in pages}
+
+
+def test_what_each_figure_shows_is_what_the_report_says():
+    text = " ".join(text_of("docs/reproduce.md").split())
+    for title, caption in CAPTIONS.values():
+        assert f"{title} : {caption}" in text
 
 
 def test_the_readme_is_short():
