@@ -37,7 +37,10 @@ hypothesis.settings.load_profile("jax_bioadv")
 threadpool_limits(int(os.environ["OPENBLAS_NUM_THREADS"]), user_api="blas")  # of libraries that are loaded already
 
 MAPPINGS = Path("/proc/self/maps")
-KEPT = Path(__file__).parents[1] / ".pytest_cache" / "compiled"
+CACHE = Path(__file__).parents[1] / ".pytest_cache"
+KEPT = CACHE / "compiled"
+# Neither the settings nor the list of fonts that this machine's user keeps: what that lacks is told on stderr.
+os.environ.setdefault("MPLCONFIGDIR", str(CACHE / "matplotlib"))
 given = os.environ.get("JAX_COMPILATION_CACHE_DIR")
 if not given or KEPT in Path(given).parents:  # the latter by the process that started this worker
     folder = keep_compiled_programs(compiled_programs(KEPT))

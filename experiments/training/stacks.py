@@ -2,7 +2,8 @@
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -77,13 +78,13 @@ def greedy(
     for stage in range(depth):
         network = fill(network, stage, filters_of, images, jax.random.fold_in(key, stage))
     optimizer = _halving_adam(readout.learning_rate, readout.epochs, len(images) // readout.batch_size)
-    with progress(f"readout of {work.name}", readout.epochs, "epoch") as advance:
+    with _resumable(work, f"readout of {work.name}", readout.epochs) as options:
         network, history = train_readout(
             *(network, features(network, images), labels, purpose_key(seed, ORDER), optimizer),
             epochs=readout.epochs,
             batch_size=readout.batch_size,
             standardise=True,
-            progress=advance,
+            **options,
         )
     cut = sum(int((~np.asarray(stage.convolution.rows).any(axis=1)).sum()) for stage in network.stages)
     values = {"converged": None, "pruned_units": cut, "decoder_converged": loss_settled(history["loss"])}
@@ -91,6 +92,15 @@ def greedy(
 
 
 _halving_adam = cache(halving_adam)
+
+
+@contextmanager
+def _resumable(work: Work, what: str, epochs: int) -> Iterator[dict[str, Any]]:
+    """Options of a training: progress that is shown, and checkpoints, after any epoch, that are gone at its end."""
+    folder = work.directory / "checkpoints" / work.task.fingerprint[:16]
+    with progress(what, epochs, "epoch") as advance:
+        yield {"checkpoints": Checkpoints(folder), "check_every": 1, "progress": advance}
+    shutil.rmtree(folder)
 
 
 def _outcome(
@@ -186,12 +196,8 @@ def _begin(
 def by_backprop(work: Work, **given: Any) -> Outcome:
     """A stack trained by backpropagation, with what its settings add to the cross-entropy."""
     begun = _begin(work, **given)
-    folder = work.directory / "checkpoints" / work.task.fingerprint[:16]
-    with progress(f"train {work.name}", begun.epochs, "epoch") as advance:
-        state, history = train(
-            begun.epoch, begun.state, begun.epochs, checkpoints=Checkpoints(folder), progress=advance
-        )
-    shutil.rmtree(folder)
+    with _resumable(work, f"train {work.name}", begun.epochs) as options:
+        state, history = train(begun.epoch, begun.state, begun.epochs, **options)
     network = supervised.trained_model(begun.graphdef, state)
     return _outcome(work, network, {"converged": loss_settled(history["loss"]), "pruned_units": 0}, history)
 

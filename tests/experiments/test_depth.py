@@ -8,6 +8,7 @@ import io
 import numpy as np
 import pytest
 from pages import check_links
+from stopped_trainings import goes_on_bitwise
 
 from experiments import depth
 from experiments.depth_plan import DepthPlan, model_and_depth
@@ -21,7 +22,9 @@ from experiments.report.claims.verdicts import Verdict
 from experiments.results.schema import read_results
 from experiments.settings.evaluation import in_pixels
 from experiments.stacks import STACK_MODELS
+from experiments.training import stacks
 from jax_bioadv import data
+from jax_bioadv.learning import readouts
 
 MODELS = "kh,kh_noise,kh_pruned,random,bp,bp_matched"
 LITTLE = (
@@ -63,11 +66,24 @@ def test_every_model_stands_at_every_depth_with_its_taps(study):
     assert results["correlations"]
 
 
-def test_the_kept_network_has_the_accuracy_that_results_tell(study):
-    results, chosen = read_results(study), depth.parse(["--preset", "smoke", *LITTLE]).settings
+def planned(*arguments):
+    """The plan of the study."""
+    chosen = depth.parse(["--preset", "smoke", *LITTLE, *arguments]).settings
     images = RawImages(data.load("digits"), chosen.norm)
     measured = in_pixels(chosen.measured, images.typical_norm)
-    plan = DepthPlan(dataclasses.replace(chosen, measured=measured), "smoke", images)
+    return DepthPlan(dataclasses.replace(chosen, measured=measured), "smoke", images)
+
+
+@pytest.mark.parametrize(("model", "module"), [("random-2", readouts), ("bp-1", stacks)])
+def test_a_training_goes_on_bitwise_from_its_last_epoch(model, module, tmp_path, monkeypatch):
+    """The readout's state has the random numbers of its dropout in it."""
+    plan = planned("--readout.epochs", "3", "--backprop.epochs", "3")
+    goes_on_bitwise(plan.model(model, 0), module, 2, tmp_path, monkeypatch)
+
+
+def test_the_kept_network_has_the_accuracy_that_results_tell(study):
+    results, plan = read_results(study), planned()
+    images = plan.images
     for name in ("kh-2", "bp-1"):
         outcome = Ledger(study).find(plan.model(name, 0))
         assert outcome is not None

@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from stopped_trainings import goes_on_bitwise
 
 from experiments import stream
 from experiments.engine.ledger import Ledger
@@ -83,42 +84,13 @@ def test_a_run_ends_in_the_results_of_a_reproduction(folder, tmp_path, monkeypat
 
 @pytest.mark.parametrize("name", ["layer", "centroids", "model"])
 def test_a_training_goes_on_bitwise_from_its_last_chunk(name, images, tmp_path, monkeypatch):
-    monkeypatch.setattr(streamed, "train", checkpointed(streamed.train))
     plan = StreamPlan(SETTINGS, CHOSEN, images)
     tasks = {
         "layer": plan.layer,
         "centroids": partial(plan.first_layer, KNOWN["kmeans"]),
         "model": partial(plan.model, "bp"),
     }
-    task = tasks[name](0)
-    expected = Ledger(tmp_path / "whole").complete(task)
-    seen = []
-    with monkeypatch.context() as patch:
-        patch.setattr(streamed, "train", checkpointed(streamed.train, stops_at=3))
-        with pytest.raises(KeyboardInterrupt):
-            Ledger(tmp_path / "stopped").complete(task)
-    patched = checkpointed(streamed.train, seen=seen)
-    monkeypatch.setattr(streamed, "train", patched)
-    found = Ledger(tmp_path / "stopped").complete(task)
-    assert seen[:2] == [0, 3], "but for a look at their shapes, the first chunks were not learned again"
-    for key, values in expected.arrays.items():
-        np.testing.assert_array_equal(found.arrays[key], values)
-
-
-def checkpointed(train, stops_at=None, seen=None):
-    """A training that keeps a checkpoint of every chunk, and may be stopped before one."""
-
-    def trained(chunk, state, chunks, **options):
-        def watched(state, index):
-            if index == stops_at:
-                raise KeyboardInterrupt
-            if seen is not None:
-                seen.append(index)
-            return chunk(state, index)
-
-        return train(watched, state, chunks, **{**options, "checkpoint_seconds": 0.0})
-
-    return trained
+    goes_on_bitwise(tasks[name](0), streamed, 3, tmp_path, monkeypatch)
 
 
 def test_images_as_rows_are_where_the_layer_starts(images, tmp_path):
