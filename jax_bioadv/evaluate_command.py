@@ -2,22 +2,17 @@
 
 import os
 import sys
-from pathlib import Path
 from typing import NoReturn
 
+from jax_bioadv.clone import clone_folder
 from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.extras import extra
-
-LIBRARY = Path(__file__).parent
-PLACES = (LIBRARY / "_clone", LIBRARY.parent)
-"""Where the experiments lie: in a wheel below the library, in a clone beside it."""
 
 
 def main() -> NoReturn:
     """Run the command and end the process with its exit code."""
     os.environ["MPLBACKEND"] = "agg"  # figures go to files
-    home = next(place for place in PLACES if (place / "experiments").is_dir())
-    sys.path[:0] = [str(home), os.getcwd()]  # the latter for the network, as python -m does
+    sys.path[:0] = [str(clone_folder()), os.getcwd()]  # the latter for the network, as python -m does
     start(lambda: exit_code(_evaluate))
 
 

@@ -20,7 +20,10 @@ from jax_bioadv.command_line import exit_code
 from jax_bioadv.extras import MissingExtraError, extra
 
 ROOT = Path(__file__).parents[1]
-BESIDE_EXPERIMENTS = ("results/quick/results.json", "docs/reading.md", "docs/conf.py")  # the last comes along
+BESIDE_EXPERIMENTS = (
+    *("results/quick/results.json", "docs/reading.md", "docs/conf.py"),  # the last comes along
+    *(str(path.relative_to(ROOT)) for path in (ROOT / "results" / "quick" / "weights").iterdir()),
+)
 LAZY = ("jax_bioadv", "jax_bioadv.analysis", "jax_bioadv.learning")
 OF_EXTRAS = (
     "PIL",

@@ -80,6 +80,17 @@ def test_what_it_says_of_autoattack_is_in_its_file():
     assert f"takes {min(faster):.1f} to {max(faster):.1f} times less time" in text
 
 
+def test_what_it_says_of_weights_in_16_bits_is_in_their_file():
+    about = json.loads((ROOT / "results" / "quick" / "weights" / "weights.json").read_text())
+    networks = about["networks"].values()
+    changed = max(one["decisions_changed"] for one in networks)
+    whole, half = ([one[bits]["median_critical_l2"] for one in networks] for bits in ("in_32_bits", "in_16_bits"))
+    moved = max(abs(after / before - 1) for before, after in zip(whole, half, strict=True))
+    text = " ".join(text_of("docs/pieces.md").split())
+    assert f"changes at most {changed} of the 10 000 decisions" in text
+    assert f"by {100 * moved:.3f} % at most" in text
+
+
 def test_what_it_says_of_streams_is_in_its_file():
     found = json.loads((ROOT / "benchmarks" / "results" / "streams.json").read_text())
     share = f"{100 * found['throughput_share']:.0f} %"
