@@ -12,7 +12,7 @@ import numpy as np
 from experiments.settings.measurements import AttackSettings
 from jax_bioadv import attacks
 from jax_bioadv.analysis.robustness import epsilon_grid
-from jax_bioadv.figures.style import named
+from jax_bioadv.styles import named
 
 # The published grid of the Gaussian attack; with new noise at every ε the result depends on it.
 PUBLISHED_NOISE_RANGE = (1e-6, 8.25)

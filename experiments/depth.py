@@ -19,7 +19,6 @@ from experiments.engine.job import Job, complete
 from experiments.engine.ledger import Ledger
 from experiments.evaluation_estimate import passes, seconds_of_a_pass
 from experiments.images import Images, RawImages
-from experiments.report.closing import close_depth
 from experiments.settings.depth import DEPTH_PRESETS, DepthSettings
 from experiments.settings.evaluation import in_pixels
 from jax_bioadv.command_line import exit_code, start
@@ -60,6 +59,7 @@ def run(command: Command) -> Path:
         OSError: the folder cannot be written.
         IncompleteError: tasks that failed or figures that could not be drawn; all else is written, and says so.
     """
+    from experiments.report.closing import close_depth  # with Matplotlib, for which --help need not wait
 
     def what(plan: DepthPlan) -> str:
         return f"{command.preset} study of depth on {plan.images.dataset.name}"

@@ -22,7 +22,6 @@ from experiments.evaluation_estimate import evaluation_estimate
 from experiments.evaluation_plan import EvaluationPlan
 from experiments.images import Images, RawImages
 from experiments.models import STYLES
-from experiments.report.closing import close_evaluation
 from experiments.results.evaluation import REFERENCES
 from experiments.settings.evaluation import EvaluationSettings, evaluation_preset, in_pixels
 from jax_bioadv.command_line import exit_code, start
@@ -92,6 +91,8 @@ def run(command: Command) -> Path:
         OSError: a file cannot be read, or the folder cannot be written.
         IncompleteError: tasks that failed or figures that could not be drawn; all else is written, and says so.
     """
+    from experiments.report.closing import close_evaluation  # with Matplotlib, for which --help need not wait
+
     if not command.network:
         raise ValueError("--network: name the module and function that make your network, my_module:build")
     command.settings.of_reproduction(command.preset).check_values()

@@ -16,7 +16,7 @@ from experiments.training import layers, rows_of_one_property
 from experiments.training.adversarial import ADVERSARIAL
 from experiments.training.mixes import MIX, MIX_SPECTRAL
 from experiments.training.networks import NETWORK, matched_network
-from jax_bioadv.figures.style import SOLID, THIN, ModelStyle
+from jax_bioadv.styles import SOLID, THIN, ModelStyle
 
 # What of the settings a task is given, by the names of its run's arguments.
 Given = Callable[[Any], Mapping[str, Any]]

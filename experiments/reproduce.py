@@ -17,7 +17,6 @@ from experiments.engine.tasks import Task, with_needs
 from experiments.images import Images
 from experiments.measuring.threats import left_out
 from experiments.plan import STAGES, Plan
-from experiments.report.closing import close_run
 from experiments.settings.presets import PRESETS
 from jax_bioadv.command_line import exit_code, start
 
@@ -61,6 +60,8 @@ def run(command: Command) -> Path:
         OSError: the folder cannot be written.
         IncompleteError: tasks that failed or figures that could not be drawn; all else is written, and says so.
     """
+    from experiments.report.closing import close_run  # with Matplotlib, for which --help need not wait
+
     stages = [stage.strip() for stage in command.stages.split(",")]
     for stage in stages:
         if stage not in STAGES:

@@ -5,7 +5,7 @@ No reproduction trains them. Each penalty comes in three weights, of which the s
 
 from typing import NamedTuple
 
-from jax_bioadv.figures.style import SOLID, THIN, Dashes, ModelStyle
+from jax_bioadv.styles import SOLID, THIN, Dashes, ModelStyle
 
 
 class Shape(NamedTuple):

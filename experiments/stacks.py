@@ -10,10 +10,10 @@ from typing import Any
 
 from experiments.settings.groups import only
 from experiments.training import stacks as training
-from jax_bioadv.figures.style import SOLID, THIN, ModelStyle
 from jax_bioadv.learning import stage_filters
 from jax_bioadv.learning.krotov_hopfield import Start
 from jax_bioadv.learning.stage_filters import PATCH_RULE, FiltersOf
+from jax_bioadv.styles import SOLID, THIN, ModelStyle
 
 # Of the settings of the study.
 Given = Callable[[Any], Mapping[str, Any]]

@@ -15,7 +15,6 @@ import tyro
 from experiments.engine.command import SideBySide, following, parsed
 from experiments.engine.job import Job, complete
 from experiments.engine.ledger import Ledger
-from experiments.report.closing import close_run
 from experiments.settings.reproduction import Settings
 from experiments.settings.streams import STREAM_PRESETS, StreamSettings
 from experiments.stream_plan import StreamPlan
@@ -55,6 +54,8 @@ def run(command: Command) -> Path:
         OSError: the folder cannot be written.
         IncompleteError: tasks that failed or figures that could not be drawn; all else is written, and says so.
     """
+    from experiments.report.closing import close_run  # with Matplotlib, for which --help need not wait
+
     command.settings.check_values()
     command.stream.check()
     if command.resize is not None or command.drop_blank_images:

@@ -21,7 +21,6 @@ from experiments.engine.running import complete_sweep
 from experiments.engine.sweeping import Sweep
 from experiments.members import MEASUREMENTS, describe, members_of
 from experiments.models import KNOWN, SWEPT
-from experiments.report.closing import close_sweep
 from experiments.results.sweep_table import write_table
 from experiments.settings.grid import SWEEP_PRESETS, Grid, parse_grid, points, read_file, with_settings
 from experiments.settings.reproduction import Settings
@@ -112,6 +111,8 @@ def run(command: Command, grid: Grid) -> Path:
         OSError: the folder cannot be written.
         IncompleteError: the figure could not be drawn; the table is written.
     """
+    from experiments.report.closing import close_sweep  # with Matplotlib, for which --help need not wait
+
     measurements = _measurements(command.measure)
     for model in command.settings.model_names:
         if model in KNOWN and model not in SWEPT:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from jax_bioadv.figures.style import named
+from jax_bioadv.styles import named
 
 
 @dataclass(frozen=True)

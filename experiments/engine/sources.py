@@ -88,13 +88,13 @@ def digest_of(content: Any) -> str:
 class _Module:
     """The definitions of a module by name, what it imports, and its other statements."""
 
-    def __init__(self, name: str, path: Path):
+    def __init__(self, name: str, is_package: bool, source: str):
         self.name = name
-        self.tree = _Silence().visit(ast.parse(path.read_text(encoding="utf-8")))
+        self.tree = _Silence().visit(ast.parse(source))
         self.imports: dict[str, set[Chain]] = {}
         self.definitions: dict[str, list[ast.stmt]] = {}
         self.loose: list[ast.stmt] = []
-        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        package = name if is_package else name.rpartition(".")[0]
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 for alias in node.names:
@@ -111,6 +111,27 @@ class _Module:
                 self.definitions.setdefault(defined, []).append(statement)
             if not names and not isinstance(statement, ast.Import | ast.ImportFrom) and not _for_types(statement):
                 self.loose.append(statement)
+
+
+@cache
+def _module(name: str, is_package: bool, source: str) -> _Module:
+    """Digests of many functions lead to the same modules."""
+    return _Module(name, is_package, source)
+
+
+@cache
+def _names_read(node: ast.AST) -> NamesRead:
+    reader = NamesRead()
+    reader.visit(node)
+    return reader
+
+
+@cache
+def _without_methods(definition: ast.ClassDef, holds_settings: bool) -> ast.ClassDef:
+    """The head of a class and what stands in it beside its methods: of settings without their fields."""
+    left_out = (*Function.__args__, ast.AnnAssign) if holds_settings else Function.__args__
+    body = [one for one in definition.body if not isinstance(one, left_out)]
+    return ast.ClassDef(**{**dict(ast.iter_fields(definition)), "body": body})
 
 
 def _defined(statement: ast.stmt) -> list[str]:
@@ -159,8 +180,11 @@ class _Reached:
             base = None if folder is None else folder.joinpath(*name.split("."))
             files = () if base is None else (base / "__init__.py", base.with_suffix(".py"))
             paths = [path for path in files if path.is_file()]
-            known = paths and name not in WITHOUT_INFLUENCE
-            self.modules[name] = _Module(name, paths[0]) if known else None
+            if not paths or name in WITHOUT_INFLUENCE:
+                self.modules[name] = None
+            else:
+                source = paths[0].read_text(encoding="utf-8")
+                self.modules[name] = _module(name, paths[0].name == "__init__.py", source)
         return self.modules[name]
 
     def _folder(self, package: str) -> Path | None:
@@ -171,7 +195,9 @@ class _Reached:
 
     @property
     def digest(self) -> str:
-        return digest_of([[unit, [_canonical(node) for node in nodes]] for unit, nodes in sorted(self.units.items())])
+        return digest_of(
+            [[unit, [_canonical_unit(node) for node in nodes]] for unit, nodes in sorted(self.units.items())]
+        )
 
     def follow(self, name: str, chain: Chain) -> None:
         """Reach what a chain of names, such as ``("analysis", "robustness", "epsilon_grid")``, means in a module."""
@@ -207,14 +233,11 @@ class _Reached:
                 self._add(module, unit, statement)
 
     def _reach_class(self, module: _Module, definition: ast.ClassDef, unit: str) -> None:
-        methods = [one for one in definition.body if isinstance(one, Function)]
-        fields = [one for one in definition.body if not isinstance(one, Function)]
-        if module.name in HOLD_SETTINGS:
-            self._read(module, [one.annotation for one in fields if isinstance(one, ast.AnnAssign)])
-            fields = [one for one in fields if not isinstance(one, ast.AnnAssign)]
-        head = ast.ClassDef(**{**dict(ast.iter_fields(definition)), "body": fields})
-        self._add(module, unit, head)
-        for method in methods:
+        holds_settings = module.name in HOLD_SETTINGS
+        if holds_settings:
+            self._read(module, [one.annotation for one in definition.body if isinstance(one, ast.AnnAssign)])
+        self._add(module, unit, _without_methods(definition, holds_settings))
+        for method in (one for one in definition.body if isinstance(one, Function)):
             own = f"{unit}.{method.name}"
             if own in WITHOUT_INFLUENCE:
                 continue
@@ -228,14 +251,12 @@ class _Reached:
         self._read(module, [node])
 
     def _read(self, module: _Module, nodes: Iterable[ast.AST]) -> None:
-        reader = NamesRead()
-        for node in nodes:
-            reader.visit(node)
-        for attribute in sorted(reader.attributes - self.attributes):
+        readers = [_names_read(node) for node in nodes]
+        for attribute in sorted(set().union(*(reader.attributes for reader in readers)) - self.attributes):
             self.attributes.add(attribute)
             for waiting in self.methods.pop(attribute, []):
                 self._add(*waiting)
-        for chain in sorted(reader.chains):
+        for chain in sorted(set().union(*(reader.chains for reader in readers))):
             if chain[0] in module.definitions or chain[0] in module.imports:
                 self.follow(module.name, chain)
 
@@ -254,3 +275,6 @@ def _canonical(node: Any) -> Any:
     fields = {name: getattr(node, name, None) for name in node._fields if name not in _NOT_DIGESTED}
     filled = {name: _canonical(value) for name, value in fields.items() if value is not None and value != []}
     return [type(node).__name__, filled]
+
+
+_canonical_unit = cache(_canonical)

@@ -12,7 +12,7 @@ from experiments.report.numbers import dig, per_seed
 from experiments.results.figure_arrays import FILE, Arrays
 from jax_bioadv import figures
 from jax_bioadv.analysis.crossed import overall
-from jax_bioadv.figures.style import ModelStyle
+from jax_bioadv.styles import ModelStyle
 
 
 def style_of(name: str) -> ModelStyle:

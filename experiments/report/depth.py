@@ -12,7 +12,7 @@ from experiments.report.glossary import what_words_mean
 from experiments.report.numbers import dig, summary_text, told, verdicts_text
 from experiments.report.page import Html, bullets, document, paragraph, picture, safe, section, table
 from experiments.report.tables import accuracy_table, critical_table, models_of, titled, windows_text
-from jax_bioadv.figures import measure_name
+from jax_bioadv.styles import measure_name
 
 CAPTIONS = {
     "accuracy": (

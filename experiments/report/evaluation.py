@@ -26,7 +26,7 @@ from experiments.report.tables import (
     windows_text,
 )
 from experiments.threats import threat_labels
-from jax_bioadv.figures import measure_name
+from jax_bioadv.styles import measure_name
 
 CAPTIONS = {
     "taps": (

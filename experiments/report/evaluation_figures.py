@@ -15,8 +15,8 @@ from experiments.results import figure_arrays
 from experiments.results.figure_arrays import INPUTS
 from experiments.threats import THREAT_LABELS
 from jax_bioadv import figures
-from jax_bioadv.figures import ModelStyle, SpectrumCurve
-from jax_bioadv.figures.style import SOLID
+from jax_bioadv.figures import SpectrumCurve
+from jax_bioadv.styles import SOLID, ModelStyle
 
 BROUGHT = ModelStyle("#B2182B", "o", SOLID, 3.0)
 """How the network is drawn that the evaluation is of."""

@@ -22,7 +22,8 @@ from experiments.report.numbers import (
 from experiments.report.page import Html, paragraph, table
 from experiments.report.tables import models_of, titled
 from experiments.threats import threat_labels
-from jax_bioadv.figures import corruption_name, measure_name
+from jax_bioadv.figures import corruption_name
+from jax_bioadv.styles import measure_name
 
 SHARES = "Shares of all these images, misclassified ones among them."
 BUDGETS = (

@@ -17,7 +17,7 @@ import dataclasses
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
+import scipy
 from jaxtyping import Array, Float, Float64
 
 from jax_bioadv.analysis.spectra import covariance_spectrum, fit_variances, logarithms_in_window

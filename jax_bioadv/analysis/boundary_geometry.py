@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from flax import nnx
 from jax import lax
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
-from scipy import ndimage
 
 from jax_bioadv.analysis.boundaries import plane_coordinates, random_plane
 from jax_bioadv.blocks import over_blocks, whole_blocks
@@ -219,7 +219,7 @@ def _geometry(on_planes: Partial, planes: int, radius: float, resolution: int) -
         finite[plane] = np.all(np.isfinite(logits))
         if finite[plane]:
             leads, best = _leads(logits)
-            regions[plane] = sum(ndimage.label(best == category)[1] for category in np.unique(best))
+            regions[plane] = sum(scipy.ndimage.label(best == category)[1] for category in np.unique(best))
             if regions[plane] > 1:
                 contours += _contours(contour_generator, plane, leads, best, steps)
     spacing = 2.0 * radius / (resolution - 1)

@@ -9,8 +9,7 @@ Such is the spectrum of mouse V1 (Pospisil & Pillow, PNAS 2025), of which a sing
 from typing import NamedTuple
 
 import numpy as np
-import scipy.optimize
-import scipy.stats
+import scipy
 from jaxtyping import Float64
 
 from jax_bioadv.analysis.binned_spectrum import BREAKS, Description, binned, effective_bins, least_squares

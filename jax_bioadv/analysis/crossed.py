@@ -19,7 +19,7 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.stats
+import scipy
 from jax import Array
 
 Interval = Sequence[float | int | None]

@@ -13,7 +13,7 @@ al., Nature 2019), which noise that differs from recording to recording does not
 from typing import Literal
 
 import numpy as np
-import scipy.linalg
+import scipy
 from jaxtyping import Array, Float, Float64
 
 from jax_bioadv.analysis.spectra import PowerLawFit, fit_power_law

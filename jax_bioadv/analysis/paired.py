@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
+import scipy
 from jaxtyping import Float64
 
 from jax_bioadv.analysis.statistics import Values, median_interval, numbers_in

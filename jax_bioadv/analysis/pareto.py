@@ -13,7 +13,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
+import scipy
 from jaxtyping import Bool, Float
 
 PerNetwork = Float[np.ndarray, " networks"]

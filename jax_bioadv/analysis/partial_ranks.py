@@ -10,7 +10,7 @@ and p-values count settings (groups), as :func:`jax_bioadv.analysis.statistics.r
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-import scipy.stats
+import scipy
 
 from jax_bioadv.analysis.statistics import RankCorrelation, Values, numbers_in
 

@@ -5,7 +5,7 @@ common scale. Principal angles compare the subspaces of the inputs that two laye
 """
 
 import numpy as np
-import scipy.linalg
+import scipy
 from jaxtyping import Array, Float, Float64
 
 

@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
-import scipy.stats
+import scipy
 from jaxtyping import Array, Float, Float64
 
 # Below zero by more than this share of λ_1 is no rounding of a float64 covariance.

@@ -6,9 +6,9 @@ Krotov–Hopfield rule requires. With p = 3 and 3072 inputs a pixel is about 0.0
 
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jax import lax
 from jaxtyping import Array, Float, Shaped
-from scipy.special import ndtri
 
 from jax_bioadv.data.dataset import DataError
 
@@ -125,5 +125,5 @@ def white_noise(seed: int, count: int, inputs: int) -> Float[np.ndarray, "count 
     for start in range(0, noise.size, _BLOCK_VALUES):
         block = noise[start : start + _BLOCK_VALUES]
         uniform = ((generator.random_raw(block.size) >> np.uint64(12)) + 0.5) * 2.0**-52
-        block[:] = ndtri(uniform)
+        block[:] = scipy.special.ndtri(uniform)
     return noise.reshape(count, inputs)

@@ -6,7 +6,7 @@ Known here as ``svhn_cropped``, the name that TensorFlow Datasets gives it. The 
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat
+import scipy
 
 from jax_bioadv.data.dataset import DataError, Dataset
 from jax_bioadv.data.fingerprints import verify_file
@@ -40,7 +40,7 @@ def load_official(place: Path) -> Dataset:
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
-        content = loadmat(path, variable_names=("X", "y"))
+        content = scipy.io.loadmat(path, variable_names=("X", "y"))
         return np.ascontiguousarray(np.moveaxis(content["X"], -1, 0)), content["y"][:, 0] % 10
     except Exception as error:  # SciPy raises anything
         raise DataError(f"{path} cannot be read: {error!r}") from error

@@ -26,18 +26,10 @@ from jax_bioadv.figures.robustness import robustness_figure
 from jax_bioadv.figures.seeds import mean_interval, overall_at
 from jax_bioadv.figures.smoothness import smoothness_figure
 from jax_bioadv.figures.spectra import SpectrumCurve, layer_spectra_figure, model_spectra_figure
-from jax_bioadv.figures.style import (
-    MEASURE_NAMES,
-    ModelStyle,
-    Names,
-    Styles,
-    measure_name,
-    model_styles,
-    named,
-    save_figure,
-)
+from jax_bioadv.figures.style import save_figure
 from jax_bioadv.figures.threats import threat_figure
 from jax_bioadv.figures.training import ConvergenceHistory, TrainingHistory, training_curves_figure
+from jax_bioadv.styles import MEASURE_NAMES, ModelStyle, Names, Styles, measure_name, model_styles, named
 
 __all__ = [
     "MEASURE_NAMES",

@@ -11,19 +11,8 @@ from matplotlib.lines import Line2D
 from jax_bioadv.analysis.crossed import Interval, Overall, overall
 from jax_bioadv.figures.robustness import draw_strip
 from jax_bioadv.figures.seeds import Numbers, require, scalars
-from jax_bioadv.figures.style import (
-    INK,
-    ModelStyle,
-    Names,
-    Styles,
-    in_shared_style,
-    letter,
-    model_styles,
-    named,
-    new_figure,
-    plain_logarithmic_ticks,
-    settle,
-)
+from jax_bioadv.figures.style import INK, in_shared_style, letter, new_figure, plain_logarithmic_ticks, settle
+from jax_bioadv.styles import ModelStyle, Names, Styles, model_styles, named
 
 
 @in_shared_style

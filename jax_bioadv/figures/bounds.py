@@ -15,17 +15,8 @@ from matplotlib.lines import Line2D
 
 from jax_bioadv.analysis.crossed import Overall
 from jax_bioadv.figures.seeds import numbers_at, overall_at, require
-from jax_bioadv.figures.style import (
-    GREY,
-    INK,
-    ModelStyle,
-    Styles,
-    in_shared_style,
-    model_styles,
-    new_figure,
-    plain_logarithmic_ticks,
-    settle,
-)
+from jax_bioadv.figures.style import GREY, INK, in_shared_style, new_figure, plain_logarithmic_ticks, settle
+from jax_bioadv.styles import ModelStyle, Styles, model_styles
 
 BOUNDS = {"lipschitz": ("certified: Lipschitz", "|"), "relaxation": ("certified: relaxation", ">")}
 FOUND = ("found by an attack", "<")

@@ -17,17 +17,13 @@ from jax_bioadv.figures.style import (
     FAINT,
     GREY,
     INK,
-    ModelStyle,
-    Names,
-    Styles,
     in_shared_style,
     letter,
-    model_styles,
-    named,
     new_figure,
     plain_logarithmic_ticks,
     settle,
 )
+from jax_bioadv.styles import ModelStyle, Names, Styles, model_styles, named
 
 FINE_TICKS = (0.1, 0.2, 0.35, 0.5, 0.7, 1, 1.4, 2, 3, 5, 7, 10)
 

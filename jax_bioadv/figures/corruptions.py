@@ -9,16 +9,8 @@ from matplotlib.ticker import PercentFormatter
 
 from jax_bioadv.analysis.crossed import Overall
 from jax_bioadv.figures.seeds import overall_at, require
-from jax_bioadv.figures.style import (
-    FAINT,
-    ModelStyle,
-    Styles,
-    in_shared_style,
-    letter,
-    model_styles,
-    new_figure,
-    settle,
-)
+from jax_bioadv.figures.style import FAINT, in_shared_style, letter, new_figure, settle
+from jax_bioadv.styles import ModelStyle, Styles, model_styles
 
 _BAND = 0.7  # of the room between two corruptions, what the models share
 

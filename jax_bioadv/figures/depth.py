@@ -16,15 +16,13 @@ from jax_bioadv.figures.style import (
     GREY,
     INK,
     INPUT_NAMES,
-    ModelStyle,
-    Styles,
     in_shared_style,
     letter,
-    model_styles,
     new_figure,
     plain_logarithmic_ticks,
     settle,
 )
+from jax_bioadv.styles import ModelStyle, Styles, model_styles
 
 
 class Axis(NamedTuple):

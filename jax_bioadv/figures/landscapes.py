@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import scipy.ndimage
+import scipy
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
@@ -19,16 +19,8 @@ from matplotlib.ticker import MaxNLocator
 
 from jax_bioadv.analysis.boundaries import Landscape
 from jax_bioadv.figures.seeds import require
-from jax_bioadv.figures.style import (
-    INK,
-    Styles,
-    in_shared_style,
-    letter,
-    model_styles,
-    new_figure,
-    plain_logarithmic_ticks,
-    settle,
-)
+from jax_bioadv.figures.style import INK, in_shared_style, letter, new_figure, plain_logarithmic_ticks, settle
+from jax_bioadv.styles import Styles, model_styles
 
 # Paul Tol's "muted" scheme: ten colours that stay apart for colour-blind readers, light enough for dark contours.
 CLASS_COLORS = (

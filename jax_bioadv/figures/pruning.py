@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping
 
 import numpy as np
-import scipy.stats
+import scipy
 from jax import Array
 from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
@@ -24,18 +24,9 @@ from jax_bioadv.figures.spectra import (
     present_curves,
     shade_windows,
 )
-from jax_bioadv.figures.style import (
-    GREY,
-    INK,
-    INPUT_NAMES,
-    SOLID,
-    ModelStyle,
-    in_shared_style,
-    letter,
-    new_figure,
-    settle,
-)
+from jax_bioadv.figures.style import GREY, INK, INPUT_NAMES, in_shared_style, letter, new_figure, settle
 from jax_bioadv.learning.pruning import Cut, Mixture
+from jax_bioadv.styles import SOLID, ModelStyle
 
 KEPT = "#0072B2"
 PRUNED = "#D55E00"

@@ -20,17 +20,13 @@ from jax_bioadv.figures.style import (
     FAINT,
     GREY,
     INK,
-    ModelStyle,
-    Names,
-    Styles,
     in_shared_style,
     letter,
-    model_styles,
-    named,
     new_figure,
     plain_logarithmic_ticks,
     settle,
 )
+from jax_bioadv.styles import ModelStyle, Names, Styles, model_styles, named
 
 Curves = Mapping[str, Mapping[str, tuple[Numbers, Numbers]]]
 Distances = Mapping[str, Mapping[str, Sequence[Numbers | None]]]

@@ -4,26 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.stats
+import scipy
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from jax_bioadv.figures.seeds import numbers_at, require
-from jax_bioadv.figures.style import (
-    ModelStyle,
-    Names,
-    Styles,
-    in_shared_style,
-    letter,
-    measure_name,
-    model_styles,
-    named,
-    new_figure,
-    plain_logarithmic_ticks,
-    settle,
-)
+from jax_bioadv.figures.style import in_shared_style, letter, new_figure, plain_logarithmic_ticks, settle
+from jax_bioadv.styles import ModelStyle, Names, Styles, measure_name, model_styles, named
 
 PAPER_MARKER, CONTROL_MARKER = 10, 7
 

@@ -21,18 +21,8 @@ from jax_bioadv.analysis.broken_power_law import MOUSE_V1, broken_law, fit_broke
 from jax_bioadv.analysis.power_law import EVIDENCE
 from jax_bioadv.analysis.spectra import FitImpossible, PowerLawFit
 from jax_bioadv.figures.seeds import mean_interval, require
-from jax_bioadv.figures.style import (
-    FAINT,
-    INK,
-    INPUT_NAMES,
-    ModelStyle,
-    Styles,
-    in_shared_style,
-    letter,
-    model_styles,
-    new_figure,
-    settle,
-)
+from jax_bioadv.figures.style import FAINT, INK, INPUT_NAMES, in_shared_style, letter, new_figure, settle
+from jax_bioadv.styles import ModelStyle, Styles, model_styles
 
 V1_COLOR = "#CDE3D5"
 

@@ -14,20 +14,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from jax_bioadv.figures.seeds import overall_at, require
-from jax_bioadv.figures.style import (
-    CROWD,
-    GREY,
-    INK,
-    ModelStyle,
-    Names,
-    Styles,
-    in_shared_style,
-    letter,
-    model_styles,
-    named,
-    new_figure,
-    settle,
-)
+from jax_bioadv.figures.style import GREY, INK, in_shared_style, letter, new_figure, settle
+from jax_bioadv.styles import CROWD, ModelStyle, Names, Styles, model_styles, named
 
 ATTACK_MARKERS = "osD^v<>PX*"
 

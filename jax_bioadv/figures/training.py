@@ -9,17 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from jax_bioadv.figures.seeds import Numbers, mean_interval, members, require
-from jax_bioadv.figures.style import (
-    GREY,
-    ModelStyle,
-    Styles,
-    in_shared_style,
-    letter,
-    model_styles,
-    new_figure,
-    plain_logarithmic_ticks,
-    settle,
-)
+from jax_bioadv.figures.style import GREY, in_shared_style, letter, new_figure, plain_logarithmic_ticks, settle
+from jax_bioadv.styles import ModelStyle, Styles, model_styles
 
 
 class TrainingHistory(NamedTuple):

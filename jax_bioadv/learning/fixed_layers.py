@@ -6,7 +6,7 @@ untrained :class:`jax_bioadv.models.Network`.)
 """
 
 import numpy as np
-import scipy.linalg
+import scipy
 from jaxtyping import Array, Float
 
 from jax_bioadv.extras import extra

@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.special
+import scipy
 from jaxtyping import Array, Bool, Float, Float64
 
 from jax_bioadv.learning.antimodes import Mixture, best_mixture, borne_out_modes, valley_beyond

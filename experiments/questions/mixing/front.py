@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.stats
+import scipy
 
 from experiments.models import label
 from experiments.questions.mixing.networks import (

@@ -16,7 +16,7 @@ from experiments.report.claims.verdicts import names, undecided
 from experiments.report.numbers import dig, number_text, p_text
 from experiments.shaped_models import MATCHED, ROTATED, UNSHAPED
 from jax_bioadv.analysis.crossed import Overall
-from jax_bioadv.figures.style import MEASURE_NAMES
+from jax_bioadv.styles import MEASURE_NAMES
 
 NONE = 0.3
 """A partial rank correlation within this of 0 is none (our choice)."""

@@ -22,7 +22,7 @@ from experiments.report.claims.comparing import (
 from experiments.report.claims.settling import with_its_reach
 from experiments.report.claims.verdicts import Claim, Finding, Verdict, undecided
 from experiments.report.numbers import dig, number_text, p_text, verdicts_text
-from jax_bioadv.figures import measure_name
+from jax_bioadv.styles import measure_name
 
 RULES = ("soft_hebb", "kh")
 UNLEARNED = ("random", "patches", "kmeans", "kmeans_whitened", "pca")

@@ -23,7 +23,7 @@ from experiments.report.claims.verdicts import Finding, Verdict, names, undecide
 from experiments.report.numbers import centre, dig, p_text, signed_text
 from jax_bioadv.analysis import statistics
 from jax_bioadv.analysis.crossed import Overall
-from jax_bioadv.figures import measure_name
+from jax_bioadv.styles import measure_name
 
 LARGER_IS_SMOOTHER = ("margin_over_gradient",)
 NO_SMOOTHNESS = ("alpha_images", "alpha_noise", "test_accuracy")
