@@ -83,9 +83,9 @@ def worked_on(monkeypatch):
     """Nothing is computed: the data sets that commands would have worked on."""
     found = []
     monkeypatch.setattr(job, "complete_all", lambda *arguments, **options: None)
-    monkeypatch.setattr(reproduce, "close_run", lambda plan, *more: found.append(plan.images.dataset) or [])
+    monkeypatch.setattr(closing, "close_run", lambda plan, *more: found.append(plan.images.dataset) or [])
     monkeypatch.setattr(sweep, "complete_sweep", lambda *arguments: None)
-    monkeypatch.setattr(sweep, "close_sweep", lambda sweep, settings, dataset, preset: found.append(dataset) or [])
+    monkeypatch.setattr(closing, "close_sweep", lambda sweep, settings, dataset, preset: found.append(dataset) or [])
     return found
 
 
