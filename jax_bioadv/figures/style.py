@@ -113,8 +113,9 @@ def save_figure(figure: Figure, directory: Path, name: str, dpi: int = 120) -> l
     paths = [directory / f"{name}.{kind}" for kind in ("png", "pdf")]
     engine, own_dpi = figure.get_layout_engine(), figure.dpi
     with shared_style():
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")  # laid out once for both files
+        if engine is not None:
+            engine.execute(figure)
+            figure.set_layout_engine("none")  # laid out once for both files
         # By the canvases themselves: savefig would draw once more for each file, to lay out what is laid out.
         picture = io.BytesIO()
         figure.set_dpi(dpi)
