@@ -166,7 +166,14 @@ def test_the_readme_says_so_in_short():
     assert f"stops at its accuracy lies only {low:.0f} to {high:.0f} % behind it at the paper's size" in readme
 
 
-def test_what_the_readme_says_of_the_open_questions_is_what_they_found():
+def test_what_the_readme_says_of_power_laws_on_noise_is_so():
+    models = Run("quick").results["models"]
+    verdicts = {name: set(models[name]["spectrum"]["noise"]["verdict"]) for name in ("kh", "kmeans", "bp")}
+    assert verdicts["kh"] == verdicts["kmeans"] == {"power law"}
+    assert "power law" not in verdicts["bp"]
+
+
+def test_what_is_said_in_short_of_the_open_questions_is_what_they_found():
     """In words: power laws, what they double, what they do not bring, and what predicts."""
     runs = {number: read_results(ROOT / "results" / f"question-{number}") for number in range(1, 6)}
     found = {
