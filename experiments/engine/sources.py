@@ -129,7 +129,7 @@ def _names_read(node: ast.AST) -> NamesRead:
 @cache
 def _without_methods(definition: ast.ClassDef, holds_settings: bool) -> ast.ClassDef:
     """The head of a class and what stands in it beside its methods: of settings without their fields."""
-    left_out = (*Function.__args__, ast.AnnAssign) if holds_settings else Function.__args__
+    left_out = Function | ast.AnnAssign if holds_settings else Function
     body = [one for one in definition.body if not isinstance(one, left_out)]
     return ast.ClassDef(**{**dict(ast.iter_fields(definition)), "body": body})
 
