@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from tqdm import tqdm
 
 from experiments.engine.estimate import Estimate, in_words
-from experiments.engine.tasks import Task
+from experiments.engine.tasks import AT_WORK, Task
 
 EVERY_SECONDS = 30.0
 """Between two lines; in a run of hours up to ten times as long."""
@@ -48,17 +48,21 @@ class Progress:
         return time.monotonic() - self._started
 
     def left(self) -> float:
-        """Seconds that the rest will take, less what the stage at work has had since a task was last done."""
+        """Seconds that the rest will take, less what the stage at work has had since a task was last done.
+
+        At least as many as the task at work still needs, by its own count of steps.
+        """
         with self._lock:
             pending = list(self._pending.values())
             if not pending:
                 return 0.0
             at_work = [task for task in pending if task.stage == pending[0].stage]
             had = min(time.monotonic() - self._last_done, self.estimate.seconds(at_work))
-            return (self.estimate.seconds(pending) - had) / self.side_by_side
+            left = (self.estimate.seconds(pending) - had) / self.side_by_side
+            return max([left, *(course.left() for course in AT_WORK)])
 
     def line(self) -> str:
-        """``train: 12 of 31 tasks, 3 min spent, about 9 min left``: the stage at work, the times of the whole run.
+        """``train: 12 of 31 tasks (train bp-0: epoch 4 of 15), 3 min spent, about 9 min left``: of the whole run.
 
         Side by side tasks of many stages are at work, and all are counted: ``60 of 493 tasks, …``.
         """
@@ -71,7 +75,8 @@ class Progress:
             count = self.counts.total()
             return f"{count - len(pending)} of {count} tasks, {times}"
         stage, count = pending[0], self.counts[pending[0]]
-        return f"{stage}: {count - pending.count(stage)} of {count} tasks, {times}"
+        inside = "".join(f" ({one.what}: {one.unit} {one.done} of {one.total})" for one in AT_WORK[-1:])
+        return f"{stage}: {count - pending.count(stage)} of {count} tasks{inside}, {times}"
 
     @contextlib.contextmanager
     def lines(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import fcntl
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -158,8 +159,52 @@ def exclusive(directory: Path) -> Iterator[None]:
         yield
 
 
+@dataclass
+class Course:
+    """How far a long part of a task is.
+
+    Attributes:
+        what: it does.
+        total: steps that it has.
+        unit: what a step is called.
+        done: steps so far.
+        begun: the time of the first advance, of steps that an earlier run may have made, and their number.
+    """
+
+    what: str
+    total: int
+    unit: str
+    done: int = 0
+    begun: tuple[float, int] | None = None
+
+    def advance(self, steps: int) -> None:
+        self.done += steps
+        self.begun = self.begun or (time.monotonic(), self.done)
+
+    def left(self) -> float:
+        """Seconds that the other steps will take if they take as long as those before; 0 as long as none is known."""
+        since, before = self.begun or (0.0, 0)
+        if self.done <= before:
+            return 0.0
+        return (self.total - self.done) * (time.monotonic() - since) / (self.done - before)
+
+
+AT_WORK: list[Course] = []
+"""What of this process's tasks is on its way, the innermost last."""
+
+
 @contextlib.contextmanager
 def progress(what: str, total: int, unit: str) -> Iterator[Callable[[int], object]]:
-    """A progress bar with rate and time left, on a terminal; elsewhere nothing is printed."""
+    """A progress bar with rate and time left, on a terminal; elsewhere the lines of the run tell how far it is."""
+    course = Course(what, total, unit)
     with tqdm(total=total, desc=f"{what:<24}", unit=unit, disable=None, leave=False, dynamic_ncols=True) as bar:
-        yield bar.update
+
+        def advance(steps: int) -> None:
+            course.advance(steps)
+            bar.update(steps)
+
+        AT_WORK.append(course)
+        try:
+            yield advance
+        finally:
+            AT_WORK.remove(course)

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from experiments.engine import progress, running
+from experiments.engine import progress, running, tasks
 from experiments.engine.estimate import Estimate
 from experiments.engine.ledger import Ledger
 from experiments.engine.progress import Progress
@@ -70,6 +70,21 @@ def test_time_left_falls_while_a_task_works_but_not_below_the_tasks_behind_it(be
     assert progress.left() == pytest.approx(before - 10)
     clock.now += 10_000
     assert progress.left() == pytest.approx(behind)
+
+
+def test_a_task_at_work_says_how_far_it_is_and_how_long_that_will_take(begun, clock):
+    """Also where it takes longer than was thought, and where an earlier run has made a part of it."""
+    progress, _ = begun
+    thought = progress.left()
+    with tasks.progress("train layer-0", 1000, "epoch") as advance:
+        assert progress.left() == thought
+        advance(600)
+        clock.now += 10 * thought
+        advance(100)
+        assert progress.left() == pytest.approx(30 * thought)
+        assert progress.line().startswith("layer: 0 of 1 tasks (train layer-0: epoch 700 of 1000), ")
+    assert progress.left() < thought
+    assert "epoch" not in progress.line()
 
 
 def test_what_was_done_before_or_is_not_of_the_run_is_not_counted(plan, clock):
