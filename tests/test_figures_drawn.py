@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jax_bioadv import figures
 from jax_bioadv.analysis.broken_power_law import broken_law
 from jax_bioadv.analysis.spectra import PowerLawFit
+from jax_bioadv.figures.depth import Axis
 from jax_bioadv.figures.pruning import chosen_rows
 from jax_bioadv.figures.robustness import censored_box
 from jax_bioadv.figures.seeds import mean_interval, members
@@ -221,3 +222,27 @@ def test_a_colour_bar_over_less_than_a_decade_has_ticks():
     drawn(figure)
     bar = figure.axes[-1]
     assert len([label for label in bar.get_yticklabels() if label.get_text()]) >= 2
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_the_legend_of_spectra_lies_within_the_figure(columns):
+    names = ["Krotov–Hopfield", "backprop, accuracy-matched", "random filters", "k-means, whitened", "SoftHebb"]
+    taps = {f"stages.{tap}": {name: np.geomspace(1, 1e-3, 20)[None] for name in names} for tap in range(columns)}
+    figure = drawn(figures.tap_spectra_figure({"images": taps}))
+    [legend] = figure.legends
+    box = legend.get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+
+
+def test_shares_near_zero_have_ticks_that_differ():
+    entry = {
+        "test_accuracy": [0.7],
+        "test_accuracy_interval": [[0.69, 0.71]],
+        "worst_case": [0.0],
+        "worst_case_interval": [[0.0, 0.02]],
+    }
+    up, across = (Axis(path, path[0], share=True) for path in (("worst_case",), ("test_accuracy",)))
+    [panel] = drawn(figures.depth_figure({"kh": {1: entry}}, across, [up])).axes
+    labels = [label.get_text() for label in panel.get_yticklabels()]
+    assert len(labels) == len(set(labels)) > 2

@@ -58,6 +58,19 @@ def test_the_page_on_depth_is_that_of_the_committed_run():
     assert f"seeds of `quick`: {len(results['seeds'])};" in text
 
 
+def test_what_the_page_says_of_the_published_width_is_of_its_run():
+    results, text = read_results(ROOT / "results" / "depth-published-width"), text_of("docs/depth.md")
+    assert depth_table(results) in text
+    assert all(line in text for line in depth_verdicts(results).splitlines() if "cannot tell" not in line)
+    stack, models = results["settings"]["stack"], results["models"]
+    assert f"of {stack['filters'][0]} filters at stride {stack['stride']}" in text
+    assert f"on all {stack['images'] // 1000} 000 images" in text
+    shares = {name: model["test_accuracy"][0] for name, model in models.items()}
+    lengths = {name: model["critical_l2"]["minimum_norm"]["median"][0] for name, model in models.items()}
+    assert min(shares, key=shares.get) == "random-1", "learned filters classify better"
+    assert min(lengths, key=lengths.get) == "kh-1", "the shortest perturbations of all"
+
+
 def test_what_it_says_of_the_attack_check_is_in_its_file():
     checked = json.loads((ROOT / "benchmarks" / "results" / "attack_check.json").read_text())
     attacks = [one["attacks"] for model in checked["models"].values() for one in model.values()]

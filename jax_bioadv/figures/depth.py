@@ -76,7 +76,16 @@ def _look_at(panel: Axes, centres: Sequence[tuple[float, float]], logarithmic: b
         positive = up[up > 0]
         panel.set_ylim(positive.min() / 1.6, positive.max() * 1.6)
     else:
-        panel.set_ylim(0, max(1.25 * up.max(), 0.01))
+        panel.set_ylim(0, max(1.25 * up.max(), 0.05))
+
+
+def _legend_below(figure: Figure, handles: list[Line2D]) -> None:
+    """In up to six columns: as many as the figure is wide enough for."""
+    for columns in range(6, 0, -1):
+        legend = figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 @in_shared_style
@@ -119,7 +128,7 @@ def depth_figure(
         Line2D([], [], color=GREY, marker="o", linestyle="", markersize=4 + 2.5 * depth, label=f"depth {depth}")
         for depth in depths
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=6)
+    _legend_below(figure, handles)
     settle(panels)
     letter(panels)
     return figure
@@ -154,7 +163,7 @@ def tap_spectra_figure(
     handles = [
         Line2D([], [], color=s.color, linestyle=s.dashes, linewidth=s.width, label=s.label) for s in known.values()
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=6)
+    _legend_below(figure, handles)
     settle(panels.flat)
     return figure
 
