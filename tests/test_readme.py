@@ -67,8 +67,8 @@ def test_what_the_page_says_of_the_published_width_is_of_its_run():
     assert f"on all {stack['images'] // 1000} 000 images" in text
     shares = {name: model["test_accuracy"][0] for name, model in models.items()}
     lengths = {name: model["critical_l2"]["minimum_norm"]["median"][0] for name, model in models.items()}
-    assert min(shares, key=shares.get) == "random-1", "learned filters classify better"
-    assert min(lengths, key=lengths.get) == "kh-1", "the shortest perturbations of all"
+    assert min(shares["kh-1"], shares["soft_hebb-1"]) > shares["random-1"]
+    assert sorted(lengths, key=lengths.get)[:2] == ["kh-1", "pca-1"], "the shortest perturbations"
 
 
 def test_what_it_says_of_the_attack_check_is_in_its_file():

@@ -141,6 +141,15 @@ def test_the_verdict_at_equal_accuracy_follows_the_distances(ours, theirs, verdi
     assert verdict_of("equal-accuracy", invented(ours, theirs)) is verdict
 
 
+def test_with_one_depth_nothing_is_said_of_depths():
+    results = invented(2.0, 1.0)
+    strong = {"attack": "minimum_norm", "measure": "margin_curvature", "spearman": -1.0, "interval": [-1.0, -0.9]}
+    results["correlations"] = [{**strong, "p_corrected": 0.001, "p_at_floor": False}]
+    assert verdict_of("orders-depths", results | {"depths": [1, 2]}) is Verdict.HOLDS
+    assert verdict_of("orders-depths", results) is Verdict.UNDECIDED
+    assert verdict_of("depth-costs", results) is Verdict.UNDECIDED
+
+
 def test_without_equal_accuracy_nothing_is_compared():
     results = invented(2.0, 1.0)
     unequal = copy.deepcopy(results)

@@ -148,6 +148,8 @@ def a_measure_orders_depths(results: Results) -> Finding:
     ]
     if not entries:
         return undecided("There are no correlations.")
+    if len(_depths(results)) < 2:
+        return undecided("There is one depth.")
     entries.sort(key=lambda one: -abs(one["spearman"]))
     lines = [
         f"{measure_name(one['measure'])}: ρ = {number_text(one['spearman'])} "
