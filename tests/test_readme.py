@@ -2,12 +2,14 @@
 
 import csv
 import json
+import math
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from experiments.report.claims.comparing import robuster
 from experiments.report.markdown import depth_table, depth_verdicts, evidence_table, markdown_table, question_verdicts
 from experiments.report.words import CAPTIONS
 from experiments.results.schema import read_results
@@ -58,6 +60,17 @@ def test_the_page_on_depth_is_that_of_the_committed_run():
     assert f"seeds of `quick`: {len(results['seeds'])};" in text
 
 
+def test_three_seeds_tell_no_two_of_these_apart():
+    results = read_results(ROOT / "results" / "depth")
+    for other in ("kmeans-1", "kmeans_whitened-1", "pca-1", "patches-1"):
+        found = robuster(results, "minimum_norm", "kh-1", other)
+        assert math.exp(found.log_ratio) < 0.5
+        assert found.interval[1] < 0
+        assert found.outcome == 0
+    for other in ("soft_hebb-1", "pca-1"):
+        assert robuster(results, "minimum_norm", other, "random-1").log_ratio > 0
+
+
 def test_what_the_page_says_of_the_published_width_is_of_its_run():
     results, text = read_results(ROOT / "results" / "depth-published-width"), text_of("docs/depth.md")
     assert depth_table(results) in text
@@ -68,7 +81,13 @@ def test_what_the_page_says_of_the_published_width_is_of_its_run():
     shares = {name: model["test_accuracy"][0] for name, model in models.items()}
     lengths = {name: model["critical_l2"]["minimum_norm"]["median"][0] for name, model in models.items()}
     assert min(shares["kh-1"], shares["soft_hebb-1"]) > shares["random-1"]
-    assert sorted(lengths, key=lengths.get)[:2] == ["kh-1", "pca-1"], "the shortest perturbations"
+    assert {*sorted(lengths, key=lengths.get)[:4]} == {"kh-1", "kh_noise-1", "kh_pruned-1", "pca-1"}
+    told = {one: robuster(results, "minimum_norm", "kh-1", one) for one in ("bp_matched-1", "pca-1", "random-1")}
+    assert told["bp_matched-1"].outcome == -1
+    assert 4.5 < 1 / math.exp(told["bp_matched-1"].log_ratio) < 5.5
+    assert told["pca-1"].outcome == 0
+    for pair in (("soft_hebb-1", "random-1"), ("pca-1", "random-1")):
+        assert robuster(results, "minimum_norm", *pair).outcome == -1
 
 
 def test_what_it_says_of_the_attack_check_is_in_its_file():
