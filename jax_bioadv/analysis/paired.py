@@ -2,7 +2,8 @@
 
 Two sources of chance stand behind a number: which test images were drawn, and which network the seed gave. A claim
 about a way of training must cover both: the seeds, however many images there are, and the images, which all seeds
-share. Infinite lengths (censored) are ordered above every finite one::
+share. Infinite lengths (censored) are ordered above every finite one; which of two infinite ones is the longer is not
+known::
 
     comparison = paired_comparison(first, second)         # two models, several seeds, the same images
     comparison.log_ratio, comparison.interval, comparison.p_value
@@ -60,7 +61,8 @@ def paired_comparison(
         confidence: of the interval.
 
     Returns:
-        Effect, interval, effect size and p-value. Equal lengths, censored in both included, are ties: log ratio 0.
+        Effect, interval, effect size and p-value. Equal lengths are ties: log ratio 0. So are, for effect and effect
+        size, those censored in both; the interval and p allow for any order of these.
 
     Raises:
         ValueError: if seeds or images do not match, a seed has no image, or a length is negative or not a number.
@@ -69,21 +71,33 @@ def paired_comparison(
         raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
     if len(first) != len(second) or not first:
         raise ValueError(f"both models need the same seeds, at least one; got {len(first)} and {len(second)}")
-    ratios = [np.sort(_log_ratio(*pair, seed)) for seed, pair in enumerate(zip(first, second, strict=True))]
+    ratios = [_log_ratio(*pair, seed) for seed, pair in enumerate(zip(first, second, strict=True))]
     superiority = float(np.mean([np.mean(np.sign(ratio) + 1) / 2 for ratio in ratios]))
+    unknown = [
+        np.isinf(np.asarray(one)) & np.isinf(np.asarray(other)) for one, other in zip(first, second, strict=True)
+    ]
+    lowest, highest = (
+        [np.where(open_, end, ratio) for open_, ratio in zip(unknown, ratios, strict=True)] for end in (-np.inf, np.inf)
+    )
     effects = np.array([_symmetric_median(ratio) for ratio in ratios])
+
+    def over_images(level: float) -> list[tuple[float, float]]:
+        """The interval of every seed."""
+        pairs = zip(lowest, highest, strict=True)
+        return [(median_interval(low, level)[0], median_interval(high, level)[1]) for low, high in pairs]
+
     finite = bool(np.all(np.isfinite(effects)))
     centre = float(np.mean(effects)) if finite else _symmetric_median(effects)
     if finite and (len(ratios) == 1 or np.ptp(effects) > 1e-12 * np.abs(effects).max()):
 
         def interval_at(level: float) -> tuple[float, float]:
-            return _added(effects, ratios, level)
+            return _added(effects, np.array(over_images(level)), level)
 
         p_value = _level_that_excludes_zero(centre, interval_at)
     else:
 
         def interval_at(level: float) -> tuple[float, float]:
-            parts = [median_interval(ratio, level) for ratio in ratios]
+            parts = over_images(level)
             parts += [(centre, centre)] if finite or len(ratios) == 1 else [median_interval(effects, level)]
             return min(low for low, _ in parts), max(high for _, high in parts)
 
@@ -93,9 +107,9 @@ def paired_comparison(
     return PairedComparison(centre, interval_at(confidence), superiority, p_value, len(ratios), images)
 
 
-def _added(effects: np.ndarray, ratios: Sequence[np.ndarray], confidence: float) -> tuple[float, float]:
-    """Interval of the mean effect: the seeds' part and the images' part, added as variances are."""
-    centre, ends = effects.mean(), np.array([median_interval(ratio, confidence) for ratio in ratios])
+def _added(effects: np.ndarray, ends: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Interval of the mean effect: the seeds' part and the images' part, given by its ends, added as variances are."""
+    centre = effects.mean()
     seeds = 0.0
     if effects.size > 1:
         error = effects.std(ddof=1) / math.sqrt(effects.size)

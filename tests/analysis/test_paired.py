@@ -94,7 +94,8 @@ def test_one_seed_gives_the_sign_test_and_a_median():
     assert found.superiority == pytest.approx((3 + 2 / 2) / 6)
     assert found.p_value == 1.0
     assert found.log_ratio == pytest.approx(np.log(2) / 2)
-    assert found.interval == (pytest.approx(-np.log(2)), INF)
+    # The fifth image is turned in neither: which of its lengths is the longer is not known.
+    assert found.interval == (-INF, INF)
     assert (found.seeds, found.images) == (1, (6,))
 
 
@@ -149,3 +150,17 @@ def test_no_lengths_break_a_comparison(values, seeds):
 def test_what_cannot_be_paired_is_refused(first, second):
     with pytest.raises(ValueError, match="seed"):
         paired_comparison(first, second)
+
+
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_images_that_neither_model_loses_leave_the_interval_open(seeds):
+    """Their ratio is not known: were it 0, models would be level for sure where most lengths are censored in both."""
+    generator = np.random.default_rng(0)
+    lengths = generator.lognormal(size=(2, seeds, 200))
+    lengths[:, :, :60] = INF
+    first, second = ([*one] for one in lengths)
+    found = paired_comparison(first, second)
+    known = paired_comparison(*([one[60:] for one in model] for model in (first, second)))
+    assert found.interval[0] < known.interval[0] < known.interval[1] < found.interval[1]
+    lengths[:, :, :120] = INF
+    assert paired_comparison(*([*one] for one in lengths)).interval == (-INF, INF)

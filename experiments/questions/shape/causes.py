@@ -25,7 +25,7 @@ NAMES = {**MEASURE_NAMES, "row_norm": "‖V‖ of the layer"}
 
 def _ahead(found: Difference) -> bool | None:
     """Whether the first is ahead of the second (True), has no lead (False), or neither is sure."""
-    return True if found.outcome > 0 else False if found.no_lead else None
+    return True if found.outcome > 0 else False if found.has_no_lead() else None
 
 
 def _as_far(found: Difference) -> bool | None:

@@ -60,7 +60,7 @@ def as_robust(results: Results, model: str, attack: str) -> bool | None:
     found = robuster(results, attack, START, model)
     if found is None:
         return None
-    return True if found.no_lead or found.outcome < 0 else False if found.outcome > 0 else None
+    return True if found.has_no_lead() or found.outcome < 0 else False if found.outcome > 0 else None
 
 
 def covariance_makes_robust(results: Results) -> Finding:

@@ -8,15 +8,18 @@ as well), for everything else that of the two models' own intervals, taken as in
 it: each outcome must be the same with half of it and with one and a half of it.
 
 * *ahead*: the whole interval lies above 1.5 margins; *behind*: below minus 1.5 margins;
-* *no lead*: it lies below half a margin, so that the other does as well, or better;
+* *no lead*: it lies below half a margin, so that the other does as well, or better. Of several comparisons of which one
+  without a lead would decide, each has to have none so surely that chance has a part of 5 % in all of them together;
 * *open*: anything else, and whatever has no interval.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 
 from experiments.models import label
 from experiments.report.numbers import dig, number_text, overall_text, p_text
@@ -37,7 +40,8 @@ class Difference(NamedTuple):
     """How the first of two compares with the second: the log of the ratio, positive where the first is better.
 
     ``interval``: at 95 % over seeds and images. ``significant``: whether a corrected p-value, where there is one, lets
-    the two be told apart. ``text`` and ``short``: the numbers, for a line and for part of a sentence.
+    the two be told apart. ``text`` and ``short``: the numbers, for a line and for part of a sentence. ``seeds``: that
+    the interval comes from.
     """
 
     log_ratio: float
@@ -45,6 +49,7 @@ class Difference(NamedTuple):
     significant: bool
     text: str
     short: str
+    seeds: int = 1
 
     @property
     def outcome(self) -> int:
@@ -54,10 +59,20 @@ class Difference(NamedTuple):
             return 0
         return int(self.interval[0] > beyond) - int(self.interval[1] < -beyond)
 
-    @property
-    def no_lead(self) -> bool:
-        """Whether the first is ahead by less than half a margin, if it is at all."""
-        return self.interval[1] < LESS * math.log1p(MARGIN)
+    def has_no_lead(self, among: int = 1) -> bool:
+        """Whether the first is ahead by less than half a margin, if it is at all.
+
+        Args:
+            among: how many comparisons there are of which one without a lead would decide. The interval's upper arm
+                grows as Bonferroni's correction asks (of several seeds, by Student's t, which is too much for the part
+                of it that is owed to images).
+        """
+        upper = self.interval[1]
+        if among > 1 and math.isfinite(upper) and math.isfinite(self.log_ratio):
+            quantile = partial(scipy.stats.t.ppf, df=self.seeds - 1) if self.seeds > 1 else scipy.stats.norm.ppf
+            wider = float(quantile(1 - 0.025 / among) / quantile(0.975))
+            upper = self.log_ratio + wider * (upper - self.log_ratio)
+        return upper < LESS * math.log1p(MARGIN)
 
     def turned(self) -> "Difference":
         """The same where less is better."""
@@ -79,9 +94,9 @@ def compare(first: Overall | None, second: Overall | None, smaller_is_better: bo
     one, other = _logarithms(first), _logarithms(second)
     value = float(np.nan_to_num(one[1] - other[1], nan=0.0, posinf=math.inf, neginf=-math.inf))
     if first.interval is None or second.interval is None:
-        found = Difference(value, (-math.inf, math.inf), True, text, short)
+        found = Difference(value, (-math.inf, math.inf), True, text, short, first.seeds)
     else:
-        found = Difference(value, _ratio_interval(one, other), True, text, short)
+        found = Difference(value, _ratio_interval(one, other), True, text, short, first.seeds)
     return found.turned() if smaller_is_better else found
 
 
@@ -143,7 +158,8 @@ def robuster(results: Results, attack: str, first: str, second: str) -> Differen
     ends = dig(pair, "log_ratio_interval") or [None, None]
     low, high = -math.inf if ends[0] is None else ends[0], math.inf if ends[1] is None else ends[1]
     p, short = dig(pair, "p_corrected"), f"×\u00a0{number_text(math.exp(sign * pair['log_ratio']))}"
-    told = Difference(pair["log_ratio"], (low, high), p is not None and p < SIGNIFICANCE, ratio_text(pair, sign), short)
+    significant, seeds = p is not None and p < SIGNIFICANCE, dig(pair, "seeds") or 1
+    told = Difference(pair["log_ratio"], (low, high), significant, ratio_text(pair, sign), short, seeds)
     return told if sign > 0 else told.turned()
 
 
@@ -169,14 +185,12 @@ def standing(models: Iterable[str], difference: Callable[[str], Difference | Non
         models: the others.
         difference: of the one from another.
     """
-    found = Standing({}, {}, {}, {}, [])
-    for model in models:
-        one = difference(model)
-        if one is None:
-            found.missing.append(model)
-        else:
-            kind = found.behind if one.outcome < 0 else found.ahead if one.outcome > 0 else None
-            (kind if kind is not None else found.level if one.no_lead else found.open)[model] = one
+    differences = {model: difference(model) for model in models}
+    there = {model: one for model, one in differences.items() if one is not None}
+    found = Standing({}, {}, {}, {}, [model for model, one in differences.items() if one is None])
+    for model, one in there.items():
+        kind = found.behind if one.outcome < 0 else found.ahead if one.outcome > 0 else None
+        (kind if kind is not None else found.level if one.has_no_lead(len(there)) else found.open)[model] = one
     return found
 
 

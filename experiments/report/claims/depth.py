@@ -4,11 +4,15 @@ Models stand in results.json as MODEL-DEPTH. Distances are compared on the same 
 its own interval as in :mod:`comparing`, with the same margin everywhere.
 """
 
+import math
 from collections.abc import Iterable
 from functools import partial
 
 from experiments.models import label
 from experiments.report.claims.comparing import (
+    MARGIN,
+    MORE,
+    SIGNIFICANCE,
     Difference,
     Results,
     Standing,
@@ -20,8 +24,10 @@ from experiments.report.claims.comparing import (
     standing,
 )
 from experiments.report.claims.settling import with_its_reach
+from experiments.report.claims.smoothness import LARGER_IS_SMOOTHER, NO_SMOOTHNESS
+from experiments.report.claims.spectra import judged, spectrum_text
 from experiments.report.claims.verdicts import Claim, Finding, Verdict, undecided
-from experiments.report.numbers import dig, number_text, p_text, verdicts_text
+from experiments.report.numbers import dig, number_text, p_text
 from jax_bioadv.styles import measure_name
 
 RULES = ("soft_hebb", "kh")
@@ -47,15 +53,23 @@ def _sides(found: Standing) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def at_equal_accuracy(results: Results) -> Finding:
     """Krotov–Hopfield filters against the same architecture by backpropagation, stopped at their accuracy."""
-    differences: dict[str, Difference] = {}
+    differences, unequal = dict[str, Difference](), dict[str, Difference]()
     for depth in _depths(results):
         ours, theirs = f"kh-{depth}", f"bp_matched-{depth}"
         found = robuster(results, ATTACK, ours, theirs)
         one, other = (measured(dig(results, "models", name), "test_accuracy") for name in (ours, theirs))
-        equal = compare(one, other)
-        if found is not None and equal is not None and equal.outcome == 0:
-            differences[theirs] = found
-    return _one_against_all(standing(differences, differences.__getitem__), "Krotov–Hopfield filters", len(differences))
+        accuracy = compare(one, other)
+        if found is not None and accuracy is not None:
+            if abs(accuracy.log_ratio) < MORE * math.log1p(MARGIN):
+                differences[theirs] = found
+            else:
+                unequal[theirs] = accuracy
+    finding = _one_against_all(
+        standing(differences, differences.__getitem__), "Krotov–Hopfield filters", len(differences)
+    )
+    if not unequal:
+        return finding
+    return finding._replace(sentence=f"{finding.sentence[:-1]}; not as accurate: {briefly(unequal)}.")
 
 
 def learned_beat_unlearned(results: Results, rule: str) -> Finding:
@@ -79,7 +93,7 @@ def _one_against_all(found: Standing, who: str, of: int) -> Finding:
         against = {**found.behind, **found.level}
         said = f"{who} have no lead in {len(against)} of {of} comparisons: {briefly(against)}."
         return Finding(Verdict.FAILS, said, *sides)
-    return undecided(f"{who} lead in {len(found.ahead)} of {of} comparisons; open: {briefly(found.open)}.", *sides)
+    return undecided(f"{who} lead in {len(found.ahead)} of {of} comparisons; {len(found.open)} cannot be told.", *sides)
 
 
 def depth_costs_robustness(results: Results) -> Finding:
@@ -102,17 +116,18 @@ def depth_costs_robustness(results: Results) -> Finding:
 def spectra_stay_power_laws(results: Results, kind: str) -> Finding:
     """Overlaps of every stage of the rules' networks, channels over positions."""
     straight, other, unclear = list[str](), list[str](), list[str]()
-    for name in (name for depth in _depths(results) for name in _there(results, RULES, depth)):
+    deepest = max(_depths(results), default=0)  # its layers are those of the others too: each is trained on those below
+    for name in _there(results, RULES, deepest):
         for tap, entry in (dig(results, "models", name, "taps") or {}).items():
-            verdicts = {one for one in dig(entry, "positions", kind, "verdict") or [] if one is not None}
-            if tap.endswith(".convolution") and verdicts:
-                line = f"{label(name)}, {tap}: {verdicts_text(verdicts)}"
-                may_be_one = verdicts & {"power law", "undecided"}
-                (straight if verdicts == {"power law"} else unclear if may_be_one else other).append(line)
+            spectrum = dig(entry, "positions", kind)
+            answers = set(judged(spectrum))
+            if tap.endswith(".convolution") and answers:
+                line = f"{label(name)}, {tap}: {spectrum_text(spectrum)}"
+                (straight if answers == {True} else other if answers == {False} else unclear).append(line)
     count = len(straight) + len(other) + len(unclear)
     if not count:
         return undecided("No spectrum has eigenvalues enough for a test.")
-    said = f"Of {count} spectra {len(straight)} are power laws in every seed, {len(other)} in none."
+    said = f"Of the spectra of {count} layers {len(straight)} are power laws in every seed, {len(other)} in none."
     verdict = Verdict.FAILS if other else Verdict.UNDECIDED if unclear else Verdict.HOLDS
     return Finding(verdict, said, tuple(straight), (*other, *unclear))
 
@@ -128,7 +143,7 @@ def pruning_costs_nothing(results: Results) -> Finding:
             continue
         pruned += sum(units)
         line = f"depth {depth}: {'/'.join(map(str, units))} filters cut, accuracy {found.text}"
-        (supporting if found.no_lead and found.turned().no_lead else opposing).append(line)
+        (supporting if found.has_no_lead() and found.turned().has_no_lead() else opposing).append(line)
     sides = tuple(supporting), tuple(opposing)
     if not pruned:
         return undecided("Pruning found no filter to cut.", *sides)
@@ -138,30 +153,30 @@ def pruning_costs_nothing(results: Results) -> Finding:
 
 def a_measure_orders_depths(results: Results) -> Finding:
     """The rank correlations over networks of all depths together."""
+    apart = (*NO_SMOOTHNESS, *LARGER_IS_SMOOTHER)  # the latter is a distance itself, to first order
     entries = [
         one
         for one in dig(results, "correlations") or []
-        if one["attack"] == ATTACK
-        and one["measure"] != "test_accuracy"
-        and one["interval"]
-        and None not in one["interval"]
+        if one["attack"] == ATTACK and one["measure"] not in apart and one["interval"] and None not in one["interval"]
     ]
     if not entries:
         return undecided("There are no correlations.")
     if len(_depths(results)) < 2:
         return undecided("There is one depth.")
-    entries.sort(key=lambda one: -abs(one["spearman"]))
+    entries.sort(key=lambda one: one["spearman"])
     lines = [
         f"{measure_name(one['measure'])}: ρ = {number_text(one['spearman'])} "
         f"[{', '.join(map(number_text, one['interval']))}], p {p_text(one['p_corrected'], one['p_at_floor'])}"
         for one in entries
     ]
-    told = [one["p_corrected"] is not None and one["p_corrected"] < 0.05 for one in entries]
+    told = [
+        one["spearman"] < 0 and one["p_corrected"] is not None and one["p_corrected"] < SIGNIFICANCE for one in entries
+    ]
     sides = (
         tuple(line for line, one in zip(lines, told, strict=True) if one),
         tuple(line for line, one in zip(lines, told, strict=True) if not one),
     )
-    best = f"Nearest is {lines[0]}."
+    best = f"Nearest is {lines[0]}, over all models of all depths."
     return Finding(Verdict.HOLDS, best, *sides) if told[0] else undecided(best, *sides)
 
 

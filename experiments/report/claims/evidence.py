@@ -82,7 +82,7 @@ def gradient_attacks_beat_noise(results: Results) -> Finding:
         elif pgd.infinite:
             # PGD's range of ε ends at shorter perturbations than that of the noise: not reached is not masked.
             unreached.append(model)
-        elif found.outcome > 0 or found.no_lead:
+        elif found.outcome > 0 or found.has_no_lead():
             (supporting if found.outcome > 0 else opposing).append(f"{label(model)}: noise {found.text} by PGD")
         else:
             unsettled.append(model)
@@ -148,6 +148,6 @@ def learning_beats_its_start(results: Results) -> Finding:
     said = "; ".join(f"{name}: {one.short}" for name, one in found.items())
     if not opposing:
         return Finding(Verdict.HOLDS, f"{said}.", supporting)
-    if all(one.no_lead or one.outcome < 0 for one in found.values()):
+    if all(one.has_no_lead() or one.outcome < 0 for one in found.values()):
         return Finding(Verdict.FAILS, f"{said}: learning adds less than {MARGIN:.0%}.", (), opposing)
     return undecided(f"{said}.", supporting, opposing)

@@ -169,7 +169,7 @@ def accuracy_for_robustness(results: Results, attack: str = "pgd") -> Finding:
         for_it, against_it = control_lines(controls)
         evidence = ((*supporting, *for_it), (*opposing, *against_it))
         return against_controls(said[:-1], controls, evidence, ("kh", "bp"))
-    if matched.outcome < 0 or matched.no_lead:
+    if matched.outcome < 0 or matched.has_no_lead():
         said = f"{numbers}, but backprop stopped at the same accuracy does as well ({matched.short})."
         return Finding(Verdict.SHARED, said, supporting, opposing)
     said = f"{numbers}, but it is not told apart from backprop of the same accuracy ({matched.short})."

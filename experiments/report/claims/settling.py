@@ -3,7 +3,7 @@
 A claim by itself looks at numbers alone. Whether these speak about the paper is decided here, for all claims alike: a
 contradiction needs a run of the published kind (``published.unlike_published``) whose networks have converged, and a
 number that no earlier claim has turned red already; else it cannot be told. Where the numbers agree in a run of another
-kind, the claim holds at this size.
+kind, or of networks that have not converged, the claim holds at this size.
 """
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -41,8 +41,7 @@ def settle(results: Results, finding: Finding) -> Finding:
     if finding.verdict in RED:
         said = f"{finding.sentence[:-1]}; but of the paper this tells nothing ({why})."
         return finding._replace(verdict=Verdict.UNDECIDED, sentence=said)
-    verdict = Verdict.HERE if unlike else finding.verdict
-    return finding._replace(verdict=verdict, sentence=f"{finding.sentence[:-1]} ({why}).")
+    return finding._replace(verdict=Verdict.HERE, sentence=f"{finding.sentence[:-1]} ({why}).")
 
 
 def with_its_reach(finding: Finding, seeds: int) -> Finding:

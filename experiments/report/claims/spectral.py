@@ -22,7 +22,7 @@ def spectral_fails_on_noise(results: Results) -> Finding:
     opposing = [texts[kind] for kind, wanted in (("images", True), ("noise", False)) if laws[kind] is (not wanted)]
     if found is not None:
         words = f"α on white noise, {found.text} of the untrained network"
-        if found.no_lead and found.turned().no_lead:
+        if found.has_no_lead() and found.turned().has_no_lead():
             supporting.append(f"{words}: it changed nothing there")
         elif found.outcome:
             opposing.append(f"{words}: it changed something there")
