@@ -129,8 +129,12 @@ def invented(ours, theirs):
     return {"seeds": [0, 1, 2], "depths": [1], "models": models, "comparisons": [comparison], "correlations": []}
 
 
+def answered(name, results):
+    return next(found for claim, found in answers(results) if claim.name == name)
+
+
 def verdict_of(name, results):
-    return next(found.verdict for claim, found in answers(results) if claim.name == name)
+    return answered(name, results).verdict
 
 
 @pytest.mark.parametrize(
@@ -154,7 +158,32 @@ def test_without_equal_accuracy_nothing_is_compared():
     results = invented(2.0, 1.0)
     unequal = copy.deepcopy(results)
     unequal["models"]["kh-1"] |= {"test_accuracy": [0.3] * 3, "test_accuracy_interval": [[0.29, 0.31]] * 3}
-    assert verdict_of("equal-accuracy", unequal) is Verdict.UNDECIDED
+    found = answered("equal-accuracy", unequal)
+    assert found.verdict is Verdict.UNDECIDED
+    assert "not as accurate: backprop, accuracy-matched" in found.sentence
+    assert verdict_of("equal-accuracy", with_wide_accuracies(unequal)) is Verdict.UNDECIDED
+
+
+def with_wide_accuracies(results):
+    """The same by so few images that the accuracies are not told apart."""
+    for entry in results["models"].values():
+        entry["test_accuracy_interval"] = [[0.1, 0.9]] * 3
+    return results
+
+
+@pytest.mark.parametrize("measure", ["margin_over_gradient", "alpha_images", "test_accuracy"])
+def test_what_is_no_smoothness_orders_nothing(measure):
+    results = invented(2.0, 1.0) | {"depths": [1, 2]}
+    strong = {"attack": "minimum_norm", "measure": measure, "spearman": -0.99, "interval": [-1.0, -0.98]}
+    results["correlations"] = [{**strong, "p_corrected": 0.001, "p_at_floor": False}]
+    assert verdict_of("orders-depths", results) is Verdict.UNDECIDED
+
+
+def test_rough_networks_that_are_robust_are_not_ordered_by_smoothness():
+    results = invented(2.0, 1.0) | {"depths": [1, 2]}
+    wrong = {"attack": "minimum_norm", "measure": "margin_curvature", "spearman": 0.99, "interval": [0.98, 1.0]}
+    results["correlations"] = [{**wrong, "p_corrected": 0.001, "p_at_floor": False}]
+    assert verdict_of("orders-depths", results) is Verdict.UNDECIDED
 
 
 def test_models_are_called_by_label_and_depth():
