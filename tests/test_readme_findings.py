@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from experiments.questions.dimension.claims import manifolds
+from experiments.questions.mixing.networks import networks_of
 from experiments.questions.question import findings as question_findings
 from experiments.questions.registry import QUESTIONS
 from experiments.questions.shape.adding import reached
@@ -210,7 +211,10 @@ def test_what_is_said_in_short_of_the_open_questions_is_what_they_found():
     assert all(reached(runs[3], model) for model in ("law_both_middle", "law_both_strong"))
     assert found[4, "smoothness"] is Verdict.HOLDS
     assert found[4, "spectrum-too"] is Verdict.FAILS
-    assert len(runs[4]["networks"]) == 70
+    networks = networks_of(runs[4])
+    mixes = len(networks.mixes)
+    assert (mixes, len(networks.names) - mixes, len(networks.left_out)) == (43, 22, 5)
+    assert all(name.startswith("mix") for name in networks.left_out)
     assert found[5, "images"] is found[5, "noise"] is Verdict.HOLDS
     assert found[5, "spectrum-left"] is Verdict.UNDECIDED
 

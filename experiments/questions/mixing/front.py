@@ -14,17 +14,16 @@ from experiments.questions.mixing.networks import (
     SPECTRUM,
     WORDS,
     Networks,
-    Paired,
     called,
     networks_of,
     published_one,
 )
 from experiments.report.claims import Finding, Results, Verdict
-from experiments.report.claims.comparing import LESS, MARGIN, MORE
+from experiments.report.claims.comparing import LESS, MARGIN, MORE, wider
 from experiments.report.claims.verdicts import undecided
 from experiments.report.numbers import number_text
 from jax_bioadv.analysis.held_out import HeldOutGain, held_out_gain
-from jax_bioadv.analysis.pareto import Gap, distance_from_front, front_at
+from jax_bioadv.analysis.pareto import Gap, distance_from_front
 
 GAIN = 0.1
 """Measures predict robustness if they take away so much of the squared error, in networks not seen (our choice)."""
@@ -48,25 +47,24 @@ def gap_of(found: Networks, place: int, among: Sequence[int]) -> Gap:
 
 
 def _paired_gap(found: Networks, place: int, others: Sequence[int]) -> Gap:
-    accuracy, robustness, seeds = found.accuracy[others], found.robustness[others], found.accuracy.shape[1]
-
-    def best(chosen: np.ndarray) -> Paired | None:
-        """Compared with the most robust of those that are as accurate, by some of the seeds."""
-        means = (one[..., chosen].mean(axis=-1) for one in (accuracy, robustness, found.accuracy[place]))
-        number = front_at(*means)
-        return None if number is None else found.paired[found.names[place]].get(found.names[others[number]])
-
-    highest = best(np.ones(seeds, bool))
-    if highest is None:
+    pairs = found.paired[found.names[place]]
+    robustness = {other: found.robustness[other].mean() for other in as_accurate(found, place, others)}
+    pair = pairs.get(found.names[max(robustness, key=robustness.__getitem__)]) if robustness else None
+    if pair is None:
         return Gap(None, None, None, None)
-    gap = Gap(highest.log_ratio, (highest.low, highest.high), None, None)
-    by_others = [best(np.arange(seeds) != seed) for seed in range(seeds)] if seeds > 1 else [None]
-    known = [one for one in by_others if one is not None]
-    if len(known) < len(by_others):
-        return gap
-    # Each of them may be the one: below the front is what lies below all.
-    ends = min(one.low for one in known), max(one.high for one in known)
-    return gap._replace(above_chosen=float(np.mean([one.log_ratio for one in known])), chosen_interval=ends)
+    seeds, interval = found.accuracy.shape[1], (pair.low, pair.high)
+    if seeds < 2:
+        return Gap(pair.log_ratio, interval, None, None)
+    # The best of many is the best by chance too.
+    arms = wider(seeds, len(robustness)) * (np.array(interval) - pair.log_ratio)
+    low, high = map(float, pair.log_ratio + arms)
+    return Gap(pair.log_ratio, interval, pair.log_ratio, (low, high))
+
+
+def as_accurate(found: Networks, place: int, among: Sequence[int]) -> list[int]:
+    """Those that are as accurate as a network, or more, by the means over seeds."""
+    least = found.accuracy[place].mean()
+    return [other for other in among if found.accuracy[other].mean() >= least]
 
 
 def stands(gap: Gap) -> int | None:
@@ -79,17 +77,16 @@ def stands(gap: Gap) -> int | None:
 
 
 def gap_text(gap: Gap) -> str:
-    """``× 1.21 [1.02, 1.43] of the front``."""
+    """``× 1.21 [1.02, 1.43] of the highest, corrected for its choice at most × 1.62``."""
     if gap.above_highest is None:
         return "no mix is as accurate"
     text = f"×\u00a0{number_text(math.exp(gap.above_highest))}"
     if gap.highest_interval is not None:
         low, high = (number_text(math.exp(end)) for end in gap.highest_interval)
         text += f" [{low}, {high}]"
-    if gap.above_chosen is not None and gap.chosen_interval is not None:
-        low, high = (number_text(math.exp(end)) for end in gap.chosen_interval)
-        chosen = f"×\u00a0{number_text(math.exp(gap.above_chosen))} [{low}, {high}]"
-        text += f" of the highest, {chosen} of those chosen by other seeds"
+    text += " of the highest"
+    if gap.chosen_interval is not None:
+        text += f", corrected for its choice at most ×\u00a0{number_text(math.exp(gap.chosen_interval[1]))}"
     return text
 
 
@@ -108,7 +105,8 @@ def rule_above_the_front(results: Results) -> Finding:
         for place, model in enumerate(found.models)
         if model == found.models[ours]
     }
-    said = f"Its distance is {gap_text(gaps[ours])} of {len(found.mixes)} mixes at its accuracy."
+    count = len(as_accurate(found, ours, found.mixes))
+    said = f"Of {len(found.mixes)} mixes {count} are as accurate; its distance is {gap_text(gaps[ours])}."
     return _of_gap(found, gaps, gaps[ours], said)
 
 

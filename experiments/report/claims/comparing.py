@@ -36,6 +36,15 @@ YARDSTICKS = ("adversarial",)
 """Trained to be robust: it says how far one can get, not what made the Krotov–Hopfield network what it is."""
 
 
+def wider(seeds: int, among: int) -> float:
+    """How many times as long the arm of a 95 % interval is, corrected for one of several comparisons (Bonferroni).
+
+    Of several seeds by Student's t, which is too much for the part of an interval that is owed to images.
+    """
+    quantile = partial(scipy.stats.t.ppf, df=seeds - 1) if seeds > 1 else scipy.stats.norm.ppf
+    return float(quantile(1 - 0.025 / among) / quantile(0.975))
+
+
 class Difference(NamedTuple):
     """How the first of two compares with the second: the log of the ratio, positive where the first is better.
 
@@ -63,15 +72,11 @@ class Difference(NamedTuple):
         """Whether the first is ahead by less than half a margin, if it is at all.
 
         Args:
-            among: how many comparisons there are of which one without a lead would decide. The interval's upper arm
-                grows as Bonferroni's correction asks (of several seeds, by Student's t, which is too much for the part
-                of it that is owed to images).
+            among: how many comparisons there are of which one without a lead would decide.
         """
         upper = self.interval[1]
         if among > 1 and math.isfinite(upper) and math.isfinite(self.log_ratio):
-            quantile = partial(scipy.stats.t.ppf, df=self.seeds - 1) if self.seeds > 1 else scipy.stats.norm.ppf
-            wider = float(quantile(1 - 0.025 / among) / quantile(0.975))
-            upper = self.log_ratio + wider * (upper - self.log_ratio)
+            upper = self.log_ratio + wider(self.seeds, among) * (upper - self.log_ratio)
         return upper < LESS * math.log1p(MARGIN)
 
     def turned(self) -> "Difference":
