@@ -14,6 +14,7 @@ from experiments.attacks import SWEPT_ATTACKS
 from experiments.brought import Loaded
 from experiments.engine.tasks import Outcome, Work, progress
 from experiments.images import Images
+from experiments.measuring.alignment import QUARTER
 from experiments.measuring.attacks import GridAttack, searched_outcome, target_of
 from experiments.measuring.smoothness import boundary_outcome, certified_bounds
 from experiments.measuring.spectra import fitted
@@ -73,7 +74,7 @@ def tap_spectrum(work: Work, *, tap: str, positions: bool, spectra: SpectraSetti
         work: with the network.
         tap: its name.
         positions: whether every position of a map is a sample of its channels.
-        spectra: windows of the fits.
+        spectra: windows of the fits, which end at a quarter of the features at the latest.
         taps: how many images, and how much memory.
     """
     network, images = _network(work), work.images
@@ -89,7 +90,7 @@ def tap_spectrum(work: Work, *, tap: str, positions: bool, spectra: SpectraSetti
             memory=taps.memory_mib * 2**20,
             rank=max(last.values()),
         )
-        values["fits"][kind] = fitted(spectra, found.eigenvalues, last[kind])
+        values["fits"][kind] = fitted(spectra, found.eigenvalues, min(last[kind], found.features // QUARTER))
         values[kind] = {"side": found.side, "samples": found.samples, "features": found.features}
         arrays |= {kind: found.eigenvalues, f"{kind}_errors": found.errors}
     return Outcome(values, arrays)

@@ -164,6 +164,9 @@ def test_maps_have_spectra_of_their_positions_too(raw):
     assert list(taps) == ["convolution", "dense"]
     assert ["positions" in tap for tap in taps.values()] == [True, False]
     assert taps["convolution"]["found_by"]["images"] == {"side": "samples", "samples": 60, "features": 64}
+    # A spectrum falls off towards the number of its features: of ten no window is long enough.
+    assert taps["convolution"]["spectrum"]["images"]["window"][0][1] <= 64 // 4
+    assert taps["dense"]["spectrum"]["images"]["alpha"] == [None]
 
 
 def test_references_that_were_attacked_otherwise_are_not_beside_it(raw):
