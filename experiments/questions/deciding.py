@@ -50,9 +50,5 @@ def sorted_lines(
     )
 
 
-def known(values: Any) -> list[float]:
-    return [value for value in per_seed(values) if value is not None]
-
-
 def numbers_of(values: Any) -> np.ndarray:
     return np.array([np.nan if value is None else value for value in per_seed(values)])

@@ -2,10 +2,12 @@
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from experiments.depth_plan import DepthPlan
 from experiments.engine.ledger import Ledger
@@ -39,12 +41,7 @@ def close_run(plan: Plan, ledger: Ledger, preset: Preset) -> list[str]:
     Returns:
         What did not succeed, a sentence each.
     """
-    directory, results = ledger.directory, collect(plan, ledger, preset)
-    write_json(directory / "results.json", results)  # whatever becomes of the figures
-    figure_arrays.write(figure_arrays.pack(plan, ledger), directory)
-    failed = _drawn_and_written(directory, results)
-    logger.info("%s", in_short(results, directory / "report.html"))
-    return failed
+    return _close(ledger, collect(plan, ledger, preset), figure_arrays.pack(plan, ledger), in_short)
 
 
 def close_evaluation(plan: EvaluationPlan, ledger: Ledger, preset: Preset, references: Path) -> list[str]:
@@ -53,12 +50,8 @@ def close_evaluation(plan: EvaluationPlan, ledger: Ledger, preset: Preset, refer
     Returns:
         What did not succeed, a sentence each.
     """
-    directory, results = ledger.directory, collect_evaluation(plan, ledger, preset, references)
-    write_json(directory / "results.json", results)
-    figure_arrays.write(figure_arrays.pack_evaluation(plan, ledger), directory)
-    failed = _drawn_and_written(directory, results)
-    logger.info("%s", evaluation_in_short(results, directory / "report.html"))
-    return failed
+    results = collect_evaluation(plan, ledger, preset, references)
+    return _close(ledger, results, figure_arrays.pack_evaluation(plan, ledger), evaluation_in_short)
 
 
 def close_depth(plan: DepthPlan, ledger: Ledger, preset: Preset) -> list[str]:
@@ -67,12 +60,7 @@ def close_depth(plan: DepthPlan, ledger: Ledger, preset: Preset) -> list[str]:
     Returns:
         What did not succeed, a sentence each.
     """
-    directory, results = ledger.directory, collect_depth(plan, ledger, preset)
-    write_json(directory / "results.json", results)
-    figure_arrays.write(figure_arrays.pack_depth(plan, ledger), directory)
-    failed = _drawn_and_written(directory, results)
-    logger.info("%s", depth_in_short(results, directory / "report.html"))
-    return failed
+    return _close(ledger, collect_depth(plan, ledger, preset), figure_arrays.pack_depth(plan, ledger), depth_in_short)
 
 
 def draw(directory: Path) -> drawing.Undrawn:
@@ -85,12 +73,21 @@ def draw(directory: Path) -> drawing.Undrawn:
     return drawing.draw_all(directory)
 
 
-def _drawn_and_written(directory: Path, results: dict[str, Any]) -> list[str]:
-    """The figures and the page; what could not be drawn."""
+def _close(
+    ledger: Ledger,
+    results: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    told: Callable[[dict[str, Any], Path], str],
+) -> list[str]:
+    """The files, figures and page of a folder, and what it says in short; what could not be drawn."""
+    directory = ledger.directory
+    write_json(directory / "results.json", results)  # whatever becomes of the figures
+    figure_arrays.write(arrays, directory)
     undrawn = draw(directory)
     results["notes"] += undrawn.notes
     write_json(directory / "results.json", results)
     write_report(directory)
+    logger.info("%s", told(results, directory / "report.html"))
     failed = [f"{', '.join(undrawn.failed)} could not be drawn; {directory / 'log.txt'} says why"]
     return failed if undrawn.failed else []
 

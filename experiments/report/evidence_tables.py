@@ -1,17 +1,16 @@
 """The tables of evidence: comparisons, threat models, masking, bounds, smoothness, boundaries and corruptions."""
 
 import itertools
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from experiments.attacks import attack_labels
 from experiments.models import PAPER_MODELS, label
 from experiments.report.claims import Results
+from experiments.report.claims.comparing import with_interval
 from experiments.report.numbers import (
     NOT_AVAILABLE,
     dig,
-    number_text,
     p_text,
     percent_text,
     present,
@@ -50,13 +49,9 @@ def seen(models: Mapping[str, Any], *path: str) -> list[str]:
 def _compared(pair: Mapping[str, Any] | None, sign: float) -> list[str]:
     if pair is None or dig(pair, "log_ratio") is None:
         return [NOT_AVAILABLE, "", ""]
-    ratio, ends = number_text(math.exp(sign * pair["log_ratio"])), dig(pair, "log_ratio_interval")
-    if ends is not None and None not in ends:
-        low, high = sorted(math.exp(sign * end) for end in ends)
-        ratio += f" [{number_text(low)}, {number_text(high)}]"
     share = dig(pair, "superiority")
     farther = percent_text(None if share is None else share if sign > 0 else 1 - share)
-    return [ratio, farther, p_text(dig(pair, "p_corrected")).removeprefix("= ")]
+    return [with_interval(pair, sign), farther, p_text(dig(pair, "p_corrected")).removeprefix("= ")]
 
 
 def comparisons_table(results: Results, anchor: str, title: str, pairs: Iterable[tuple[str, str]]) -> Html:

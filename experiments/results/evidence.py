@@ -46,6 +46,12 @@ def critical_summary(members: Sequence[np.ndarray | None]) -> dict[str, list[Any
     return found
 
 
+def on_same_images(one: Outcome, other: Outcome) -> tuple[np.ndarray, np.ndarray]:
+    """Critical distances of two networks, on the images that both classify correctly."""
+    _, in_one, in_other = np.intersect1d(one.arrays["images"], other.arrays["images"], return_indices=True)
+    return one.arrays["critical_l2"][in_one], other.arrays["critical_l2"][in_other]
+
+
 def with_infinity(medians: Sequence[float | None], censored: Sequence[float | None]) -> list[float | None]:
     """Medians with infinity where more than half of the images were never flipped, which ranks above all others."""
     return [
@@ -217,10 +223,10 @@ class Evidence:
             one, other = self.critical(attack, first, seed), self.critical(attack, second, seed)
             if one is None or other is None:
                 continue
-            _, in_one, in_other = np.intersect1d(one.arrays["images"], other.arrays["images"], return_indices=True)
-            if len(in_one):
-                ours.append(one.arrays["critical_l2"][in_one])
-                theirs.append(other.arrays["critical_l2"][in_other])
+            own, its = on_same_images(one, other)
+            if len(own):
+                ours.append(own)
+                theirs.append(its)
         if not ours:
             return None
         found = paired.paired_comparison(ours, theirs)

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from experiments.models import label
-from experiments.questions.deciding import known, within
+from experiments.questions.deciding import within
 from experiments.report.claims import Finding, Results, Verdict
 from experiments.report.claims.comparing import LESS, MARGIN, MORE, SIGNIFICANCE
 from experiments.report.claims.verdicts import undecided
-from experiments.report.numbers import dig, number_text, p_text, per_seed, summary_text
+from experiments.report.numbers import dig, number_text, p_text, per_seed, present, summary_text
 from jax_bioadv.analysis.crossed import Overall, overall
 from jax_bioadv.analysis.statistics import rank_correlation
 from jax_bioadv.data.manifolds import spectral_exponent
@@ -43,7 +43,7 @@ def alphas(entry: Any, model: str, where: str = "preactivation") -> Any:
 
 def _data(entry: Any, key: str) -> float | None:
     """A number of the data themselves, which know no seed."""
-    return next(iter(known(dig(entry, "data", key))), None)
+    return next(iter(present(dig(entry, "data", key))), None)
 
 
 def _share(values: Any, reference: float | None) -> Overall | None:
@@ -77,7 +77,7 @@ def dimension_is_found(results: Results) -> Finding:
 
 def exponent_falls(results: Results) -> Finding:
     """Over manifolds and seeds; seeds of one manifold count as one."""
-    members = [(one, alpha) for one, entry in manifolds(results).items() for alpha in known(alphas(entry, RULE))]
+    members = [(one, alpha) for one, entry in manifolds(results).items() for alpha in present(alphas(entry, RULE))]
     try:
         dimensions, exponents = np.array(members, np.float64).reshape(-1, 2).T
         found = rank_correlation(dimensions, exponents, [one for one, _ in members])
@@ -180,7 +180,7 @@ def dimension_is_kept(results: Results) -> Finding:
     lines, answers = {}, dict[int, bool | None]()
     for one, entry in manifolds(results).items():
         values, data = dig(entry, "models", RULE, "preactivation", "two_nearest"), _data(entry, "two_nearest")
-        if one <= MOST and known(values) and data is not None:
+        if one <= MOST and present(values) and data is not None:
             answers[one] = within(_share(values, data), NEAR)
             lines[one] = f"d = {one}: {summary_text(values)} of {number_text(data)}"
     return _decided(answers, f"{'; '.join(lines.values())}.", lines)
@@ -192,7 +192,7 @@ def cut_leaves_the_exponent(results: Results) -> Finding:
     for name, entry in (dig(results, "sets") or {}).items():
         values, whole = alphas(entry, RULE), dig(entry, "models", RULE, "alpha_of_whole")
         reference = overall(per_seed(whole))
-        if name.startswith("images ") and reference is not None and known(values):
+        if name.startswith("images ") and reference is not None and present(values):
             answers[name] = within(_share(values, reference.centre), SAME)
             told = f"{summary_text(values)} against {summary_text(whole)}"
             lines[name] = f"{name.removeprefix('images ')} directions: {told}"

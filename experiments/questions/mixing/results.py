@@ -15,7 +15,7 @@ from experiments.questions.mixing.networks import FIXED_ROWS, Networks, networks
 from experiments.questions.mixing.plan import MixingPlan, OfRecipe
 from experiments.questions.mixing.recipes import RULE
 from experiments.results.collect import Collector, facts
-from experiments.results.evidence import critical_summary, finite, interval
+from experiments.results.evidence import critical_summary, finite, interval, on_same_images
 from experiments.settings.presets import Preset
 from jax_bioadv.analysis import paired
 from jax_bioadv.analysis.crossed import share_interval
@@ -63,9 +63,9 @@ def _pair(collector: Collector, plans: Mapping[str, OfRecipe], first: str, secon
         one, other = (collector.outcome(task(seed)) for task in tasks)
         if one is None or other is None or not one.arrays or not other.arrays:
             return None
-        _, in_one, in_other = np.intersect1d(one.arrays["images"], other.arrays["images"], return_indices=True)
-        ours.append(one.arrays["critical_l2"][in_one])
-        theirs.append(other.arrays["critical_l2"][in_other])
+        own, its = on_same_images(one, other)
+        ours.append(own)
+        theirs.append(its)
     if not all(map(len, ours)):
         return None
     compared = paired.paired_comparison(ours, theirs)

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from experiments.models import label
-from experiments.questions.deciding import alignments, known, numbers_of, of_seeds, sorted_lines, within
+from experiments.questions.deciding import alignments, numbers_of, of_seeds, sorted_lines, within
 from experiments.report.claims import Finding, Results, Verdict
 from experiments.report.claims.comparing import MARGIN
 from experiments.report.claims.verdicts import names, undecided
-from experiments.report.numbers import dig, number_text, p_text, per_seed, summary_text
+from experiments.report.numbers import dig, number_text, p_text, per_seed, present, summary_text
 from jax_bioadv.analysis.crossed import overall
 from jax_bioadv.analysis.statistics import rank_correlation
 
@@ -54,9 +54,9 @@ def covariance_predicts(results: Results) -> Finding:
     """
     entries = alignments(results)
     shares = {
-        model: overall((np.array(known(one["measured"])) - known(one["images"])) / known(one["inputs"]))
+        model: overall((np.array(present(one["measured"])) - present(one["images"])) / present(one["inputs"]))
         for model, one in entries.items()
-        if len(known(one["images"])) == len(known(one["measured"])) == len(known(one["inputs"])) > 0
+        if len(present(one["images"])) == len(present(one["measured"])) == len(present(one["inputs"])) > 0
     }
     if not shares:
         return undecided("No layer has exponents on training and on test images.")
@@ -140,7 +140,7 @@ def add_along_training(results: Results) -> Finding:
     looks = [
         (epoch, one)
         for epoch, one in zip(dig(course, "epochs") or [], dig(course, "exponents") or [], strict=True)
-        if known(dig(one, "images"))
+        if present(dig(one, "images"))
     ]
     if len(looks) < 2:
         return undecided("The Krotov–Hopfield layer was not looked at twice.")
@@ -159,7 +159,7 @@ def add_along_training(results: Results) -> Finding:
 def training_aligns(results: Results) -> Finding:
     """From noise, rows turn into images: their directions become aligned, and exponents begin to add."""
     course = dig(results, "courses", "noise_start") or {}
-    looks = [one for one in dig(course, "exponents") or [] if known(dig(one, "nearby"))]
+    looks = [one for one in dig(course, "exponents") or [] if present(dig(one, "nearby"))]
     if len(looks) < 2:
         return undecided("The layer that started from noise was not looked at twice.")
     first, last = looks[0], looks[-1]

@@ -134,13 +134,18 @@ def _pair(results: Results, attack: str, first: str, second: str) -> tuple[Mappi
     return None
 
 
+def with_interval(pair: Mapping[str, Any], sign: float) -> str:
+    """``1.52 [1.41, 1.64]``, a comparison's ratio; the other way round if the sign is −1."""
+    ratio, ends = number_text(math.exp(sign * pair["log_ratio"])), dig(pair, "log_ratio_interval")
+    if ends is None or None in ends:
+        return ratio
+    low, high = sorted(math.exp(sign * end) for end in ends)
+    return f"{ratio} [{number_text(low)}, {number_text(high)}]"
+
+
 def ratio_text(pair: Mapping[str, Any], sign: float = 1.0) -> str:
     """``× 1.52 [1.41, 1.64], farther on 78 % of images, p = 0.001``."""
-    text = f"×\u00a0{number_text(math.exp(sign * pair['log_ratio']))}"
-    ends = dig(pair, "log_ratio_interval")
-    if ends is not None and None not in ends:
-        low, high = sorted(math.exp(sign * end) for end in ends)
-        text += f" [{number_text(low)}, {number_text(high)}]"
+    text = f"×\u00a0{with_interval(pair, sign)}"
     share, p = dig(pair, "superiority"), dig(pair, "p_corrected")
     if share is not None:
         text += f", farther on {100 * (share if sign > 0 else 1 - share):.0f} % of images"
