@@ -30,7 +30,7 @@ def partial_rank_correlation(
 
     The interval is a percentile bootstrap at 95 % that draws whole groups. The p-value permutes what is left of one
     measure over the groups (Freedman & Lane 1983), each group being represented by the mean ranks of its members; it is
-    at the floor if none of 10 000 drawn orders is as strong.
+    at the floor if none of 10 000 drawn orders is as strong, and 1 if the others leave nothing of those means.
 
     Args:
         x: one number per member.
@@ -100,6 +100,8 @@ def _permuted(ranks: np.ndarray, group: np.ndarray, generator: np.random.Generat
     """Share of the orders of the groups whose correlation is at least as strong; the order seen is one of them."""
     means = _ranked(np.stack([np.bincount(group, row) / np.bincount(group) for row in ranks]))
     x, y = _left(means)
+    if not (x.any() and y.any()):  # every order leaves as little
+        return 1.0, False
     others, _ = np.linalg.qr(means[2:].T)
     orders = generator.permuted(np.tile(np.arange(x.size), (_DRAWN_ORDERS, 1)), axis=1)
     shuffled = y[orders]

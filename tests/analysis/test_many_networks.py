@@ -149,6 +149,15 @@ def test_what_a_third_measure_explains_is_gone():
     assert also.at_floor
 
 
+def test_means_that_leave_nothing_are_no_evidence():
+    """The third measure orders the groups as the second does, of which members alone differ."""
+    groups, x = np.repeat(np.arange(8), 5), drawn(22, 40)
+    y, z = 10.0 * groups + drawn(23, 2, 40)
+    for pair in ((x, y), (y, x)):
+        found = partial_rank_correlation(*pair, [z], groups.tolist(), resamples=20)
+        assert (found.p_value, found.at_floor) == (1.0, False)
+
+
 def test_false_alarms_are_as_rare_as_said():
     """Two measures that a third makes alike, in groups of near copies."""
     alarms = 0
