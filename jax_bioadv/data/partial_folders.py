@@ -5,6 +5,7 @@ an interrupt, the hidden folder goes; when a run is killed, a later run removes 
 """
 
 import errno
+import glob
 import logging
 import os
 import shutil
@@ -28,7 +29,7 @@ def partial_folder(parent: Path, name: str, abandoned_after: float = 3600.0) -> 
         parent: where the folder is made; created if missing.
         name: what the folder is for; part of its hidden name.
         abandoned_after: seconds without a new entry after which an older run's folder of that name counts as abandoned
-            and is removed; a live run must add entries more often than that.
+            and is removed; a live run must add entries, or :func:`keep` it, more often than that.
     """
     parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(parent, name, abandoned_after)
@@ -57,6 +58,14 @@ def folder_in_place(target: Path) -> Iterator[Path]:
         raise OSError(errno.EBUSY, f"other runs replaced it {_ATTEMPTS} times", str(target))
 
 
+def keep(partial: Path) -> None:
+    """Say that a folder to which nothing is added is still being filled; OSError if another run has removed it."""
+    try:
+        os.utime(partial)
+    except FileNotFoundError as error:
+        raise OSError(f"another run took {partial.name} for abandoned and removed it; run again") from error
+
+
 def _moved(partial: Path, target: Path) -> bool:
     """Whether the folder could take a place that is absent or empty."""
     try:
@@ -83,7 +92,7 @@ def _swapped(partial: Path, target: Path) -> bool:
 
 
 def _remove_abandoned(parent: Path, name: str, abandoned_after: float) -> None:
-    for partial in parent.glob(f".{name}{_MARK}*"):
+    for partial in parent.glob(f".{glob.escape(name)}{_MARK}*"):
         with suppress(OSError):
             if time.time() - partial.stat().st_mtime > abandoned_after:
                 logger.info("removing %s, left by a run that was killed", partial)

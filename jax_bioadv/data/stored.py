@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int32, Integer, UInt8
 
 from jax_bioadv.data.dataset import DataError
-from jax_bioadv.data.partial_folders import folder_in_place
+from jax_bioadv.data.partial_folders import folder_in_place, keep
 from jax_bioadv.storage import StorageError, read_json, write_json
 
 IMAGES, LABELS, MANIFEST = "images.u8", "labels.i4", "manifest.json"
@@ -47,6 +47,7 @@ class StoredImages:
             manifest = read_json(self.folder / MANIFEST)
             if manifest["format"] != FORMAT:
                 raise DataError(f"{self.folder} holds {manifest['format']!r}, not {FORMAT!r}")
+            count = manifest["count"]
             self.image_shape: tuple[int, int, int] = tuple(manifest["image_shape"])
             self.class_names, self.source = tuple(manifest["class_names"]), str(manifest["source"])
             self.sha256, self.labels_sha256 = manifest["images_sha256"], manifest["labels_sha256"]
@@ -58,8 +59,8 @@ class StoredImages:
             raise DataError(f"{self.folder} is no folder of stored images: {error}") from error
         except OSError as error:
             raise DataError(f"{self.folder}: {error}; store the images again") from error
-        if len(self.labels) != manifest["count"] or size != manifest["count"] * self.inputs:
-            raise DataError(f"{self.folder} is truncated: it shall hold {manifest['count']} images; store them again")
+        if len(self.labels) != count or size != count * self.inputs:
+            raise DataError(f"{self.folder} is truncated: it shall hold {count} images; store them again")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -146,9 +147,11 @@ def _write(
             ):
                 file.write(array.data)
                 digests[name].update(array.data)
+            keep(folder)
             count += len(images)
     if shape is None:
         raise DataError("there are no images to store")
+    keep(folder)  # which writing the manifest would make anew, with nothing else in it
     write_json(
         folder / MANIFEST,
         {

@@ -219,13 +219,14 @@ def test_files_of_others_are_never_replaced(tmp_path, tiny_cifar10):
 
 
 @pytest.mark.parametrize(("age", "remains"), [(10.0, True), (7200.0, False)])
-def test_what_a_killed_run_left_is_ignored_and_later_removed(tmp_path, tiny_cifar10, assert_same, age, remains):
-    left = tmp_path / ".copy.partial-abc"
+@pytest.mark.parametrize("name", ["copy", "copy [2]"])
+def test_what_a_killed_run_left_is_ignored_and_later_removed(tmp_path, tiny_cifar10, assert_same, name, age, remains):
+    left = tmp_path / f".{name}.partial-abc"
     left.mkdir()
     (left / "train_images-00.webp").write_bytes(b"half")
     then = left.stat().st_mtime - age
     os.utime(left, (then, then))
-    assert_same(read_export(export(tiny_cifar10, tmp_path / "copy")), tiny_cifar10)
+    assert_same(read_export(export(tiny_cifar10, tmp_path / name)), tiny_cifar10)
     assert left.exists() == remains
 
 

@@ -1,11 +1,14 @@
 """Images on disk come back as they were stored; what is wrong with them, or with their folder, is told."""
 
 import json
+import os
+import time
 
 import numpy as np
 import pytest
 
 from jax_bioadv.data import DataError
+from jax_bioadv.data.partial_folders import partial_folder
 from jax_bioadv.data.stored import IMAGES, LABELS, MANIFEST, StoredImages, store
 
 NAMES = ("a", "b", "c")
@@ -70,6 +73,51 @@ def test_a_failure_leaves_what_was_there(folder):
     with pytest.raises(DataError, match=r"No space left on device.*nothing was left behind"):
         store(parts(), folder, NAMES, "another")
     assert len(StoredImages(folder)) == 12
+
+
+def age(folder):
+    """As if no entry had been added for more than an hour, when another run begins."""
+    [partial] = folder.parent.glob(f".{folder.name}.partial-*")
+    os.utime(partial, (time.time() - 4000,) * 2)
+    return partial
+
+
+def another_run_begins(folder):
+    with partial_folder(folder.parent, folder.name):
+        pass
+
+
+def test_a_part_says_that_the_folder_is_being_filled(folder):
+    def parts():
+        yield part(3)
+        age(folder)
+        yield part(3)
+        another_run_begins(folder)
+        yield part(3)
+
+    assert len(store(parts(), folder, NAMES, "another")) == 9
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_what_another_run_removed_replaces_nothing(folder, more):
+    def parts():
+        yield part(3)
+        age(folder)
+        another_run_begins(folder)
+        yield from more * [part(3)]
+
+    with pytest.raises(DataError, match="another run took .* for abandoned"):
+        store(parts(), folder, NAMES, "another")
+    assert len(StoredImages(folder)) == 12
+
+
+@pytest.mark.parametrize("name", ["format", "count", "image_shape"])
+def test_a_manifest_without_an_entry_is_told(folder, name):
+    manifest = json.loads((folder / MANIFEST).read_text())
+    del manifest[name]
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match=f"no folder of stored images: '{name}'"):
+        StoredImages(folder)
 
 
 @pytest.mark.parametrize("name", [IMAGES, LABELS, MANIFEST])
