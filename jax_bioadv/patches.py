@@ -13,6 +13,11 @@ from jax import lax
 from jaxtyping import Array, Float
 
 
+# Shares of the squares about 0: those about the mean are rounding below the first, and lose digits as a difference of
+# sums below the second.
+_FLAT, _FAINT = 1e-12, 1e-3
+
+
 class PatchNorm(NamedTuple):
     """Division of each patch by its own norm ``(Σ|x|^p + offset)^(1/p)``.
 
@@ -64,9 +69,11 @@ def normalised(patches: Float[Array, "*shape inputs"], norm: PatchNorm | None) -
     """Patches, each divided by its own norm; one without any stays 0. None leaves them as they are."""
     if norm is None:
         return patches
+    squares = jnp.sum(_powered(patches, norm), axis=-1, keepdims=True)
     if norm.centred:
         patches = patches - jnp.mean(patches, axis=-1, keepdims=True)
-    return patches / _root(jnp.sum(_powered(patches, norm), axis=-1, keepdims=True), norm)
+        squares = _unless_flat(jnp.sum(jnp.square(patches), axis=-1, keepdims=True), squares)
+    return patches / _root(squares, norm)
 
 
 def window_norms(
@@ -79,9 +86,32 @@ def window_norms(
         return lax.reduce_window(jnp.sum(values, axis=3, keepdims=True), 0.0, lax.add, window, strides, "VALID")
 
     total = over_windows(_powered(maps, norm))
-    if norm.centred:  # rounding may leave a flat patch just below 0
-        total = jnp.maximum(total - over_windows(maps) ** 2 / (size * size * maps.shape[3]), 0.0)
+    if norm.centred:
+        about_mean = total - over_windows(maps) ** 2 / (size * size * maps.shape[3])
+        faint = _unless_flat(_squares_about_mean(maps, size, stride), total)
+        total = jnp.where(about_mean > _FAINT * total, about_mean, faint)
     return _root(total, norm)
+
+
+def _squares_about_mean(maps: Array, size: int, stride: int) -> Array:
+    """For every window: over channels first, then columns and rows, so that no large numbers cancel."""
+    mean, count = jnp.mean(maps, axis=3, keepdims=True), maps.shape[3]
+    squares = jnp.sum(jnp.square(maps - mean), axis=3, keepdims=True)
+    for axis in (2, 1):
+        last = maps.shape[axis] - size + 1
+        means, parts = (
+            jnp.stack([lax.slice_in_dim(each, start, start + last, stride, axis) for start in range(size)])
+            for each in (mean, squares)
+        )
+        mean = jnp.mean(means, axis=0)
+        squares = jnp.sum(parts + count * jnp.square(means - mean), axis=0)
+        count *= size
+    return squares
+
+
+def _unless_flat(about_mean: Array, squares: Array) -> Array:
+    """Squares about the mean; 0 where they are what rounding leaves of those about 0."""
+    return jnp.where(about_mean > _FLAT * squares, about_mean, 0.0)
 
 
 def _powered(values: Array, norm: PatchNorm) -> Array:

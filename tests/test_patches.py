@@ -46,6 +46,22 @@ def test_patches_are_divided_by_their_norm(norm):
     np.testing.assert_allclose(windows, np.where(faint, 1, expected), rtol=1e-5)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_faint_patches_of_bright_maps_have_their_norm_and_flat_ones_none(stride):
+    levels = np.full((1, 12, 14, 3), 251)
+    levels[0, 8, 8, 0], levels[0, 9, 10] = 252, 250
+    maps, norm = jnp.asarray(levels / 255, jnp.float32), PatchNorm(centred=True)
+    exact = np.asarray(extract(maps, 5, stride), np.float64)
+    exact = np.linalg.norm(exact - exact.mean(axis=-1, keepdims=True), axis=-1, keepdims=True)
+    flat = exact < 1e-9
+    assert flat.any() and not flat.all()
+    np.testing.assert_array_equal(window_norms(maps, 5, stride, norm)[flat], 1)
+    # One grey level is 2^16 times the distance of neighbouring numbers, whose errors add up over 75.
+    np.testing.assert_allclose(window_norms(maps, 5, stride, norm)[~flat], exact[~flat], rtol=1e-3)
+    lengths = jnp.linalg.norm(normalised(extract(maps, 5, stride), norm), axis=-1, keepdims=True)
+    np.testing.assert_allclose(lengths, ~flat, atol=1e-3)
+
+
 def test_a_patch_without_norm_stays_zero_and_has_a_gradient():
     found, slope = jax.jvp(lambda maps: normalised(extract(maps, 3), PatchNorm()), (MAPS,), (jnp.ones_like(MAPS),))
     np.testing.assert_array_equal(found[0, 0, 0], 0)
