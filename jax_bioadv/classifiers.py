@@ -53,8 +53,10 @@ def as_pytree(function: Callable[..., Any]) -> Partial:
               what it captures but the arguments of the ``Partial`` must never change. Modules are looked for among both
               and treated as above, or as below where the function captures them.
             - Any other function, with whatever it captures: compiled anew by every call of a public function, for the
-              variables that it reads may have changed since the last one. Of a jitted function, the one within it,
-              for it would not look at them again; but not of one that is jitted deeper inside.
+              variables that it reads may have changed since the last one. JAX keeps each compilation, and all that the
+              function captures, until ``jax.clear_caches()``: where there are many, give modules or a ``Partial``. Of
+              a jitted function, the one within it, for it would not look at them again; but not of one that is jitted
+              deeper inside.
 
     Returns:
         The function; of a module, with the weights of now.
