@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-
 # Shares of the squares about 0: those about the mean are rounding below the first, and lose digits as a difference of
 # sums below the second.
 _FLAT, _FAINT = 1e-12, 1e-3

@@ -124,6 +124,11 @@ def _needed(
                 f"{owner!r} has epsilon {module.epsilon:g} and in the file it was {epsilon:g}, if nothing else is said "
                 "(a state dict does not hold it): build the network with the file's, or say epsilon"
             )
+        if isinstance(module, nnx.Conv) and own == "kernel" and _is_padded_otherwise(module, variable.shape[:-2]):
+            raise ValueError(
+                f"{owner!r} has padding='SAME' and strides {module.strides}, by which JAX pads other edges than "
+                "PyTorch: build it with the file's padding in pixels, such as padding=1"
+            )
         if isinstance(module, _CONVERTED):
             order = _order(module, path, flattened.get(owner), orders)
             tensor = _converted(module, path, variable.shape, order)
@@ -131,6 +136,12 @@ def _needed(
         else:
             needed.setdefault(owner, {})[str(own)] = _Tensor("/".join(map(str, path)), variable.shape, lambda it: it)
     return needed, plain
+
+
+def _is_padded_otherwise(convolution: nnx.Conv, size: tuple[int, ...]) -> bool:
+    """Whether PyTorch, which pads both edges alike where there are strides, has no such padding."""
+    strides = np.broadcast_to(convolution.strides or 1, len(size))
+    return str(convolution.padding).upper() == "SAME" and bool(((strides > 1) & (np.array(size) > 1)).any())
 
 
 def _dotted(path: Any) -> str:

@@ -106,7 +106,7 @@ def test_what_another_run_removed_replaces_nothing(folder, more):
         another_run_begins(folder)
         yield from more * [part(3)]
 
-    with pytest.raises(DataError, match="another run took .* for abandoned"):
+    with pytest.raises(DataError, match=r"another run took .* for abandoned"):
         store(parts(), folder, NAMES, "another")
     assert len(StoredImages(folder)) == 12
 

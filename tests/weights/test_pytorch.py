@@ -117,6 +117,25 @@ def test_an_order_that_is_given_is_the_one_that_is_found():
     np.testing.assert_array_equal(found.dense.kernel[...], given.dense.kernel[...])
 
 
+class Halved(nnx.Module):
+    def __init__(self, size=3, padding="SAME", strides=2):
+        self.stem = nnx.Conv(3, 4, (size, size), strides=strides, padding=padding, rngs=nnx.Rngs(0))
+
+    def __call__(self, images):
+        return self.stem(images.reshape(-1, *SHAPE)).mean((1, 2))
+
+
+@pytest.mark.parametrize("settings", [(3, 1, 2), (3, "SAME", 1), (1, "SAME", (2, 2))])
+def test_strides_skip_what_they_skip_in_pytorch(settings):
+    size, _, strides = settings
+    tensors = {"stem.weight": normal(4, 3, size, size), "stem.bias": normal(4)}
+    step = np.max(strides)
+    loaded = with_state_dict(Halved(*settings), tensors, SHAPE)
+    ours = logits_function(loaded)(jnp.asarray(IMAGES.transpose(0, 2, 3, 1).reshape(2, -1)))
+    theirs = convolved(IMAGES, tensors["stem.weight"], tensors["stem.bias"])[:, :, ::step, ::step].mean((2, 3))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
 class Scrambled(Net):
     def __call__(self, images):
         maps = nnx.max_pool(nnx.relu(self.stem(images.reshape(-1, *SHAPE))), (2, 2), (2, 2))
@@ -143,6 +162,7 @@ BAD = {
     "half": (Net, {**TENSORS, "gain": np.ones(1, np.float16)}, {}, "gain has float16 numbers.*half_precision"),
     "quantized": (Net, {**TENSORS, "gain": np.ones(1, np.int8)}, {}, "gain has int8 numbers.*unquantized"),
     "epsilon": (lambda: Net(epsilon=1e-3), TENSORS, {}, "'stem.layers.1' has epsilon 0.001 and in the file"),
+    "another padding": (Halved, {"stem.weight": normal(4, 3, 3, 3)}, {}, "'stem' has padding='SAME' and.*padding=1"),
     "unknown order": (Scrambled, TENSORS, {}, r"order features reach 'dense'.*flattened=\{'dense'"),
     "unknown map": (ChannelsFirst, TENSORS, {}, "how the map that 'stem.layers.0' reads is ordered"),
     "no such module": (Net, TENSORS, {"names": {"stern": "stem"}}, "no module 'stern'; it has .*'stem.layers.0'"),
