@@ -111,7 +111,7 @@ def train_readout(
         A copy of the network with the trained readout, and the epochs' infos.
 
     Raises:
-        ValueError: there are fewer images than a batch has.
+        ValueError: there are fewer images than a batch has, or labels that do not fit them or the network.
         DivergenceError: the loss left the range of useful numbers.
     """
     model: Any = network.readout

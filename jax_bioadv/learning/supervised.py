@@ -42,7 +42,7 @@ from jax_bioadv.learning.schedules import renewal_batches as renewal_batches
 from jax_bioadv.learning.schedules import stepwise_adam as stepwise_adam
 from jax_bioadv.learning.trainable import FrozenFeatures as FrozenFeatures
 from jax_bioadv.learning.trainable import Trainable as Trainable
-from jax_bioadv.learning.trainable import check_trainable, in_training
+from jax_bioadv.learning.trainable import check_labels, check_trainable, in_training
 
 
 class TrainingState(NamedTuple):
@@ -84,15 +84,18 @@ def init(
         model: the module to train; every ``nnx.Param`` in it is trained.
         optimizer: from Optax.
         regularizer: what is added to the cross-entropy; needed by those that refresh.
-        data: what it refreshes from.
+        data: what it refreshes from; their labels are checked.
 
     Returns:
         The structure, for :func:`make_epoch` and :func:`trained_model`, and the state at epoch 0.
 
     Raises:
         TypeError: the model neither can be called nor is :class:`Trainable`.
+        ValueError: there is not an integer label for every image, or one that names no logit.
     """
     check_trainable(model)
+    if data is not None:
+        check_labels(data.images, data.labels, model)
     aux = None if regularizer is None else regularizer.refresh(model, data)  # type: ignore[arg-type]
     graphdef, parameters, statistics = nnx.split(nnx.clone(model), nnx.Param, ...)  # type: ignore[misc]
     return graphdef, TrainingState(parameters, statistics, optimizer.init(parameters), jnp.array(0), key, aux)
@@ -150,6 +153,7 @@ def make_step(
     def step(state: TrainingState, batch: TrainingData, key: Key[Array, ""]) -> tuple[TrainingState, EpochInfo]:
         parameters, statistics, aux = state.parameters, state.statistics, state.aux
         images, labels = batch.images, batch.labels
+        check_labels(images, labels)
         if not jax.tree.leaves(aux):
             aux = _fixed_aux(regularizer, nnx.merge(graphdef, parameters, statistics), batch)
         if adversary is not None:
@@ -227,8 +231,9 @@ def make_epoch(
     Returns:
         ``epoch(state, data, renewals=None) -> (state, info)``, pure and deterministic: the order of the images and all
         randomness come from the state's key and epoch. ``renewals`` (batches,) says before which batches the
-        regularizer renews its aux, by default the first. It raises ValueError when the data are fewer than a batch, or
-        when the state is without the aux that the regularizer needs.
+        regularizer renews its aux, by default the first. It raises ValueError when the data are fewer than a batch,
+        when there is not an integer label for every image, or when the state is without the aux that the regularizer
+        needs.
     """
     regularizer = combine() if regularizer is None else regularizer
     step = make_step(graphdef, optimizer, regularizer, adversary=adversary)
@@ -238,6 +243,7 @@ def make_epoch(
         state: TrainingState, data: TrainingData, renewals: ArrayLike | None = None
     ) -> tuple[TrainingState, EpochInfo]:
         batches = batches_in(len(data.images), batch_size)
+        check_labels(data.images, data.labels)
         order_key, penalty_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
         order = random_order(order_key, len(data.images))
         renewing = bool(jax.tree.leaves(state.aux))

@@ -2,8 +2,12 @@
 
 from typing import Any, Protocol, runtime_checkable
 
+import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
+
+from jax_bioadv.tracing import is_traced
 
 
 @runtime_checkable
@@ -51,3 +55,22 @@ def in_training(model: Any, images: Float[Array, "batch inputs"]) -> tuple[Array
         return preactivation, model.decode(preactivation, True)
     model.train()
     return None, model(images)
+
+
+def check_labels(images: Array, labels: Array, model: nnx.Module | None = None) -> None:
+    """Raise ValueError unless there is an integer for every image that, where it is known, names a logit of a model."""
+    if labels.shape != images.shape[:1] or not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise ValueError(
+            f"{len(images)} images need as many integer labels, got {labels.dtype} of shape {labels.shape}; give the "
+            "number of each image's class"
+        )
+    if model is None or is_traced(labels) or not len(labels):
+        return
+    one = jax.ShapeDtypeStruct((1, *images.shape[1:]), images.dtype)
+    classes = jax.eval_shape(lambda image: in_training(nnx.clone(model), image)[1], one).shape[1]
+    lowest, highest = int(jnp.min(labels)), int(jnp.max(labels))
+    if lowest < 0 or highest >= classes:
+        raise ValueError(
+            f"labels must lie in 0 … {classes - 1}, got {lowest} … {highest}; number the classes from 0, or give the "
+            "model a logit for each"
+        )

@@ -35,6 +35,12 @@ def test_the_readout_learns_and_the_stages_stay(standardise):
     assert (NETWORK.readout.linear.bias[...] == 0).all()  # a copy
 
 
+def test_labels_that_name_no_logit_are_refused():
+    seen = features(NETWORK, IMAGES)
+    with pytest.raises(ValueError, match="labels must lie in 0 … 1, got 1 … 2"):
+        train_readout(NETWORK, seen, LABELS + 1, jax.random.key(0), RATES, epochs=1, batch_size=20)
+
+
 def test_standardising_folds_into_the_weights():
     given = np.random.default_rng(0).normal(3.0, 2.0, (50, 4)).astype(np.float32)
     given[:, 2] = 5.0  # never varies, and so must not count

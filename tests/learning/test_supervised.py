@@ -72,6 +72,24 @@ def test_an_incomplete_last_batch_is_left_out(training, digits):
     assert sum(loss(few.images.at[image].multiply(0.5)) != usual for image in range(12)) == 10
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.full(40, -1), r"0 … 9, got -1 … -1; number the classes from 0"),
+        (np.arange(40) % 11, r"0 … 9, got 0 … 10; .*a logit for each"),
+        (np.zeros(20, int), r"40 images need as many integer labels, got int32 of shape \(20,\)"),
+        (np.zeros(40), "integer labels, got float32"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused_before_training(training, digits, labels, message):
+    data = TrainingData(digits.images[:40], jnp.asarray(labels))
+    with pytest.raises(ValueError, match=message):
+        supervised.init(jax.random.key(0), network(), training.optimizer, data=data)
+    if "integer labels" in message:
+        with pytest.raises(ValueError, match=message):
+            supervised.make_epoch(training.graphdef, training.optimizer, batch_size=20)(training.start(), data)
+
+
 def test_no_regularizer_is_the_sum_of_none(training, digits):
     epoch = supervised.make_epoch(training.graphdef, training.optimizer, combine(), batch_size=BATCH)
     programs = [str(each.trace(training.start(), digits).jaxpr) for each in (epoch, training.epoch)]
