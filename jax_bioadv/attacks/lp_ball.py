@@ -65,7 +65,7 @@ def project(
     """
     if norm == jnp.inf:
         return jnp.clip(perturbation, -radius, radius)
-    length = jnp.linalg.norm(perturbation, ord=norm, axis=1, keepdims=True)
+    length = _length(perturbation, norm)
     outside = length > radius
     if norm != 1:
         return perturbation * jnp.where(outside, radius / jnp.where(outside, length, 1), 1)
@@ -75,8 +75,19 @@ def project(
     return jnp.where(outside, jnp.sign(perturbation) * shrunk, perturbation)
 
 
+def _length(perturbation: Float[Array, "batch inputs"], norm: float) -> Float[Array, "batch 1"]:
+    if norm in (1, 2):
+        return jnp.linalg.norm(perturbation, ord=norm, axis=1, keepdims=True)
+    # Scaled by the largest pixel first, or high powers of small ones would underflow to a zero length.
+    largest = jnp.max(jnp.abs(perturbation), axis=1, keepdims=True)
+    scaled = perturbation / jnp.where(largest > 0, largest, 1)
+    return largest * jnp.linalg.norm(scaled, ord=norm, axis=1, keepdims=True)
+
+
 def _project_simplex(magnitude: Float[Array, "batch inputs"]) -> Float[Array, "batch inputs"]:
     """Soft threshold that leaves an L1 length of 1, for rows of L1 length above 1."""
+    # Less the largest, to which the threshold is closer than 1, or far outside the sums would not know of this 1.
+    magnitude = magnitude - jnp.max(magnitude, axis=1, keepdims=True)
     descending = jnp.sort(magnitude, axis=1, descending=True)
     excess = jnp.cumsum(descending, axis=1) - 1
     rank = jnp.arange(1, magnitude.shape[1] + 1, dtype=magnitude.dtype)

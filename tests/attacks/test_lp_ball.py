@@ -64,6 +64,15 @@ def test_projection_lands_in_the_ball_and_is_idempotent(norm, points, radius):
     np.testing.assert_allclose(_projected(once, norm, radius), once, atol=FLOAT32 * radius)
 
 
+@pytest.mark.parametrize("norm", [1.0, 2.0, 20.0, 1e9, np.inf])
+@pytest.mark.parametrize(("scale", "radius"), [(0.02, 0.01), (1e9, 1.0), (1.0, 1e-9)])
+def test_from_far_outside_projection_lands_on_the_sphere(norm, scale, radius):
+    points = scale * np.random.default_rng(5).normal(size=(3, 6)).astype(np.float32)
+    points[1, 2] = points[1, 4]  # equals, between which the pixels of an L1 ball are shared
+    lengths = np.linalg.norm(_projected(points, norm, radius).astype(np.float64) / radius, ord=norm, axis=1)
+    np.testing.assert_allclose(lengths, 1, rtol=FLOAT32)
+
+
 @pytest.mark.parametrize("norm", EUCLIDEAN)
 @given(points=POINTS, other=POINTS, radius=RADII)
 def test_projection_makes_an_obtuse_angle_with_every_point_of_the_ball(norm, points, other, radius):
