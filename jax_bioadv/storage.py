@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
@@ -73,7 +74,9 @@ def read_json(path: Path) -> Any:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write named arrays as one compressed ``.npz`` file, atomically."""
+    """Write named arrays as one compressed ``.npz`` file, atomically; ValueError for a name that NumPy has taken."""
+    if taken := {"file", "allow_pickle"} & set(arrays):
+        raise ValueError(f"NumPy's archives can hold no array of the name {min(taken)!r}; give it another")
     with atomic_file(path) as stream:
         np.savez_compressed(stream, allow_pickle=False, **{name: np.asarray(array) for name, array in arrays.items()})
 
@@ -82,9 +85,14 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read an ``.npz`` file; StorageError says which file is missing, truncated or altered."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            return {name: _typed(archive[name]) for name in archive.files}
     except Exception as error:  # zipfile, zlib and numpy each have errors of their own for a broken archive
         raise StorageError(f"cannot read {path}: {error}. Delete it and run again.") from error
+
+
+def _typed(array: np.ndarray) -> np.ndarray:
+    """The array as it was written: bfloat16, for which the format has no name, comes back as two bytes of anything."""
+    return array.view(jnp.bfloat16) if array.dtype == "V2" else array
 
 
 class Checkpoints:

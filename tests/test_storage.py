@@ -98,11 +98,20 @@ def test_json_that_is_missing_truncated_or_not_text_is_named(tmp_path):
 
 def test_arrays_come_back_as_they_were(tmp_path):
     arrays = {"a": np.arange(6.0).reshape(2, 3), "history/loss": np.float32(3), "empty": np.zeros((0, 4), np.uint8)}
+    arrays |= {"half": np.arange(3, dtype=np.float16), "brief": np.array([[1, -2.5]], jnp.bfloat16)}
+    arrays |= {"scalar": jnp.bfloat16(3)}
     write_arrays(tmp_path / "arrays.npz", arrays)
     found = read_arrays(tmp_path / "arrays.npz")
     assert set(found) == set(arrays)
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], np.asarray(array), strict=True)
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle"])
+def test_a_name_that_numpy_has_taken_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=f"no array of the name '{name}'"):
+        write_arrays(tmp_path / "arrays.npz", {"a": np.ones(2), name: np.ones(2)})
+    assert contents(tmp_path) == {}
 
 
 def test_objects_are_not_pickled(tmp_path):
@@ -155,6 +164,12 @@ def test_the_last_of_several_checkpoints_comes_back_in_another_process(open_chec
     step, found = open_checkpoints().restore_last(tree(0))
     assert step == 12
     assert_same(found, tree(12))
+
+
+def test_numbers_of_sixteen_bits_come_back(open_checkpoints):
+    saved = {kind: jnp.arange(3, dtype=kind) for kind in ("bfloat16", "float16")}
+    open_checkpoints().save(1, saved)
+    assert_same(open_checkpoints().restore_last(saved)[1], saved)
 
 
 def test_the_state_of_a_supervised_training_comes_back(open_checkpoints):

@@ -50,6 +50,14 @@ def test_flax_state_comes_back(tmp_path, name):
     }
 
 
+@pytest.mark.parametrize("kind", ["bfloat16", "float16"])
+def test_flax_state_of_sixteen_bits_comes_back(tmp_path, kind):
+    given, other = (nnx.Linear(4, 3, param_dtype=jnp.dtype(kind), rngs=nnx.Rngs(seed)) for seed in (0, 1))
+    save_state(given, tmp_path / "weights.npz")
+    loaded = load_weights(other, tmp_path / "weights.npz", SHAPE)
+    np.testing.assert_array_equal(loaded.kernel[...], given.kernel[...], strict=True)
+
+
 @pytest.mark.parametrize("managed", [False, True])
 def test_a_state_as_orbax_keeps_it_with_random_numbers(tmp_path, managed):
     import orbax.checkpoint as orbax
