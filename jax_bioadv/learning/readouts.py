@@ -67,14 +67,15 @@ class Standardised(nnx.Module):
 def mean_and_deviation(
     features: Float[np.ndarray, "samples features"],
 ) -> tuple[Float[Array, " features"], Float[Array, " features"]]:
-    """Mean and standard deviation of each feature, in float64, block by block."""
+    """Mean and standard deviation of each feature, in float64, block by block; 0 where it is rounding of the mean."""
     total, squares = np.zeros((2, features.shape[1]))
     for start in range(0, len(features), 1000):
         block = features[start : start + 1000].astype(np.float64)
         total += block.sum(axis=0)
         squares += np.square(block).sum(axis=0)
     mean = total / len(features)
-    variance = np.maximum(squares / len(features) - mean**2, 0.0)
+    variance = squares / len(features) - mean**2
+    variance[variance < 1e-12 * mean**2] = 0.0
     return jnp.asarray(mean, jnp.float32), jnp.asarray(np.sqrt(variance), jnp.float32)
 
 

@@ -53,6 +53,14 @@ def test_standardising_folds_into_the_weights():
     np.testing.assert_allclose(model.folded().decode(jnp.asarray(given)), model.decode(seen), rtol=0, atol=1e-5)
 
 
+def test_features_that_vary_by_no_more_than_rounding_have_no_deviation():
+    given = np.full((3000, 4), [0.1, 1.7, -51.23, 1e-20], np.float32)
+    given[7, 2] = np.nextafter(given[7, 2], np.float32(0))
+    np.testing.assert_array_equal(mean_and_deviation(given)[1], 0)
+    given[7] *= 1.01
+    np.testing.assert_allclose(mean_and_deviation(given)[1], given.astype(float).std(axis=0), rtol=1e-6)
+
+
 def test_the_published_rate_is_halved_seven_times():
     sgd = halving_adam(1.0, epochs=50, steps_per_epoch=1)
     state, steps = sgd.init(jnp.zeros(())), []
