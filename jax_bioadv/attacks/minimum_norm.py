@@ -60,7 +60,7 @@ DRAWN_BACK = 0.1
 BISECTIONS = 10
 # A misclassified point counts if its logits differ by more than rounding, which depends on the batch it is in.
 CLEAR_SHARE = 1e-6
-# Where there is no gradient: random points at this share of the image's length, growing to all of it.
+# Where there is no gradient: random points at this share of the image's length, growing to all of it; of 1 if black.
 FIRST_PROBE = 1e-3
 
 
@@ -138,8 +138,10 @@ def minimum_norm_perturbations(
 
     Raises:
         ValueError: for images that are not finite or out of bounds, labels that name no logit, wrong shapes or types,
-            or a block without an image.
+            or a block without an image; for any other attack.
     """
+    if getattr(attack.prepare, "func", None) is not _prepare:
+        raise ValueError("the attack must be of minimum_norm; of others, critical_search finds critical perturbations")
     given = checked_batch(logits_function, images, labels, attack.bounds)
     count, attack = len(given.images), attack.as_pytree()
 
@@ -172,7 +174,8 @@ def _prepare(
     is_wrong = _is_clearly_wrong(logits_function(images), labels)
     untouched = Best(images, is_wrong, jnp.where(is_wrong, 0, -jnp.inf).astype(images.dtype))
     noise = jax.vmap(lambda key: jax.random.normal(key, images.shape[1:], images.dtype))(keys)
-    probe = _length(images, settings.norm)[:, None] * steepest_ascent(noise, settings.norm)
+    length = _length(images, settings.norm)
+    probe = jnp.where(length > 0, length, 1)[:, None] * steepest_ascent(noise, settings.norm)
 
     def approach(carry: tuple[Best, Array], target: Array) -> tuple[tuple[Best, Array], None]:
         return _approach(settings, logits_function, images, labels, target, probe, *carry), None

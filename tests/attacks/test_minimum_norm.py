@@ -12,7 +12,7 @@ from scipy import optimize
 
 from jax_bioadv import models
 from jax_bioadv.analysis.critical import critical_search, epsilon_lattice
-from jax_bioadv.attacks import minimum_norm, minimum_norm_perturbations, pgd
+from jax_bioadv.attacks import Attack, minimum_norm, minimum_norm_perturbations, pgd
 
 NORMS = [2, math.inf]
 ATTACKS = {norm: minimum_norm(norm) for norm in NORMS}
@@ -204,15 +204,16 @@ def test_where_no_gradient_is_nothing_is_claimed(norm, dead_network, images, key
     np.testing.assert_array_equal(found.images, images)
 
 
-def _plateau(images):
+def _plateau(middle, images):
     """Flat around the middle of the first pixel, then a slope that soon flips the class."""
-    steep = jnp.maximum(jnp.abs(images[:, 0] - 0.5) - 0.1, 0)
+    steep = jnp.maximum(jnp.abs(images[:, 0] - middle) - 0.1, 0)
     return jnp.stack([jnp.full(len(images), 0.05), steep, jnp.full(len(images), -1.0)], axis=1)
 
 
-def test_from_a_plateau_random_points_lead_on(key):
-    images = jnp.full((10, 3), 0.5)
-    found = minimum_norm_perturbations(minimum_norm(2, 60), key, Partial(_plateau), images, jnp.zeros(10, int))
+@pytest.mark.parametrize("middle", [0.5, 0.0])
+def test_from_a_plateau_random_points_lead_on(middle, key):
+    images, attack = jnp.full((10, 3), middle), minimum_norm(2, 60, bounds=(-1.0, 1.0))
+    found = minimum_norm_perturbations(attack, key, Partial(_plateau, middle), images, jnp.zeros(10, int))
     assert found.gradient_vanished.all()
     assert np.isfinite(found.length).mean() >= 0.7
     assert found.length[np.isfinite(found.length)].min() >= 0.15 * (1 - 1e-5)
@@ -223,6 +224,12 @@ def test_epsilon_costs_no_gradient(network, images, labels, key):
     prepared = jax.eval_shape(ATTACKS[2].prepare, keys, network, images, labels)
     program = jax.make_jaxpr(ATTACKS[2].at_epsilon)(prepared, keys, network, images, labels, jnp.float32(0.1), 0)
     assert str(program).count("dot_general") == 2  # encoder and decoder, of the verdict
+
+
+@pytest.mark.parametrize("other", [pgd(), Attack(lambda *_: None, lambda *_: None)])
+def test_other_attacks_are_refused(other, network, images, labels, key):
+    with pytest.raises(ValueError, match="must be of minimum_norm"):
+        minimum_norm_perturbations(other, key, network, images, labels)
 
 
 def test_images_that_make_no_batch_are_refused(network, images, labels, key):
