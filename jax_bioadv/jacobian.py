@@ -120,7 +120,7 @@ def activation_jacobian_norms(
         ValueError: if ``power`` is below 1, ``image_block`` is not positive or the kernel is not a dense layer's.
     """
     _check_dense(kernel)
-    if power < 1.0:
+    if not power >= 1.0:
         raise ValueError(f"power must be at least 1 for a finite derivative at 0, got {power}")
     exponent, count, blocks = jnp.asarray(power, kernel.dtype), len(images), equal_blocks(len(images), image_block)
     if count == 0:
@@ -153,7 +153,8 @@ def full_jacobian_norms(
 
         return jnp.sqrt(jnp.sum(jax.lax.map(square, jnp.arange(side.size), batch_size=direction_block)))
 
-    return jax.lax.map(norm, images, batch_size=image_block)
+    with jax.default_matmul_precision("highest"):
+        return jax.lax.map(norm, images, batch_size=image_block)
 
 
 def jacobian_norms(
@@ -174,8 +175,13 @@ def jacobian_norms(
         direction_block: passes at a time for each of them; the memory is that of so many passes in all.
 
     Returns:
-        One norm for every image.
+        One norm for every image, of products at full precision.
+
+    Raises:
+        ValueError: for another mode.
     """
+    if mode not in (None, "forward", "reverse"):
+        raise ValueError(f"mode must be 'forward', 'reverse' or None, got {mode!r}")
     return full_jacobian_norms(as_pytree(function), images, mode, image_block, direction_block)
 
 
@@ -259,7 +265,8 @@ def _estimated(keys: Array, function: Partial, images: Array, projections: int, 
         squares = directions.shape[-1] * _squares_along(function, image, directions)
         return SquaredNorms(jnp.mean(squares), jnp.std(squares, ddof=1) / jnp.sqrt(projections))
 
-    return jax.lax.map(estimate, (keys, images), batch_size=image_block)
+    with jax.default_matmul_precision("highest"):
+        return jax.lax.map(estimate, (keys, images), batch_size=image_block)
 
 
 def estimated_jacobian_norms_squared(

@@ -1,5 +1,7 @@
 """Jacobian norms: the closed form against automatic differentiation, and the projections against theory."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -110,7 +112,20 @@ def test_the_closed_form_is_differentiable_as_its_oracle_is(kernel, images):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * jnp.abs(expected).max())
 
 
-@pytest.mark.parametrize("power", [0.0, 0.5])
+def test_a_mode_that_is_none_is_refused(kernel, images):
+    with pytest.raises(ValueError, match="'forward', 'reverse' or None, got 'fwd'"):
+        jacobian_norms.__wrapped__(lambda image: image @ kernel, images, "fwd")
+
+
+@pytest.mark.parametrize("measured", [jacobian_norms, partial(estimated_jacobian_norms_squared, jax.random.key(0))])
+def test_measurements_multiply_at_full_precision(measured, kernel, images):
+    """As accelerators would not by default."""
+    function = Partial(lambda kernel, image: image @ kernel, kernel)
+    program = str(jax.make_jaxpr(measured)(function, images))
+    assert program.count("dot_general[") == program.count("precision=(Precision.HIGHEST, Precision.HIGHEST)") > 0
+
+
+@pytest.mark.parametrize("power", [0.0, 0.5, np.nan])
 def test_powers_with_an_infinite_slope_are_refused(kernel, images, power):
     with pytest.raises(ValueError, match="power"):
         activation_jacobian_norms(kernel, power, images)

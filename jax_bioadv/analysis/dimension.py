@@ -83,13 +83,16 @@ def two_nearest_neighbours_dimension(points: Features, kept: float = 0.9) -> flo
         The dimension.
 
     Raises:
-        ValueError: fewer than four distinct points, values that are not finite, or ``kept`` outside (0, 1].
+        ValueError: fewer than four distinct points, values that are not finite, ``kept`` outside (0, 1] or so small
+            that none is, or points whose neighbours are all equally far.
     """
     if not 0 < kept <= 1:
         raise ValueError(f"kept is a share between 0 and 1, got {kept}")
     distances = _neighbour_distances(points, 2)
     points_below = np.arange(1, min(int(kept * len(distances)), len(distances) - 1) + 1)  # 1 - F of the last is 0
     ratios = np.log(np.sort(distances[:, 1] / distances[:, 0]))[: len(points_below)]
+    if not ratios.any():
+        raise ValueError(f"no ratio of distances above 1 is kept; raise kept = {kept}, or give points off a lattice")
     survival = -np.log1p(-points_below / len(distances))
     return float(ratios @ survival / (ratios @ ratios))
 
@@ -109,12 +112,17 @@ def maximum_likelihood_dimension(
         The dimension.
 
     Raises:
-        ValueError: not more distinct points than neighbours, fewer than three neighbours, values that are not finite.
+        ValueError: not more distinct points than neighbours, fewer than three neighbours, values that are not finite,
+            neighbours that are all equally far, or another average.
     """
     if neighbours < 3:
         raise ValueError(f"the estimator needs at least three neighbours, got {neighbours}")
+    if averaged not in ("inverses", "dimensions"):
+        raise ValueError(f"averaged must be 'inverses' or 'dimensions', got {averaged!r}")
     distances = _neighbour_distances(points, neighbours)
     growth = np.log(distances[:, -1:] / distances[:, :-1]).sum(axis=1)
+    if not (growth.any() if averaged == "inverses" else growth.all()):
+        raise ValueError(f"{neighbours} neighbours are all equally far, which tells no dimension; take more")
     # The sum of k - 1 exponential variables, and its inverse, have no bias by these factors.
     if averaged == "inverses":
         return float((neighbours - 1) / growth.mean())

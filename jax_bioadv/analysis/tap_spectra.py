@@ -85,6 +85,8 @@ def tap_spectrum(
             "memory, rank and image_block must be positive and passes at least 2, got "
             f"{memory}, {rank}, {image_block} and {passes}"
         )
+    if samples not in ("images", "positions"):
+        raise ValueError(f"samples must be 'images' or 'positions', got {samples!r}")
     stream = _stream(representation, images, samples == "positions", image_block)
     side = min(stream.samples, stream.features)
     if side**2 * _BYTES <= memory:

@@ -164,7 +164,12 @@ def minibatch_increment(
 
     Returns:
         ΔW and the index of every image's winner.
+
+    Raises:
+        ValueError: for another accumulation.
     """
+    if accumulation not in ("auto", "scatter", "product"):
+        raise ValueError(f"accumulation must be 'auto', 'scatter' or 'product', got {accumulation!r}")
     if accumulation == "auto":
         accumulation = "scatter" if jax.default_backend() == "cpu" else "product"
     overlaps = jnp.matmul(images, effective_weights(synapses, rule.p).T, precision=precision)

@@ -114,6 +114,18 @@ def test_settings_without_sense_are_refused():
         maximum_likelihood_dimension(manifold(2, 50), 2)
 
 
+def test_distances_that_tell_no_dimension_are_refused():
+    with pytest.raises(ValueError, match=r"raise kept = 0\.01"):
+        two_nearest_neighbours_dimension(manifold(2, 50), 0.01)
+    lattice = np.stack(np.meshgrid(*2 * [np.arange(4.0)]), axis=-1).reshape(-1, 2)
+    with pytest.raises(ValueError, match="lattice"):
+        two_nearest_neighbours_dimension(lattice)
+    with pytest.raises(ValueError, match="equally far"):
+        maximum_likelihood_dimension(np.eye(4), 3)
+    with pytest.raises(ValueError, match="equally far"):  # of the first four points alone
+        maximum_likelihood_dimension(np.r_[np.eye(4), 9 * manifold(2, 50, 4)], 3, "dimensions")
+
+
 def test_of_one_repeat_twice_the_shared_spectrum_is_the_spectrum():
     features = np.random.default_rng(0).normal(size=(200, 12)) * np.arange(1, 13) + 5
     expected = covariance_spectrum(covariance(features))
@@ -137,3 +149,8 @@ def test_repeats_that_do_not_match_are_refused():
         cross_validated_spectrum(np.ones((3, 2)), np.ones((4, 2)))
     with pytest.raises(ValueError, match="two samples"):
         cross_validated_spectrum(np.ones((1, 2)), np.ones((1, 2)))
+
+
+def test_an_average_of_another_name_is_refused():
+    with pytest.raises(ValueError, match="'inverses' or 'dimensions', got 'inverse'"):
+        maximum_likelihood_dimension.__wrapped__(manifold(2, 50), 3, "inverse")

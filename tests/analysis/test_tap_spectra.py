@@ -142,3 +142,8 @@ def test_representations_of_one_shape_share_a_trace(sides):
 def test_bad_input_is_refused(arguments, options, message):
     with pytest.raises(ValueError, match=message):
         tap_spectrum(*arguments, **options)
+
+
+def test_samples_of_another_name_are_refused():
+    with pytest.raises(ValueError, match="'images' or 'positions', got 'position'"):
+        tap_spectrum.__wrapped__(lambda images: images, np.ones((3, 2), np.float32), samples="position")

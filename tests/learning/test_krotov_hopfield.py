@@ -234,3 +234,8 @@ def test_no_change_and_tiny_changes_are_not_blown_up():
     moved = float(jnp.abs(after - small).max())
     # ΔW·lr / 1e-9, and the rounding of weights of about 1e-6
     assert moved == pytest.approx(1e-3 * float(largest) / 1e-9, abs=1e-12)
+
+
+def test_an_accumulation_of_another_name_is_refused():
+    with pytest.raises(ValueError, match="'scatter' or 'product', got 'sactter'"):
+        minibatch_increment.__wrapped__(KrotovHopfield(), jnp.ones((4, 3)), jnp.ones((2, 3)), accumulation="sactter")
