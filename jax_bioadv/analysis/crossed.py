@@ -59,7 +59,7 @@ def overall(
         What it comes to, or None where no seed has a number.
 
     Raises:
-        ValueError: confidence is not between 0 and 1.
+        ValueError: confidence is not between 0 and 1, or there are other numbers of seeds and of intervals.
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
@@ -67,6 +67,8 @@ def overall(
     known = np.flatnonzero(~np.isnan(numbers))
     if not known.size:
         return None
+    if image_intervals is not None and len(image_intervals) != numbers.size:
+        raise ValueError(f"each of {numbers.size} seeds needs an interval or None, got {len(image_intervals)}")
     numbers = numbers[known]
     ends = _ends(image_intervals, known)
     over = {(True, True): "seeds and images", (True, False): "seeds", (False, True): "images"}.get(
@@ -132,7 +134,7 @@ def _student_quantile(share: float, freedom: int) -> float:
 
 def _ends(intervals: Sequence[Interval | None] | None, known: np.ndarray) -> np.ndarray | None:
     """The intervals of the seeds that are there, (seeds, 2); None unless every one of them has one."""
-    if intervals is None or len(intervals) <= known.max():
+    if intervals is None:
         return None
     chosen = [intervals[place] for place in known]
     if any(pair is None for pair in chosen):

@@ -65,6 +65,12 @@ def test_missing_seeds_are_left_out_with_their_intervals():
     assert overall([None, np.nan]) is None
 
 
+@pytest.mark.parametrize("count", [0, 2, 4])
+def test_intervals_of_other_seeds_are_refused(count):
+    with pytest.raises(ValueError, match=f"each of 3 seeds needs an interval or None, got {count}"):
+        overall([0.2, 0.21, 0.22], count * [(0.0, 0.9)])
+
+
 @pytest.mark.parametrize(
     ("values", "centre"),
     [([INF, 1.0], INF), ([INF, 1.0, 2.0], 2.0), ([INF, INF, 1.0, 2.0, 3.0], 3.0), ([INF, INF, INF, 0.1, 0.2], INF)],
