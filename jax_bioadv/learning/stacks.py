@@ -240,12 +240,13 @@ def train_stage(
         The rule's state after the last epoch, whose rows :func:`with_filters` takes, and the epochs' infos.
 
     Raises:
-        ValueError: there is no such stage, or fewer images than a batch has.
+        ValueError: there is no such stage, fewer images than a batch has, or fewer patches than filters.
         DivergenceError: weights left the range of useful numbers.
     """
-    _stage(network, index)
+    filters = len(_stage(network, index).convolution.rows)
     start_key, patch_key, epoch_key = jax.random.split(key, 3)
-    first = jnp.asarray(sampled_patches(network, index, images, patch_key, min(_FIRST_PATCHES, len(images))))
+    count = max(min(_FIRST_PATCHES, len(images)), filters)  # rows may start from patches
+    first = jnp.asarray(sampled_patches(network, index, images, patch_key, count))
     state = rule(rates[0]).init(start_key, first if whitening is None else whitening(first))
     parts, data = nnx.split(network), jnp.asarray(images)
 

@@ -75,6 +75,13 @@ def test_krotov_hopfield_filters_are_effective_weights_of_converged_rows():
     np.testing.assert_allclose((rows**3).sum(axis=1), 1, rtol=0.2)
 
 
+def test_rows_may_start_from_more_patches_than_there_are_images():
+    stage = StageSettings(32, 3, batch_norm=False, patch_norm=PatchNorm(centred=True))
+    network = ConvolutionalNetwork((6, 6, 2), [stage], 2, rngs=nnx.Rngs(0))
+    filters = by_krotov_hopfield(network, 0, IMAGES[:10], KEY, batch_size=10, epochs=1)
+    assert filters.rows.shape == (32, 18)
+
+
 def test_patches_are_sampled_from_few_images_too(monkeypatch):
     monkeypatch.setattr(stage_filters, "PATCHES", 10**6)
     filters = of_patches(with_statistics(NETWORK, 1, IMAGES), 1, IMAGES[:3], KEY)
