@@ -28,7 +28,10 @@ def linear_cka(
     if len(first) != len(second):
         raise ValueError(f"both layers must see the same images, got {len(first)} and {len(second)} responses")
     one, other = _centred(first), _centred(second)
-    return float(np.sum((other.T @ one) ** 2) / (_gram_norm(one) * _gram_norm(other)))
+    # Of the units or of the samples, whichever products are fewer.
+    of_units = one.shape[1] * other.shape[1] <= len(one) ** 2
+    common = np.sum((other.T @ one) ** 2) if of_units else np.sum((one @ one.T) * (other @ other.T))
+    return float(common / (_gram_norm(one) * _gram_norm(other)))
 
 
 def principal_angles(
@@ -67,7 +70,8 @@ def _centred(responses: Array | np.ndarray) -> np.ndarray:
 
 
 def _gram_norm(centred: np.ndarray) -> float:
-    return float(np.linalg.norm(centred.T @ centred))
+    side = centred.T if centred.shape[1] <= len(centred) else centred
+    return float(np.linalg.norm(side @ side.T))
 
 
 def _row_basis(weights: np.ndarray, leading: int | None) -> np.ndarray:

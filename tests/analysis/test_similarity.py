@@ -1,5 +1,7 @@
 """Similarity of layers: exact cases and invariances."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -14,13 +16,23 @@ def test_rotations_scale_and_shift_make_no_other_layer():
     assert linear_cka(RESPONSES, 3 * RESPONSES @ ROTATION + 2) == pytest.approx(1.0)
 
 
-def test_it_is_the_alignment_of_the_two_kernels():
-    other = GENERATOR.normal(size=(300, 4)) + RESPONSES[:, :4]
+@pytest.mark.parametrize("units", [4, 500])
+def test_it_is_the_alignment_of_the_two_kernels(units):
+    other = np.random.default_rng(1).normal(size=(300, units)) + RESPONSES[:, :1]
     centring = np.eye(300) - 1 / 300
     kernels = [centring @ layer @ layer.T @ centring for layer in (RESPONSES, other)]
     expected = np.sum(kernels[0] * kernels[1]) / (np.linalg.norm(kernels[0]) * np.linalg.norm(kernels[1]))
     assert linear_cka(RESPONSES, other) == pytest.approx(expected)
     assert linear_cka(other, RESPONSES) == pytest.approx(expected)
+
+
+def test_many_units_take_no_memory_for_their_squares():
+    wide = GENERATOR.normal(size=(20, 3000))
+    tracemalloc.start()
+    linear_cka(wide, wide + 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * wide.nbytes
 
 
 def test_unrelated_layers_are_the_less_alike_the_more_images_they_are_shown():
