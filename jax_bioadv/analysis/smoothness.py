@@ -248,6 +248,7 @@ def smoothness_measures(
     """
     images, labels = np.asarray(images), np.asarray(labels)
     check_batch(images, labels)
+    images = images.astype(jnp.promote_types(images.dtype, jnp.float32))  # lengths overflow half precision
     if not np.isfinite(images).all():
         raise ValueError("images must be finite; clean them first")
     if not (len(images) and 0.0 < radius < np.inf and image_block > 0):

@@ -228,6 +228,14 @@ def test_logits_of_any_size_are_measured(images, labels):
     assert np.isfinite(after["loss_curvature"]).all()
 
 
+@pytest.mark.parametrize("kind", [np.float16, jnp.bfloat16])
+def test_images_of_half_precision_are_measured_in_single(images, labels, kind):
+    half = (1e4 * np.asarray(images)).astype(kind)
+    found, expected = (smoothness_measures(network(1.0), some, labels, KEY) for some in (half, half.astype(np.float32)))
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+
+
 def test_bad_input_is_refused(images, labels):
     model = network(1.0)
     with pytest.raises(ValueError, match="labels"):
