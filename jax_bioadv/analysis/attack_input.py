@@ -89,6 +89,8 @@ def checked_input(
     epsilons = np.asarray(epsilons, np.float64)
     _check_epsilons(epsilons)
     function, images, labels = checked_batch(logits_function, images, labels, attack.bounds)
+    if epsilons[-1] > jnp.finfo(images.dtype).max:
+        raise ValueError(f"epsilons must be finite as {images.dtype} too, got {epsilons[-1]}")
     identities = checked_image_indices(image_indices, len(images))
     rows = equal_blocks(len(images), image_block)
     blocks = [

@@ -97,9 +97,9 @@ class Attack(NamedTuple):
         """
         if jnp.ndim(epsilon) != 0:
             raise ValueError("epsilon must be one number; use analysis.robustness.epsilon_sweep for many")
-        if not is_traced(epsilon) and not (np.isfinite(epsilon) and np.all(np.asarray(epsilon) >= 0)):
-            raise ValueError(f"epsilon must be finite and not negative, got {epsilon}")
         given = checked_batch(logits_function, images, labels, self.bounds)
+        if not is_traced(epsilon) and not 0 <= np.asarray(epsilon) <= jnp.finfo(given.images.dtype).max:
+            raise ValueError(f"epsilon must be finite, as {given.images.dtype} too, and not negative, got {epsilon}")
         epsilon, count = jnp.asarray(epsilon, given.images.dtype), len(given.labels)
         found = _attacked(self.as_pytree(), key, *given.filled_up(), epsilon, epsilon_index)
         return found if len(found.success) == count else Adversarial(*(each[:count] for each in found))

@@ -188,7 +188,7 @@ def test_fgsm_on_a_linear_model_moves_by_the_sign_of_the_weights(targeted, key):
     np.testing.assert_array_equal(result.images[:, 2], images[:, 2])
 
 
-@pytest.mark.parametrize("epsilon", [-0.1, float("nan"), float("inf"), [0.1, 0.2]])
+@pytest.mark.parametrize("epsilon", [-0.1, float("nan"), float("inf"), 1e300, [0.1, 0.2]])
 def test_an_epsilon_out_of_range_is_refused(epsilon, network, images, labels, key):
     with pytest.raises(ValueError, match="epsilon"):
         fgsm()(key, network, images, labels, np.asarray(epsilon))
