@@ -100,6 +100,8 @@ class StageSettings:
             raise ValueError(f"nonlinearity must be 'triangle' or 'relu', got {self.nonlinearity!r}")
         if self.pool is not None and self.pool.kind not in ("max", "average"):
             raise ValueError(f"pooling must be 'max' or 'average', got {self.pool.kind!r}")
+        if self.pool is not None and not (self.pool.stride >= 1 and 0 <= self.pool.padding < self.pool.size):
+            raise ValueError(f"pooling needs stride >= 1 and 0 <= padding < size, got {self.pool}")
         if not 0 <= self.padding < min(maps[:2]):
             raise ValueError(f"maps of {maps[0]} × {maps[1]} can mirror fewer pixels at an edge than {self.padding}")
         if self.patch_norm is not None:

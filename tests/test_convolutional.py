@@ -190,6 +190,8 @@ def test_backprop_trains_every_weight_and_the_statistics():
         ({"size": 9}, "nothing is left"),
         ({"padding": 6}, "mirror"),
         ({"pool": Pool("sum", 2, 2)}, "'max' or 'average'"),
+        ({"pool": Pool("max", 2, 2, 2)}, "padding < size"),
+        ({"pool": Pool("max", 2, 0)}, "stride >= 1"),
         ({"patch_norm": PatchNorm(0.0)}, "order >= 1"),
     ],
 )

@@ -48,7 +48,7 @@ def broken_law(
         break_at: rank where they meet, at least 1.
         second_alpha: exponent behind it.
     """
-    before = np.minimum(n, break_at) ** -first_alpha
+    before = np.minimum(n, float(break_at)) ** -first_alpha
     return np.asarray(before * np.maximum(n / break_at, 1.0) ** -second_alpha)
 
 

@@ -76,6 +76,8 @@ def corruption_accuracy(
     def right(corruption: str, severity: int) -> np.ndarray:
         images, labels = corrupted(corruption, severity)
         images, labels = images[:limit], labels[:limit]
+        if not len(images):
+            raise ValueError(f"there is no image with {corruption} of severity {severity}")
         correct = correctly_classified(logits_function, inputs(images), labels.astype(np.int32))
         return np.isin(np.arange(len(images)), correct)
 

@@ -131,8 +131,13 @@ def _noise(keys: Array, images: Array) -> Array:
 
 
 def _check(images: Array | np.ndarray, radius: float, image_block: int) -> None:
-    if images.ndim != 2 or len(images) == 0 or not np.isfinite(images).all():
-        raise ValueError(f"images must be finite and flattened to (images, inputs), at least one, got {images.shape}")
+    if images.ndim != 2 or len(images) == 0 or not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ValueError(
+            f"images must be floating and flattened to (images, inputs), at least one, got {images.dtype} of shape "
+            f"{images.shape}"
+        )
+    if not np.isfinite(images).all():
+        raise ValueError("images must be finite; clean them first")
     if not (0.0 < radius < np.inf and image_block > 0):
         raise ValueError(f"radius and image_block must be positive, got {radius} and {image_block}")
 
@@ -174,8 +179,9 @@ def representation_smoothness(
     Raises:
         ValueError: for images of the wrong shape, or settings out of range.
     """
-    images, function = np.asarray(images, np.float32), as_pytree(representation)
+    images, function = np.asarray(images), as_pytree(representation)
     _check(images, radius, image_block)
+    images = images.astype(np.float32)
     start_key, projection_key = jax.random.split(key)
     keys = jax.random.split(start_key, len(images))
 

@@ -91,7 +91,9 @@ class CovarianceSum:
         self._products = np.zeros((len(self.shift), len(self.shift)))
 
     def add(self, features: Float[Array | np.ndarray, "samples units"]) -> None:
-        """Take account of a block; ValueError where a feature is not finite, and it is left out."""
+        """Take account of a block; ValueError, and it is left out, where it has other units or one is not finite."""
+        if features.ndim != 2 or features.shape[1] != len(self.shift):
+            raise ValueError(f"features must be (samples, {len(self.shift)}), got {features.shape}")
         shifted = np.asarray(features, np.float64) - self.shift
         if not np.all(np.isfinite(shifted)):
             raise ValueError("features hold values that are not finite; check that the network has not diverged")

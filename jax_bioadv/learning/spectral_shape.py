@@ -52,8 +52,8 @@ def spectral_shape(
         warm_start: renew the eigenvectors by one step of orthogonal iteration; False decomposes anew.
 
     Raises:
-        ValueError: a weight, index or variance out of range; from ``refresh``, more variances than hidden units, or
-            images without their covariance.
+        ValueError: a weight, index or variance out of range; from ``refresh``, more variances than hidden units or
+            inputs, or images without their covariance.
         TypeError: from ``refresh``, for any model but :class:`jax_bioadv.models.Network`.
     """
     check_weight(weight)
@@ -67,8 +67,8 @@ def spectral_shape(
 
     def refresh(model: Network, data: TrainingData) -> Float[Array, "hidden hidden"]:
         _, eigenvectors = hidden_spectrum(model, inputs(data))
-        if len(wanted) > len(eigenvectors):
-            raise ValueError(f"{len(wanted)} variances are wanted of the {len(eigenvectors)} units of the layer")
+        if len(wanted) > (rank := min(model.encoder.kernel.shape)):
+            raise ValueError(f"{len(wanted)} variances are wanted, and the layer has {rank} units or inputs")
         return eigenvectors
 
     def penalty(

@@ -94,3 +94,7 @@ def test_what_has_no_spectrum_is_refused(bad, error):
 def test_too_few_eigenvalues_for_two_exponents_are_reported():
     with pytest.raises(FitImpossible, match="fill 5 bins"):
         fit_broken_power_law(N**-1.0, 11, 15)
+
+
+def test_all_may_be_integers():
+    np.testing.assert_array_equal(broken_law.__wrapped__(N.astype(int), 1, 2, 2), broken_law(N, 1.0, 2.0, 2.0))

@@ -57,3 +57,8 @@ def test_corruptions_made_here_cost_a_nearest_mean_classifier_more_the_stronger_
 def test_nothing_to_measure_is_refused(names, severities, limit):
     with pytest.raises(ValueError, match="at least one corruption"):
         corruption_accuracy(one_hot, corrupted, names, unit_norm, severities, limit)
+
+
+def test_no_image_is_refused():
+    with pytest.raises(ValueError, match="no image with fog of severity 2"):
+        corruption_accuracy(one_hot, lambda *_: (np.zeros((0, 1, 4, 1), np.uint8), LABELS[:0]), ["fog"], unit_norm, [2])

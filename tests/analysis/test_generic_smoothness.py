@@ -119,6 +119,7 @@ def test_networks_of_one_shape_share_a_trace():
         (IMAGES[0], {}, "flattened"),
         (IMAGES[:0], {}, "at least one"),
         (IMAGES * jnp.nan, {}, "finite"),
+        (IMAGES.astype(int), {}, "floating"),
         (IMAGES, {"radius": 0.0}, "radius"),
         (IMAGES, {"image_block": 0}, "image_block"),
         (IMAGES, {"projections": 1}, "projections"),

@@ -86,6 +86,8 @@ def test_sums_that_cannot_be_are_refused():
     total = CovarianceSum(np.zeros(2))
     with pytest.raises(ValueError, match="not finite"):
         total.add(np.array([[1.0, np.nan]]))
+    with pytest.raises(ValueError, match=r"features must be \(samples, 2\), got \(3, 1\)"):
+        total.add(np.ones((3, 1)))
     assert total.samples == 0
     total.add(np.ones((1, 2)))
     with pytest.raises(ValueError, match="at least two samples, got 1"):

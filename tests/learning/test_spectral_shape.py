@@ -125,8 +125,11 @@ def test_what_makes_no_sense_is_refused(arguments, message):
 
 
 def test_more_variances_than_units_and_images_without_covariance_are_refused(images):
-    with pytest.raises(ValueError, match="9 variances are wanted of the 8 units"):
+    with pytest.raises(ValueError, match="9 variances are wanted, and the layer has 8"):
         spectral_shape(jnp.ones(HIDDEN + 1), noise=True).refresh(network(), data_of(images))
+    few = Network(3, HIDDEN, 2, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="4 variances are wanted, and the layer has 3"):
+        spectral_shape(jnp.ones(4), noise=True).refresh(few, data_of(images[:, :3]))
     with pytest.raises(ValueError, match=r"TrainingData\.covariance"):
         spectral_shape(LAW).refresh(network(), data_of(images)._replace(covariance=None))
     noise = spectral_shape(LAW, noise=True).refresh(network(), data_of(images)._replace(covariance=None))
