@@ -19,7 +19,7 @@ from experiments.engine.job import Job, complete
 from experiments.engine.ledger import Ledger
 from experiments.evaluation_estimate import passes, seconds_of_a_pass
 from experiments.images import Images, RawImages
-from experiments.settings.depth import DEPTH_PRESETS, DepthSettings
+from experiments.settings.depth import DEPTH_PRESETS, UNREAD, DepthSettings
 from experiments.settings.evaluation import in_pixels
 from jax_bioadv.command_line import exit_code, start
 
@@ -48,7 +48,7 @@ class Command(SideBySide):
 
 def parse(arguments: list[str]) -> Command:
     """See :func:`experiments.engine.command.parsed`."""
-    return parsed(Command, DEPTH_PRESETS.__getitem__, arguments, "python -m experiments.depth")
+    return parsed(Command, DEPTH_PRESETS.__getitem__, arguments, "python -m experiments.depth", UNREAD)
 
 
 def run(command: Command) -> Path:

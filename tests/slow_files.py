@@ -25,6 +25,7 @@ SLOW_FILES = [
         "experiments/test_commands.py",
         "experiments/test_workers.py",
         "experiments/test_stream.py",
+        "experiments/test_options.py",
         "experiments/test_recomputed.py",
         "test_lowering.py",
         "test_figures.py",

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import jax
 import tyro
 
+from experiments.engine.options import as_in, without_options
 from experiments.engine.tasks import exclusive
 from experiments.engine.terminal import logging_to
 from experiments.images import Images
@@ -91,7 +92,13 @@ def with_user_paths(command: Command) -> Command:
     return dataclasses.replace(command, **paths)
 
 
-def parsed(kind: type[Command], presets: Callable[[Preset], Any], arguments: Sequence[str], prog: str) -> Command:
+def parsed(
+    kind: type[Command],
+    presets: Callable[[Preset], Any],
+    arguments: Sequence[str],
+    prog: str,
+    unread: Sequence[str] = (),
+) -> Command:
     """The command line, with the settings of the preset that it names as defaults.
 
     Args:
@@ -99,13 +106,15 @@ def parsed(kind: type[Command], presets: Callable[[Preset], Any], arguments: Seq
         presets: the settings of each.
         arguments: of the command line.
         prog: what the command is called in its usage.
+        unread: dotted paths of settings, and of groups of them, that are no options: no task reads them.
 
     Raises:
         ValueError: two presets, or a home folder that is not known.
     """
     chosen = preset_of(arguments)
     default = kind(preset=chosen, settings=presets(chosen))  # type: ignore[call-arg]
-    return with_user_paths(tyro.cli(kind, args=arguments, default=default, prog=prog))
+    offered = without_options(default, [f"settings.{path}" for path in unread])
+    return with_user_paths(as_in(default, tyro.cli(type(offered), args=arguments, default=offered, prog=prog)))
 
 
 def check_devices() -> None:

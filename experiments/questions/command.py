@@ -20,6 +20,7 @@ from experiments.questions.question import Question
 from experiments.questions.question import close as end
 from experiments.questions.registry import QUESTIONS
 from experiments.settings.questions import QUESTION_PRESETS, QuestionSettings
+from experiments.settings.questions_read import UNREAD, check_read
 from jax_bioadv.command_line import IncompleteError, exit_code
 
 
@@ -47,7 +48,7 @@ class Command(SideBySide):
 
 def parse(arguments: list[str]) -> Command:
     """See :func:`experiments.engine.command.parsed`."""
-    return parsed(Command, QUESTION_PRESETS.__getitem__, arguments, "python -m experiments.questions")
+    return parsed(Command, QUESTION_PRESETS.__getitem__, arguments, "python -m experiments.questions", UNREAD)
 
 
 def run(command: Command) -> list[Path]:
@@ -62,6 +63,7 @@ def run(command: Command) -> list[Path]:
         if number not in QUESTIONS:
             raise ValueError(f"there is no question {number}; choose among {', '.join(map(str, QUESTIONS))}")
     command.settings.check_values()
+    check_read(command.settings, command.preset, command.questions)
     folder = command.out or Path("runs") / f"questions-{command.preset}"
     folders = [folder / str(number) for number in command.questions]
     complaints = []

@@ -88,6 +88,14 @@ class DepthSettings:
         return self.measured.precision
 
 
+UNREAD = tuple(
+    f"measured.{path}"
+    for path in (
+        *("spectra.last_on_data", "spectra.populations", "attacks.published_images", "attacks.published_epsilons"),
+        *("threats.control_images", "threats.unit_linf", "threats.unit_l2", "bounds", "corruptions"),
+    )
+)
+"""What no task of the study reads: its networks take raw pixels, have several layers, and images as they are."""
 _QUICK = evaluation_preset("quick")
 _SMOKE = evaluation_preset("smoke")
 DEPTH_PRESETS: dict[Preset, DepthSettings] = {

@@ -1,8 +1,23 @@
 """Settings by dotted path, such as ``layer.delta``."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
+
+
+def paths_of(settings: Any) -> Iterator[str]:
+    """The dotted paths of all settings, those of groups in their places."""
+    for one in dataclasses.fields(settings):
+        value = getattr(settings, one.name)
+        if dataclasses.is_dataclass(value):
+            yield from (f"{one.name}.{path}" for path in paths_of(value))
+        else:
+            yield one.name
+
+
+def is_within(path: str, groups: Collection[str]) -> bool:
+    """Whether a path is among these, or lies in one of them that is a group."""
+    return any(path == one or path.startswith(f"{one}.") for one in groups)
 
 
 def setting(settings: Any, path: str) -> Any:

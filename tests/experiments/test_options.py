@@ -1,0 +1,140 @@
+"""Options of commands that read some settings alone: each is read by a task, and what no task reads is no option."""
+
+import contextlib
+import io
+import re
+
+import pytest
+
+from experiments import depth
+from experiments.images import Images, RawImages
+from experiments.models import KNOWN, MODELS, ROWS
+from experiments.questions import command as questions
+from experiments.settings.depth import UNREAD
+from experiments.settings.paths import is_within, paths_of, setting, with_settings
+from experiments.settings.questions_read import READ
+from experiments.settings.questions_read import UNREAD as UNREAD_BY_ALL
+from jax_bioadv import data
+
+DIGITS = data.load("digits")
+ALL = ",".join((*MODELS, *ROWS))
+TRAINED = ",".join(name for name in MODELS if not KNOWN[name].matches)
+OTHERS = {
+    "models": ["kh", f"{ALL},mix"],
+    "why.attacked": ["kh"],
+    "dimension.models": ["kh"],
+    "shape.compared": ["kh,bp"],
+    "shape.strengths": [("weak",)],
+    "mixing.frozen": ["kh"],
+    "precision": ["high"],
+    "layer.start": ["samples"],
+    "noise_start.start": ["samples"],
+    "pruning.method": ["none"],
+    "jacobian.target": ["activation"],
+    "attacks.method": ["search"],
+    "threats.names": [("raw_linf",)],
+    "corruptions.names": [("blur",)],
+}
+"""Of settings that are no numbers."""
+DATA = "dataset", "corruptions.cifar10_c"
+"""Read where the images come from: of these tests the digits."""
+
+
+def of_depth(chosen):
+    return depth._planned(depth.Command(preset="smoke", settings=chosen), RawImages(DIGITS, chosen.norm))
+
+
+def of_question(number):
+    def plan(chosen):
+        command = questions.Command(preset="smoke", settings=chosen)
+        return questions._planned(command, number, Images(DIGITS, chosen.norm))
+
+    return plan
+
+
+# With models and starts that read whatever can be read.
+MODELS_OF_DEPTH = "l2,jacobian,spectral,adversarial,random"
+DEPTH = depth.parse(["--preset", "smoke", "--models", MODELS_OF_DEPTH, "--depths", "1"]).settings
+ASKED = questions.parse(
+    f"--preset smoke --models {ALL} --why.attacked {ALL} --dimension.models {TRAINED} --shape.compared "
+    f"{','.join(MODELS)} --shape.strengths weak middle strong --mixing.frozen kh,kmeans --layer.start normal "
+    "--noise-start.epochs 7 --pruning.method threshold --backprop.learning-rates 1e-3 1e-4 --backprop.boundaries 2 "
+    "--shape.backprop.learning-rates 1e-3 1e-4 --shape.backprop.boundaries 2 --why.deltas 0.1 --why.ks 3 --why.ps 4 "
+    "--mixing.mixes 2 --mixing.spectral-mixes 2 --mixing.powers 2 4".split()
+).settings
+COMMANDS = {
+    "depth": (of_depth, DEPTH, [path for path in paths_of(DEPTH) if not is_within(path, UNREAD)]),
+    **{
+        str(number): (of_question(number), ASKED, [path for path in paths_of(ASKED) if is_within(path, READ[number])])
+        for number in (1, 2, 3, 4)
+    },
+}
+
+
+def test_two_questions_have_the_same_tasks():
+    assert questions.QUESTIONS[5].plan is questions.QUESTIONS[4].plan
+    assert READ[5] == READ[4]
+
+
+def others(path, value):
+    """Other values, of which one can work."""
+    if path.removeprefix("measured.") in OTHERS:
+        return OTHERS[path.removeprefix("measured.")]
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, tuple):
+        return [(*value[:-1], last) for last in others(path, value[-1])]
+    return [value + 1, value - 1] if isinstance(value, int) else [value * 1.25, value * 0.8]
+
+
+def given(plan):
+    """What of a plan's fingerprints comes from settings."""
+    return {task.name: task.settings for task in plan.all_tasks()}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_task_reads_every_option_and_no_other_setting(name):
+    plan, usual, options = COMMANDS[name]
+    before, read = given(plan(usual)), set()
+    for path in set(paths_of(usual)) - {*DATA, *(f"measured.{one}" for one in DATA)}:
+        for value in others(path, setting(usual, path)):
+            with contextlib.suppress(ValueError):  # such as an exponent below the least
+                if path not in read and given(plan(with_settings(usual, {path: value}))) != before:
+                    read.add(path)
+    assert read == set(options) - {*DATA, "measured.dataset"}
+
+
+@pytest.mark.parametrize(("command", "chosen", "unread"), [(depth, DEPTH, UNREAD), (questions, ASKED, UNREAD_BY_ALL)])
+def test_help_has_every_setting_that_is_read_and_no_other(command, chosen, unread, capsys):
+    with pytest.raises(SystemExit):
+        command.parse(["--help"])
+    told = set(re.findall(r"--([\w.-]+)", capsys.readouterr().out))
+    for path in paths_of(chosen):
+        option = path.removeprefix("measured.").replace("_", "-")
+        assert (option in told) != is_within(path, unread), path
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        (depth, ["--bounds.images", "3"], "Unrecognized options: --bounds.images"),
+        (questions, ["--landscape.resolution", "3"], "Unrecognized options: --landscape.resolution"),
+        (questions, ["2", "4", "--hidden", "9"], "--hidden is read by none of the questions asked (2, 4); leave it"),
+        (questions, ["4", "--decoder.power", "2"], "--decoder.power is read by none of the questions asked (4)"),
+    ],
+)
+def test_a_setting_that_no_task_reads_is_refused_before_any_work(command, arguments, message, tmp_path):
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        try:
+            code = command.main([*arguments, "--preset", "smoke", "--out", str(tmp_path / "run")])
+        except SystemExit as end:
+            code = end.code
+    assert code == 2
+    assert message in said.getvalue()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_parsed_is_of_the_settings_own_classes():
+    assert depth.parse([]) == depth.Command()
+    assert questions.parse(["--shape.spectral.weight", "3"]).settings.shape.spectral.weight == 3
