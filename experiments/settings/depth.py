@@ -16,6 +16,7 @@ from experiments.settings.measurements import (
     SpectraSettings,
 )
 from experiments.settings.presets import Preset
+from experiments.settings.reproduction import check_numbers
 from experiments.settings.stacks import (
     ReadoutSettings,
     StackBackpropSettings,
@@ -24,6 +25,8 @@ from experiments.settings.stacks import (
 )
 from experiments.stacks import STACK_MODELS
 from jax_bioadv.data import Dataset
+
+MAY_BE_ZERO = {"l2.weight", "at_tap.jacobian", "at_tap.spectral", "readout.dropout"}
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,20 @@ class DepthSettings:
         return tuple(name for name in STACK_MODELS if name in asked)
 
     def check(self, data: Dataset) -> None:
-        """Raise ValueError for settings that cannot work with these data."""
+        """Raise ValueError for settings that cannot work with these data; a plan checks those of measurements."""
+        values = dataclasses.asdict(self)
+        del values["measured"]
+        check_numbers("", values, MAY_BE_ZERO)
+        if not self.readout.dropout < 1:
+            raise ValueError(f"readout.dropout must be below 1, got {self.readout.dropout}")
         asked = set(STACK_MODELS) if self.models == "all" else set(self.models.split(","))
         if unknown := asked - set(STACK_MODELS):
             raise ValueError(f"models: {', '.join(sorted(unknown))} is none of {', '.join(STACK_MODELS)}, or all")
         for name in asked:
             if (other := STACK_MODELS[name].matches) and other not in asked:
                 raise ValueError(f"models: {name} stops at the accuracy of {other}; name that too")
-        if self.seeds < 1 or not self.depths or len(set(self.depths)) < len(self.depths):
-            raise ValueError(f"seeds must be at least 1 and depths different, got {self.seeds} and {self.depths}")
+        if not self.depths or len(set(self.depths)) < len(self.depths):
+            raise ValueError(f"depths must be different, and one at least, got {self.depths}")
         for depth in self.depths:
             maps = data.image_shape
             if len(self.stack.powers) < depth:

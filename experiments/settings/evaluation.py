@@ -15,7 +15,7 @@ from experiments.settings.measurements import (
     ThreatSettings,
 )
 from experiments.settings.presets import PRESETS, Preset
-from experiments.settings.reproduction import Settings
+from experiments.settings.reproduction import Settings, check_numbers
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class EvaluationSettings:
     corruptions: CorruptionSettings = field(default_factory=CorruptionSettings)
 
     def of_reproduction(self, preset: Preset) -> Settings:
-        """The settings of a reproduction that measures the same."""
+        """The settings of a reproduction that measures the same; ValueError for a number of taps that cannot work."""
+        check_numbers("taps.", dataclasses.asdict(self.taps), set())
         shared = {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if one.name != "taps"}
         return dataclasses.replace(PRESETS[preset], seeds=1, **shared)
 

@@ -88,7 +88,7 @@ class Settings:
             raise ValueError(f"unknown model {unknown[0]!r}; choose among {', '.join(KNOWN)}")
         if len(set(self.model_names)) != len(self.model_names):
             raise ValueError(f"a model is named twice in {self.models!r}")
-        _check_numbers("", dataclasses.asdict(self), self.may_be_zero)
+        check_numbers("", dataclasses.asdict(self), self.may_be_zero)
         for name, hidden, layer in (
             ("layer", self.hidden, self.layer),
             ("noise-start", self.noise_start_hidden, self.noise_start),
@@ -161,11 +161,12 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
-def _check_numbers(prefix: str, values: dict[str, Any], may_be_zero: set[str]) -> None:
+def check_numbers(prefix: str, values: dict[str, Any], may_be_zero: set[str]) -> None:
+    """ValueError for a number, at any path that starts like this, that is negative, not finite, or 0 and may not be."""
     for name, value in values.items():
         path = f"{prefix}{name}"
         if isinstance(value, dict):
-            _check_numbers(f"{path}.", value, may_be_zero)
+            check_numbers(f"{path}.", value, may_be_zero)
             continue
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, int | float):

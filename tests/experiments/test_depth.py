@@ -4,6 +4,7 @@ import contextlib
 import copy
 import dataclasses
 import io
+import math
 
 import numpy as np
 import pytest
@@ -20,7 +21,9 @@ from experiments.report import __main__ as report
 from experiments.report.claims.depth import QUESTIONS, answers
 from experiments.report.claims.verdicts import Verdict
 from experiments.results.schema import read_results
+from experiments.settings.depth import DEPTH_PRESETS
 from experiments.settings.evaluation import in_pixels
+from experiments.settings.paths import paths_of, setting, with_settings
 from experiments.stacks import STACK_MODELS
 from experiments.training import stacks
 from jax_bioadv import data
@@ -191,6 +194,26 @@ def test_models_are_called_by_label_and_depth():
     assert label("soft_hebb") == "SoftHebb"
 
 
+def is_number(value):
+    return isinstance(value[0] if isinstance(value, tuple) else value, int | float)
+
+
+def checked(settings):
+    settings.check(data.load("digits"))
+    settings.measured.of_reproduction("smoke").check_values()
+
+
+SMOKE = DEPTH_PRESETS["smoke"]
+
+
+@pytest.mark.parametrize("path", [path for path in paths_of(SMOKE) if is_number(setting(SMOKE, path))])
+@pytest.mark.parametrize("number", [-1, math.nan])
+def test_no_number_may_be_negative_or_not_finite(path, number):
+    chosen = with_settings(SMOKE, {path: (number,) if isinstance(setting(SMOKE, path), tuple) else number})
+    with pytest.raises(ValueError, match=f"^{path.removeprefix('measured.').replace('_', '-')} must (not )?be"):
+        checked(chosen)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -198,6 +221,10 @@ def test_models_are_called_by_label_and_depth():
         (("--models", "bp_matched"), "kh"),
         (("--depths", "4"), "4"),
         (("--seeds", "0"), "seeds"),
+        (("--readout.dropout", "1"), "readout.dropout must be below 1"),
+        (("--backprop.batch-size", "0"), "backprop.batch-size must be positive"),
+        (("--taps.images", "0"), "taps.images must be positive"),
+        (("--depths", "1", "1"), "depths must be different"),
         (("--stack.images", "10"), "fewer than a batch"),
         (("--stack.powers", "1"), "stack.powers"),
     ],
