@@ -57,7 +57,7 @@ def complete_side_by_side(
         expected: how long a task will take, in whatever unit.
 
     Raises:
-        IncompleteError: a process died.
+        IncompleteError: a process died, or left no outcome that is found again.
         Exception: what ended a process's work, such as a full disk.
     """
     waiting = {task.fingerprint: task for task in missing}
@@ -71,7 +71,13 @@ def complete_side_by_side(
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     failed, seconds = future.result()
-                    ledger.take_over(running.pop(future), failed, seconds)
+                    task = running.pop(future)
+                    ledger.take_over(task, failed, seconds)
+                    if not failed and ledger.find(task) is None:
+                        raise IncompleteError(
+                            f"{task.name} is done, but {ledger.directory} does not hold its outcome: the folder, the "
+                            "code or the packages have changed since the run began; the same command goes on"
+                        )
         except BrokenProcessPool:
             raise IncompleteError(
                 f"one of {workers.count} processes died, for want of memory if it says nothing above; "

@@ -28,8 +28,8 @@ def _die(work, *, settings):
 
 
 @contextlib.contextmanager
-def opened(directory, fail=None, error=None, dies=False):
-    chain = Chain(directory, fail=fail, error=error)
+def opened(directory, fail=None, error=None, dies=False, settings=0):
+    chain = Chain(directory, settings, fail=fail, error=error)
     yield [dataclasses.replace(task, run=_die) if dies else task for task in chain.tasks], chain.ledger
 
 
@@ -70,6 +70,12 @@ def test_a_full_disk_ends_the_run(tmp_path):
 def test_a_process_that_dies_is_told_of(tmp_path):
     with pytest.raises(IncompleteError, match=r"one of 1 processes died.*fewer --workers"):
         side_by_side(Chain(tmp_path), dies=True)
+
+
+def test_an_outcome_that_is_not_found_again_ends_the_run(tmp_path):
+    """As of a process that began after the code had changed: what needs it would be waited for without end."""
+    with pytest.raises(IncompleteError, match=r"middle is done, but .* does not hold its outcome"):
+        side_by_side(Chain(tmp_path), settings=1)
 
 
 COMMANDS = {
