@@ -42,10 +42,14 @@ _NOT_DIGESTED = ("annotation", "returns", "type_comment", "ctx", "kind")
 def code_digest(*functions: Callable[..., Any]) -> str:
     """SHA-256 of all that the functions may run of this project's code.
 
-    Of a partial application, and of an object that holds functions in its fields, all of them count.
+    Of a partial application, and of an object that holds functions in its fields, all of them count; of a partial
+    application the numbers that it binds too, and words that it binds by name: a word by its place, or in a field, is
+    a name that the task's own tells.
     """
-    starts = {(one.__module__, one.__qualname__) for function in functions for one in _parts(function)}
-    return _digest(frozenset(starts), ROOT)
+    parts = [one for function in functions for one in _parts(function)]
+    digest = _digest(frozenset((one.__module__, one.__qualname__) for one in parts if callable(one)), ROOT)
+    bound = [one for one in parts if not callable(one)]
+    return digest_of([digest, bound]) if bound else digest
 
 
 def code_digest_below(function: Callable[..., Any], folder: Path) -> str:
@@ -60,13 +64,21 @@ def code_digest_below(function: Callable[..., Any], folder: Path) -> str:
 
 
 def _parts(function: Any) -> Iterator[Any]:
-    """The functions and classes that a callable is put together from."""
+    """The functions and classes that a callable is put together from, and what is bound in it, as lists."""
     if isinstance(function, partial):
+        yield from ([one] for one in function.args if isinstance(one, int | float))
+        yield from (
+            [name, one] for name, one in sorted(function.keywords.items()) if isinstance(one, int | float | str)
+        )
         for one in (function.func, *function.args, *function.keywords.values()):
             yield from _parts(one)
     elif dataclasses.is_dataclass(function) and not isinstance(function, type):
         yield type(function)
         for one in vars(function).values():
+            yield from _parts(one)
+    elif isinstance(function, tuple):
+        yield type(function)
+        for one in function:
             yield from _parts(one)
     elif callable(function):
         yield function
