@@ -22,6 +22,12 @@ from experiments.engine.names_read import Chain, Function, NamesRead, is_bound
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = Path(jax_bioadv.__file__).resolve().parents[1]  # elsewhere where the package is installed
 PACKAGES = ("jax_bioadv", "experiments")
+# As this process has it, whoever edits it meanwhile: read at once, and not when a digest is first asked for.
+AT_START = {
+    path: path.read_text(encoding="utf-8")
+    for package in PACKAGES
+    for path in ((ROOT if (ROOT / package).is_dir() else LIBRARY) / package).rglob("*.py")
+}
 # Not followed, because no outcome depends on them: what keeps outcomes and states, and what refuses settings or names
 # a package that is missing.
 WITHOUT_INFLUENCE = (
@@ -191,11 +197,11 @@ class _Reached:
             folder = self._folder(name.split(".")[0])
             base = None if folder is None else folder.joinpath(*name.split("."))
             files = () if base is None else (base / "__init__.py", base.with_suffix(".py"))
-            paths = [path for path in files if path.is_file()]
+            paths = [path for path in files if path in AT_START or path.is_file()]
             if not paths or name in WITHOUT_INFLUENCE:
                 self.modules[name] = None
             else:
-                source = paths[0].read_text(encoding="utf-8")
+                source = AT_START.get(paths[0]) or paths[0].read_text(encoding="utf-8")
                 self.modules[name] = _module(name, paths[0].name == "__init__.py", source)
         return self.modules[name]
 

@@ -180,6 +180,13 @@ def test_what_an_object_holds_counts():
     assert code_digest(SearchedAttack(attack)) != code_digest(GridAttack(attack))
 
 
+def test_code_counts_as_it_was_when_the_process_began(monkeypatch):
+    before = code_digest(layers.centroids)
+    sources._digest.cache_clear()
+    monkeypatch.setattr(Path, "read_text", lambda *arguments, **named: "edited = 1")
+    assert code_digest(layers.centroids) == before
+
+
 def test_what_is_left_out_exists():
     for name in (*sources.WITHOUT_INFLUENCE, *sources.HOLD_SETTINGS):
         assert (ROOT / Path(*name.split(".")).with_suffix(".py")).is_file()
