@@ -13,20 +13,23 @@ from experiments.engine.sources import digest_of
 
 # Those that compute; a stage may well find other last digits under another version of one of them.
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "scikit-learn", "contourpy")
+# Of JAX's options those that change which random numbers a key gives; told where they are not what they usually are.
+USUALLY = {"jax_threefry_partitionable": True, "jax_random_seed_offset": 0}
 OWN_PACKAGE = "jax-bioadv"
 
 
 @cache
 def influences() -> dict[str, str]:
     """What an outcome depends on besides code, settings and data."""
-    device = jax.devices()[0]
+    device, options = jax.devices()[0], jax.config.values
     return {
         **{name: version(name) for name in PACKAGES},
-        "x64": str(jax.config.values["jax_enable_x64"]),
-        "random_numbers": str(jax.config.values["jax_default_prng_impl"]),
+        "x64": str(options["jax_enable_x64"]),
+        "random_numbers": str(options["jax_default_prng_impl"]),
         "backend": " ".join(device.client.platform_version.split()),
         "device": device.device_kind,
         "platform": f"{device.platform}, {platform.system()} {platform.machine()}",
+        **{name: str(options[name]) for name, usual in USUALLY.items() if options[name] != usual},
     }
 
 

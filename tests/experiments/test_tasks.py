@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,6 +47,13 @@ def test_another_package_or_device_runs_everything_again(name, tmp_path, monkeyp
     chain = Chain(tmp_path)
     assert chain.complete() == ["first", "middle", "last", "beside"]
     assert chain.ledger.record(chain.middle)["made_by"][name] == "another"
+
+
+def test_options_that_change_random_numbers_are_told_where_they_are_unusual():
+    usual = provenance.influences()
+    assert not set(usual) & set(provenance.USUALLY)
+    with jax.threefry_partitionable(False):
+        assert provenance.influences.__wrapped__() == {**usual, "jax_threefry_partitionable": "False"}
 
 
 def test_a_changed_code_runs_its_tasks_again(tmp_path, monkeypatch):
