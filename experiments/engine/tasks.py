@@ -122,9 +122,11 @@ class Task:
 
 
 def plain(value: Any) -> Any:
-    """A setting as JSON has it: the values of a group by their names, a tuple as a list."""
+    """A setting as JSON has it: the values of a group by their names, and its files; a tuple as a list."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {one.name: plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+        values = {one.name: plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+        files = getattr(value, "files_read", {})
+        return values | ({"files_read": files} if files else {})
     return [plain(one) for one in value] if isinstance(value, tuple) else value
 
 

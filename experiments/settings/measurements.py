@@ -6,6 +6,7 @@ from typing import Literal
 from experiments.threats import THREATS
 from jax_bioadv.data.cifar10_c import CIFAR10_C, EXTRA
 from jax_bioadv.data.corruptions import CORRUPTIONS
+from jax_bioadv.user_folders import user_path
 
 
 @dataclass(frozen=True)
@@ -158,3 +159,13 @@ class CorruptionSettings:
     @property
     def kinds(self) -> tuple[str, ...]:
         return self.names or (CIFAR10_C if self.cifar10_c else CORRUPTIONS)
+
+    @property
+    def files_read(self) -> dict[str, list[int]]:
+        """Of each official file its size and when it was last changed: an outcome is of these."""
+        if not self.cifar10_c:
+            return {}
+        folder = user_path(self.cifar10_c)
+        names = [f"{place}{name}.npy" for place in ("", "CIFAR-10-C/") for name in (*self.kinds, "labels")]
+        found = {name: (folder / name).stat() for name in names if (folder / name).is_file()}
+        return {name: [state.st_size, state.st_mtime_ns] for name, state in found.items()}

@@ -96,6 +96,17 @@ def test_the_official_images_are_decided_as_by_hand(official):
     assert corruption_entry([outcome], CHOSEN)["source"] == "made_here"
 
 
+def test_official_files_that_were_changed_are_decided_again(official):
+    images, chosen = official
+    plan = Plan(replace(SMOKE, dataset="cifar10", corruptions=chosen), images)
+    before = plan.corruptions("bp", 0).fingerprint
+    assert plan.corruptions("bp", 0).fingerprint == before
+    path = Path(chosen.cifar10_c) / "fog.npy"
+    np.save(path, np.load(path)[::-1])
+    assert plan.corruptions("bp", 0).fingerprint != before
+    assert not CHOSEN.files_read, "of corruptions made here"
+
+
 def test_without_names_it_is_all_that_benchmarks_average_over():
     assert CorruptionSettings("there").kinds == cifar10_c.CIFAR10_C
     assert CorruptionSettings().kinds == CORRUPTIONS
