@@ -131,7 +131,7 @@ def plain(value: Any) -> Any:
 
 
 def with_needs(tasks: Iterable[Task]) -> list[Task]:
-    """The tasks and all that they build on, each once and after what it needs."""
+    """The tasks and all that they build on, each once and after what it needs; ValueError if two have one name."""
     found: dict[str, Task] = {}
 
     def add(task: Task) -> None:
@@ -139,6 +139,8 @@ def with_needs(tasks: Iterable[Task]) -> list[Task]:
             for other in task.needs.values():
                 add(other)
             found[task.name] = task
+        elif task is not found[task.name] and task.fingerprint != found[task.name].fingerprint:
+            raise ValueError(f"two different tasks are called {task.name}, which is also the name of their files")
 
     for task in tasks:
         add(task)

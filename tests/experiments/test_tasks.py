@@ -12,7 +12,7 @@ from task_cases import IMAGES, Chain
 
 from experiments.engine import provenance
 from experiments.engine.populations import begin_chunk, one_device
-from experiments.engine.tasks import Task, Work
+from experiments.engine.tasks import Task, Work, with_needs
 
 names = st.text("abc", max_size=3)
 contents = st.tuples(
@@ -32,6 +32,15 @@ def _task(content: tuple) -> Task:
 def test_fingerprints_are_equal_exactly_for_equal_names_settings_and_needs(one, other):
     assert _task(one).fingerprint == _task(one).fingerprint
     assert (_task(one).fingerprint == _task(other).fingerprint) == (one == other)
+
+
+def test_two_different_tasks_of_one_name_are_refused():
+    one, same = _task(("n", {"a": 1}, {})), _task(("n", {"a": 1}, {}))
+    other, above = _task(("n", {}, {})), _task(("m", {}, {"x": "n"}))
+    assert with_needs([one, same]) == [one]
+    for second in (other, above):
+        with pytest.raises(ValueError, match="two different tasks are called n"):
+            with_needs([one, second])
 
 
 def test_the_order_in_which_settings_are_written_changes_nothing():
