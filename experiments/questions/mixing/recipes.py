@@ -30,11 +30,6 @@ class Recipe(NamedTuple):
     model: str
     changed: Mapping[str, Any]
 
-    @property
-    def trained_whole(self) -> bool:
-        """Whether backpropagation trained both of its layers."""
-        return KNOWN[self.model].first_layer is None
-
 
 def recipes(settings: QuestionSettings) -> list[Recipe]:
     """All of them, the same for the same settings."""
