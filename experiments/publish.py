@@ -6,7 +6,6 @@ weights of the paper's models, first seed, for :func:`jax_bioadv.weights.load_pu
 
 import hashlib
 import math
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +25,7 @@ from jax_bioadv import attacks, data
 from jax_bioadv.analysis.robustness import correctly_classified, median_with_censoring
 from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.models import Network
-from jax_bioadv.storage import read_arrays, read_json, write_arrays, write_json
+from jax_bioadv.storage import atomic_file, read_arrays, read_json, write_arrays, write_json
 from jax_bioadv.user_folders import user_path
 from jax_bioadv.weights import state_of, with_state
 from jax_bioadv.weights.published import ABOUT, FOLDER
@@ -67,7 +66,9 @@ def publish(
     about = {"seed": SEED, "dataset": results["dataset"]["name"], "norm": chosen["norm"], "networks": found}
     write_json(to / FOLDER / ABOUT, {**about, "environment": environment(chosen["precision"])})
     for name in ("results.json", "figures.npz"):
-        shutil.copyfile(directory / name, to / name)
+        content = (directory / name).read_bytes()
+        with atomic_file(to / name) as stream:
+            stream.write(content)
 
 
 def _written(name: str, directory: Path, folder: Path, images: Images, results: Mapping[str, Any]) -> dict[str, Any]:

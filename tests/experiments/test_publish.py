@@ -1,5 +1,7 @@
 """The networks of published runs, and how a run is published."""
 
+import errno
+import os
 import shutil
 
 import jax.numpy as jnp
@@ -78,6 +80,19 @@ def test_a_finished_run_is_published_with_its_networks(copied, home):
         decided = np.argmax(np.asarray(load_published(name, "mine")(images.test)), axis=1)
         accuracy = np.mean(decided == np.asarray(images.test_labels))
         assert accuracy == pytest.approx(results["models"][name]["test_accuracy"][0], abs=3 / len(decided))
+
+
+def test_a_full_disk_leaves_what_was_published_before(copied, home, capsys, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (home / "results.json").write_text("before")
+    monkeypatch.setattr(publish, "_written", lambda *arguments: {})
+    monkeypatch.setattr(publish, "write_json", lambda *arguments: None)
+    monkeypatch.setattr(os, "fsync", full)
+    assert publish.main([str(copied), str(home)]) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert [(path.name, path.read_text()) for path in home.iterdir() if path.is_file()] == [("results.json", "before")]
 
 
 def test_weights_that_are_not_those_of_the_results_are_refused(copied, home, capsys):
