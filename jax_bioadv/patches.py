@@ -84,12 +84,12 @@ def window_norms(
         window, strides = (1, size, size, 1), (1, stride, stride, 1)
         return lax.reduce_window(jnp.sum(values, axis=3, keepdims=True), 0.0, lax.add, window, strides, "VALID")
 
-    total = over_windows(_powered(maps, norm))
-    if norm.centred:
-        about_mean = total - over_windows(maps) ** 2 / (size * size * maps.shape[3])
-        faint = _unless_flat(_squares_about_mean(maps, size, stride), total)
-        total = jnp.where(about_mean > _FAINT * total, about_mean, faint)
-    return _root(total, norm)
+    if not norm.centred:
+        return _root(over_windows(_powered(maps, norm)), norm)
+    total = over_windows(jnp.square(maps))
+    about_mean = total - over_windows(maps) ** 2 / (size * size * maps.shape[3])
+    lost = _unless_flat(_squares_about_mean(maps, size, stride), total) - about_mean  # of the value, not of its slope
+    return _root(about_mean + lax.stop_gradient(jnp.where(about_mean > _FAINT * total, 0.0, lost)), norm)
 
 
 def _squares_about_mean(maps: Array, size: int, stride: int) -> Array:

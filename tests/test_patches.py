@@ -58,6 +58,11 @@ def test_faint_patches_of_bright_maps_have_their_norm_and_flat_ones_none(stride)
     np.testing.assert_array_equal(window_norms(maps, 5, stride, norm)[flat], 1)
     # One grey level is 2^16 times the distance of neighbouring numbers, whose errors add up over 75.
     np.testing.assert_allclose(window_norms(maps, 5, stride, norm)[~flat], exact[~flat], rtol=1e-3)
+    # Norms grow as the contrast does.
+    contrast = maps - jnp.float32(251 / 255)
+    grown, slopes = jax.jvp(lambda maps: window_norms(maps, 5, stride, norm), (maps,), (contrast,))
+    np.testing.assert_allclose(slopes[~flat], grown[~flat], rtol=1e-3)
+    np.testing.assert_array_equal(slopes[flat], 0)
     lengths = jnp.linalg.norm(normalised(extract(maps, 5, stride), norm), axis=-1, keepdims=True)
     np.testing.assert_allclose(lengths, ~flat, atol=1e-3)
 
