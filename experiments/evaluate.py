@@ -23,7 +23,7 @@ from experiments.evaluation_plan import EvaluationPlan
 from experiments.images import Images, RawImages
 from experiments.models import STYLES
 from experiments.results.evaluation import REFERENCES
-from experiments.settings.evaluation import EvaluationSettings, evaluation_preset, in_pixels
+from experiments.settings.evaluation import UNREAD, EvaluationSettings, evaluation_preset, in_pixels
 from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.weights.pytorch import EPSILON
 
@@ -80,7 +80,7 @@ class Command(SideBySide):
 
 def parse(arguments: list[str], prog: str = "python -m experiments.evaluate") -> Command:
     """See :func:`experiments.engine.command.parsed`."""
-    return parsed(Command, evaluation_preset, arguments, prog)
+    return parsed(Command, evaluation_preset, arguments, prog, UNREAD)
 
 
 def run(command: Command) -> Path:

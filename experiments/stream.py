@@ -16,7 +16,7 @@ from experiments.engine.command import SideBySide, following, parsed
 from experiments.engine.job import Job, complete
 from experiments.engine.ledger import Ledger
 from experiments.settings.reproduction import Settings
-from experiments.settings.streams import STREAM_PRESETS, StreamSettings
+from experiments.settings.streams import STREAM_PRESETS, UNREAD, StreamSettings
 from experiments.stream_plan import StreamPlan
 from experiments.streamed_images import StreamedImages, stored_images
 from jax_bioadv.command_line import exit_code, start
@@ -43,7 +43,7 @@ class Command(SideBySide):
 
 def parse(arguments: list[str]) -> Command:
     """See :func:`experiments.engine.command.parsed`."""
-    return parsed(Command, STREAM_PRESETS.__getitem__, arguments, "python -m experiments.stream")
+    return parsed(Command, STREAM_PRESETS.__getitem__, arguments, "python -m experiments.stream", UNREAD)
 
 
 def run(command: Command) -> Path:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from experiments.settings.evaluation import UNREAD as UNREAD_BY_EVALUATIONS
 from experiments.settings.evaluation import EvaluationSettings, TapSettings, evaluation_preset
 from experiments.settings.groups import AdversarialSettings, L2Settings
 from experiments.settings.measurements import (
@@ -98,10 +99,7 @@ class DepthSettings:
 
 UNREAD = tuple(
     f"measured.{path}"
-    for path in (
-        *("spectra.last_on_data", "spectra.populations", "attacks.published_images", "attacks.published_epsilons"),
-        *("threats.control_images", "threats.unit_linf", "threats.unit_l2", "bounds", "corruptions"),
-    )
+    for path in (*UNREAD_BY_EVALUATIONS, "threats.unit_linf", "threats.unit_l2", "bounds", "corruptions")
 )
 """What no task of the study reads: its networks take raw pixels, have several layers, and images as they are."""
 _QUICK = evaluation_preset("quick")

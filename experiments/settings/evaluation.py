@@ -58,6 +58,11 @@ class EvaluationSettings:
         return dataclasses.replace(PRESETS[preset], seeds=1, **shared)
 
 
+UNREAD = (
+    *("spectra.last_on_data", "spectra.populations", "attacks.published_images", "attacks.published_epsilons"),
+    "threats.control_images",
+)
+"""What no task of an evaluation reads: it has no controls, no layer of its own and no published numbers beside it."""
 _TAPS: dict[Preset, TapSettings] = {
     "smoke": TapSettings(images=500, memory_mib=64, projections=4),
     "quick": TapSettings(images=2000, memory_mib=128, projections=16),

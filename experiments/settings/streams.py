@@ -45,6 +45,12 @@ def _of(preset: Preset, epochs: tuple[int, int, int]) -> Settings:
     )
 
 
+UNREAD = (
+    *("layer.scale", "noise_start", "noise_start_hidden", "spectral", "adversarial", "landscape"),
+    *("spectra.last_on_data", "attacks.published_images", "attacks.published_epsilons"),
+    *("masking", "bounds", "boundaries"),
+)
+"""What no task of such a run reads."""
 STREAM_PRESETS: dict[Preset, Settings] = {
     "smoke": dataclasses.replace(
         _of("smoke", (2, 2, 2)), decoder=DecoderSettings(epochs=2, learning_rate=1e-2, batch_size=100)

@@ -1,19 +1,28 @@
 """Options of commands that read some settings alone: each is read by a task, and what no task reads is no option."""
 
 import contextlib
+import dataclasses
 import io
 import re
+import types
 
 import pytest
+from brought_cases import one_hidden_layer
 
-from experiments import depth
+from experiments import depth, evaluate, stream
+from experiments.brought import Brought, Loaded
+from experiments.evaluation_plan import EvaluationPlan
 from experiments.images import Images, RawImages
 from experiments.models import KNOWN, MODELS, ROWS
 from experiments.questions import command as questions
 from experiments.settings.depth import UNREAD
+from experiments.settings.evaluation import UNREAD as UNREAD_BY_EVALUATIONS
 from experiments.settings.paths import is_within, paths_of, setting, with_settings
 from experiments.settings.questions_read import READ
 from experiments.settings.questions_read import UNREAD as UNREAD_BY_ALL
+from experiments.settings.streams import UNREAD as UNREAD_ON_STREAMS
+from experiments.settings.streams import StreamSettings
+from experiments.stream_plan import StreamPlan
 from jax_bioadv import data
 
 DIGITS = data.load("digits")
@@ -44,12 +53,30 @@ def of_depth(chosen):
     return depth._planned(depth.Command(preset="smoke", settings=chosen), RawImages(DIGITS, chosen.norm))
 
 
+def of_evaluation(chosen):
+    """Of a network of images of unit norm and of one of raw pixels, which read strengths of their own."""
+    tasks = []
+    for kind in (Images, RawImages):
+        network = Loaded(Brought("brought_cases:one_hidden_layer", DIGITS.image_shape), one_hidden_layer())
+        plan = EvaluationPlan("mine", network, (), chosen, "smoke", kind(DIGITS, chosen.norm))
+        tasks += [dataclasses.replace(task, name=f"{kind.__name__} {task.name}") for task in plan.all_tasks()]
+    return types.SimpleNamespace(all_tasks=lambda: tasks)
+
+
+def of_stream(chosen):
+    return StreamPlan(chosen, StreamSettings(chunk=5), Images(DIGITS, chosen.norm))
+
+
 def of_question(number):
     def plan(chosen):
         command = questions.Command(preset="smoke", settings=chosen)
         return questions._planned(command, number, Images(DIGITS, chosen.norm))
 
     return plan
+
+
+def read_of(settings, unread):
+    return [path for path in paths_of(settings) if not is_within(path, unread)]
 
 
 # With models and starts that read whatever can be read.
@@ -62,8 +89,13 @@ ASKED = questions.parse(
     "--shape.backprop.learning-rates 1e-3 1e-4 --shape.backprop.boundaries 2 --why.deltas 0.1 --why.ks 3 --why.ps 4 "
     "--mixing.mixes 2 --mixing.spectral-mixes 2 --mixing.powers 2 4".split()
 ).settings
+THREATS = ["--threats.names", "unit_linf", "unit_l2", "raw_linf", "raw_l2"]
+EVALUATED = evaluate.parse(["--preset", "smoke", *THREATS]).settings
+STREAMED = stream.parse(["--preset", "smoke", "--pruning.method", "threshold", *THREATS]).settings
 COMMANDS = {
-    "depth": (of_depth, DEPTH, [path for path in paths_of(DEPTH) if not is_within(path, UNREAD)]),
+    "evaluate": (of_evaluation, EVALUATED, read_of(EVALUATED, UNREAD_BY_EVALUATIONS)),
+    "stream": (of_stream, STREAMED, read_of(STREAMED, UNREAD_ON_STREAMS)),
+    "depth": (of_depth, DEPTH, read_of(DEPTH, UNREAD)),
     **{
         str(number): (of_question(number), ASKED, [path for path in paths_of(ASKED) if is_within(path, READ[number])])
         for number in (1, 2, 3, 4)
@@ -101,10 +133,19 @@ def test_a_task_reads_every_option_and_no_other_setting(name):
             with contextlib.suppress(ValueError):  # such as an exponent below the least
                 if path not in read and given(plan(with_settings(usual, {path: value}))) != before:
                     read.add(path)
-    assert read == set(options) - {*DATA, "measured.dataset"}
+    one_value = {"layer.start"} if name == "stream" else set()
+    assert read == set(options) - {*DATA, "measured.dataset"} - one_value
 
 
-@pytest.mark.parametrize(("command", "chosen", "unread"), [(depth, DEPTH, UNREAD), (questions, ASKED, UNREAD_BY_ALL)])
+@pytest.mark.parametrize(
+    ("command", "chosen", "unread"),
+    [
+        (depth, DEPTH, UNREAD),
+        (evaluate, EVALUATED, UNREAD_BY_EVALUATIONS),
+        (questions, ASKED, UNREAD_BY_ALL),
+        (stream, STREAMED, UNREAD_ON_STREAMS),
+    ],
+)
 def test_help_has_every_setting_that_is_read_and_no_other(command, chosen, unread, capsys):
     with pytest.raises(SystemExit):
         command.parse(["--help"])
@@ -118,6 +159,8 @@ def test_help_has_every_setting_that_is_read_and_no_other(command, chosen, unrea
     ("command", "arguments", "message"),
     [
         (depth, ["--bounds.images", "3"], "Unrecognized options: --bounds.images"),
+        (evaluate, ["--spectra.populations", "3"], "Unrecognized options: --spectra.populations"),
+        (stream, ["--masking.images", "3"], "Unrecognized options: --masking.images"),
         (questions, ["--landscape.resolution", "3"], "Unrecognized options: --landscape.resolution"),
         (questions, ["2", "4", "--hidden", "9"], "--hidden is read by none of the questions asked (2, 4); leave it"),
         (questions, ["4", "--decoder.power", "2"], "--decoder.power is read by none of the questions asked (4)"),
