@@ -103,7 +103,7 @@ def test_without_a_terminal_it_says_what_it_does_and_what_it_found_and_the_log_h
     assert first == f"smoke on digits: {len(done)} tasks, 0 already done"
     assert re.fullmatch(r"it will take about \d+ (s|min) on .+", second)
     for line in progress:
-        assert re.fullmatch(r"\w+: \d+ of \d+ tasks, \d+ (s|min) spent, about \d+ (s|min) left", line)
+        assert re.fullmatch(r"\w+: \d+ of \d+ tasks( \(.+\))?, \d+ (s|min) spent, about \d+ (s|min) left", line)
     assert "it/s" not in smoke.log
     assert smoke.log.count(" experiments.tasks INFO ") == len(done)
     assert smoke.log.count(" experiments INFO ") == 3, "what there is to do, how long it will take, what was found"
