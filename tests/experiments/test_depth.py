@@ -174,6 +174,15 @@ def with_wide_accuracies(results):
     return results
 
 
+def test_a_spectrum_too_short_for_a_test_is_none_of_those_that_are_judged():
+    fits = {"alpha": [1.0] * 3, "r2": [0.5] * 3, "window": [[2, 4]] * 3}
+    tested = {**fits, "verdict": ["not a power law"] * 3, "exponent_change": [9.0] * 3}
+    results = invented(2.0, 1.0)
+    results["models"]["kh-1"]["taps"] = {"stages.0.convolution": {"positions": {"images": fits, "noise": tested}}}
+    assert verdict_of("laws-images", results) is Verdict.UNDECIDED
+    assert verdict_of("laws-noise", results) is Verdict.FAILS
+
+
 @pytest.mark.parametrize("measure", ["margin_over_gradient", "alpha_images", "test_accuracy"])
 def test_what_is_no_smoothness_orders_nothing(measure):
     results = invented(2.0, 1.0) | {"depths": [1, 2]}

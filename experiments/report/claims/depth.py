@@ -120,14 +120,17 @@ def spectra_stay_power_laws(results: Results, kind: str) -> Finding:
     for name in _there(results, RULES, deepest):
         for tap, entry in (dig(results, "models", name, "taps") or {}).items():
             spectrum = dig(entry, "positions", kind)
-            answers = set(judged(spectrum))
-            if tap.endswith(".convolution") and answers:
+            if tap.endswith(".convolution") and any(dig(spectrum, "verdict") or []):  # of too few filters there is none
+                answers = set(judged(spectrum))
                 line = f"{label(name)}, {tap}: {spectrum_text(spectrum)}"
                 (straight if answers == {True} else other if answers == {False} else unclear).append(line)
     count = len(straight) + len(other) + len(unclear)
     if not count:
         return undecided("No spectrum has eigenvalues enough for a test.")
-    said = f"Of the spectra of {count} layers {len(straight)} are power laws in every seed, {len(other)} in none."
+    said = (
+        f"Of the spectra of {count} layers wide enough for a test {len(straight)} are power laws in every seed, "
+        f"{len(other)} in none."
+    )
     verdict = Verdict.FAILS if other else Verdict.UNDECIDED if unclear else Verdict.HOLDS
     return Finding(verdict, said, tuple(straight), (*other, *unclear))
 
