@@ -182,6 +182,14 @@ class _Silence(ast.NodeTransformer):
         return self.generic_visit(node)
 
 
+def _has_source(path: Path) -> bool:
+    return path in AT_START or path.is_file()
+
+
+def _source(path: Path) -> str:
+    return AT_START[path] if path in AT_START else path.read_text(encoding="utf-8")
+
+
 class _Reached:
     """The definitions that a start leads to, as syntax trees by dotted name."""
 
@@ -197,12 +205,8 @@ class _Reached:
             folder = self._folder(name.split(".")[0])
             base = None if folder is None else folder.joinpath(*name.split("."))
             files = () if base is None else (base / "__init__.py", base.with_suffix(".py"))
-            paths = [path for path in files if path in AT_START or path.is_file()]
-            if not paths or name in WITHOUT_INFLUENCE:
-                self.modules[name] = None
-            else:
-                source = AT_START.get(paths[0]) or paths[0].read_text(encoding="utf-8")
-                self.modules[name] = _module(name, paths[0].name == "__init__.py", source)
+            found = None if name in WITHOUT_INFLUENCE else next(filter(_has_source, files), None)
+            self.modules[name] = found and _module(name, found.name == "__init__.py", _source(found))
         return self.modules[name]
 
     def _folder(self, package: str) -> Path | None:

@@ -44,9 +44,10 @@ def added(found: Alignment, spectra: SpectraSettings, units: int) -> dict[str, A
     }
 
 
-def last_of(spectra: SpectraSettings, units: int) -> int:
-    """Last n of the window of a layer of so many units."""
-    return min(spectra.last_on_images, units // QUARTER)
+def last_of(spectra: SpectraSettings, units: int, kind: str = "images") -> int:
+    """Last n of the window of a layer of so many units, on images or on noise."""
+    last = {"images": spectra.last_on_images, "noise": spectra.last_on_noise}[kind]
+    return min(last, units // QUARTER)
 
 
 def aligned(images: Images, rows: Any, spectra: SpectraSettings) -> Outcome:

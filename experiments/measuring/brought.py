@@ -14,7 +14,7 @@ from experiments.attacks import SWEPT_ATTACKS
 from experiments.brought import Loaded
 from experiments.engine.tasks import Outcome, Work, progress
 from experiments.images import Images
-from experiments.measuring.alignment import QUARTER
+from experiments.measuring.alignment import last_of
 from experiments.measuring.attacks import GridAttack, searched_outcome, target_of
 from experiments.measuring.smoothness import boundary_outcome, certified_bounds
 from experiments.measuring.spectra import fitted
@@ -78,7 +78,6 @@ def tap_spectrum(work: Work, *, tap: str, positions: bool, spectra: SpectraSetti
         taps: how many images, and how much memory.
     """
     network, images = _network(work), work.images
-    last = {"images": spectra.last_on_images, "noise": spectra.last_on_noise}
     inputs = {"images": np.asarray(images.test[: taps.images]), "noise": images.noise(spectra.noise_images)}
     values: dict[str, Any] = {"fits": {}}
     arrays: dict[str, np.ndarray] = {}
@@ -88,9 +87,9 @@ def tap_spectrum(work: Work, *, tap: str, positions: bool, spectra: SpectraSetti
             given[: taps.images],
             samples="positions" if positions else "images",
             memory=taps.memory_mib * 2**20,
-            rank=max(last.values()),
+            rank=max(spectra.last_on_images, spectra.last_on_noise),
         )
-        values["fits"][kind] = fitted(spectra, found.eigenvalues, min(last[kind], found.features // QUARTER))
+        values["fits"][kind] = fitted(spectra, found.eigenvalues, last_of(spectra, found.features, kind))
         values[kind] = {"side": found.side, "samples": found.samples, "features": found.features}
         arrays |= {kind: found.eigenvalues, f"{kind}_errors": found.errors}
     return Outcome(values, arrays)

@@ -23,6 +23,7 @@ _GRADIENT = tuple(f"attacks.{name}" for name in ("epsilons", "method", "gradient
 _STRENGTH = ("images", "control_images", "unit_l2", "steps", "target_steps", "restarts", "queries")
 _PACE = ("first", "anchored", "refresh_every", "warm_start", "learning_rate", "constant_epochs", "decay_epochs")
 _MIXED = (
+    *(*_ALL, *_SHORTEST),
     *("decoder.learning_rate", "decoder.batch_size", *(f"spectral.{name}" for name in _PACE)),
     *(f"backprop.{name}" for name in ("batch_size", "learning_rates", "boundaries")),
     *("smoothness", "boundaries", "mixing"),
@@ -34,8 +35,8 @@ READ: Mapping[int, tuple[str, ...]] = {
     ),
     2: (*_ALL, *_TRAINED, "backprop", "spectral", "dimension"),
     3: (*_ALL, *_TRAINED, *_SHORTEST, *_GRADIENT, *(f"threats.{name}" for name in _STRENGTH), "smoothness", "shape"),
-    4: (*_ALL, *_SHORTEST, *_MIXED),
-    5: (*_ALL, *_SHORTEST, *_MIXED),
+    4: _MIXED,
+    5: _MIXED,
 }
 """Settings, and whole groups of them, by question."""
 UNREAD = tuple(path for path in paths_of(QUESTION_PRESETS["quick"]) if not is_within(path, sum(READ.values(), ())))

@@ -84,7 +84,7 @@ class WhyPlan(QuestionPlan):
         if (hidden, layer) == (self.settings.hidden, self.settings.layer):
             trained = self.layer(seed)
         smallest = min(hidden for _, hidden in self.settings.variants.values())
-        last = min(self.settings.spectra.last_on_images, smallest // alignment.QUARTER)
+        last = alignment.last_of(self.settings.spectra, smallest)
         given = {**self._window(last), **self._cut(layer)}
         return self._task(f"alignment-{called}", "alignment", alignment.alignment, given, {"layer": trained})
 
