@@ -206,7 +206,7 @@ class _Reached:
             base = None if folder is None else folder.joinpath(*name.split("."))
             files = () if base is None else (base / "__init__.py", base.with_suffix(".py"))
             found = None if name in WITHOUT_INFLUENCE else next(filter(_has_source, files), None)
-            self.modules[name] = found and _module(name, found.name == "__init__.py", _source(found))
+            self.modules[name] = None if found is None else _module(name, found.name == "__init__.py", _source(found))
         return self.modules[name]
 
     def _folder(self, package: str) -> Path | None:

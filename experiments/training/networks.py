@@ -1,8 +1,9 @@
 """Networks trained by backpropagation: plain, regularized, on adversarial images, or stopped at a given accuracy."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import count
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ import optax
 from flax import nnx
 
 from experiments.engine.populations import one_device
-from experiments.engine.tasks import Outcome, Work, progress
+from experiments.engine.tasks import Outcome, Work
 from experiments.images import Images
 from experiments.networks import measured_accuracy, network_outcome, purpose_key, untrained_network
 from experiments.settings.groups import (
@@ -22,6 +23,7 @@ from experiments.settings.groups import (
     SpectralSettings,
 )
 from experiments.settings.shaping import ShapingSettings
+from experiments.training.matching import matched_epoch
 from experiments.training.trainer import ORDER, Start, Trainable, Training, begin, histories, loss_settled
 from jax_bioadv.learning import regularizers, supervised
 from jax_bioadv.learning.spectral_shape import spectral_shape
@@ -168,34 +170,21 @@ SHAPED = Training(partial(networks, None), NETWORK.vectorized, traced=("spectral
 
 
 def matched_network(work: Work, *, seed: int, hidden: int, backprop: BackpropSettings) -> Outcome:
-    """Plain backpropagation up to the accuracy of ``needs["hybrid"]``, to the nearer of the epochs around it.
-
-    It takes a few epochs where backpropagation is the better learner, and so goes without checkpoints; "converged" says
-    that it got there.
-    """
+    """Plain backpropagation up to the accuracy of ``needs["hybrid"]``, to the nearer of the epochs around it."""
     images, wanted = work.images, work.needed["hybrid"].values["test_accuracy"]
     # By the same program as ``bp``.
     plain = dataclasses.replace(work.task, run=NETWORK)
     begun = begin(networks(None, [work]), [work._replace(task=plain)], (), one_device())
-    state: Any = begun.start.state
-    infos: list[supervised.EpochInfo] = []
 
-    def network_of(states: supervised.TrainingState) -> Network:
-        """With weights of its own: an epoch uses up the state that it is given."""
-        state = jax.tree.map(lambda leaf: jnp.copy(leaf[0]), (states.parameters, states.statistics))
-        return nnx.merge(begun.start.graphdef, *state)
+    def trained() -> Iterator[tuple[Network, supervised.EpochInfo]]:
+        state: Any = begun.start.state
+        for number in count():
+            state, info = begun.epoch(state, number)
+            # With weights of its own: an epoch uses up the state that it is given.
+            own = jax.tree.map(lambda leaf: jnp.copy(leaf[0]), (state.parameters, state.statistics))
+            yield nnx.merge(begun.start.graphdef, *own), jax.tree.map(lambda value: np.asarray(value)[0], info)
 
-    found = -float("inf"), network_of(state)
-    with progress(f"train {work.name}", backprop.epochs, "epoch") as advance:
-        while found[0] < wanted and len(infos) < backprop.epochs:
-            before, (state, info) = found, begun.epoch(state, len(infos))
-            network = network_of(state)
-            found = measured_accuracy(images, network), network
-            infos.append(jax.tree.map(lambda value: np.asarray(value)[0], info))
-            advance(1)
-    reached = found[0] >= wanted
-    accuracy, network = min(before, found, key=lambda one: abs(one[0] - wanted))
-    used = infos[: len(infos) - (accuracy == before[0])]
-    history = {name: np.array([getattr(info, name) for info in used]) for name in supervised.EpochInfo._fields}
+    accuracy_of = partial(measured_accuracy, images)
+    network, reached, history = matched_epoch(work.name, wanted, backprop.epochs, trained(), accuracy_of)
     outcome = trained_outcome(images, network, history)
-    return Outcome({**outcome.values, "converged": reached, "epochs": len(used)}, outcome.arrays)
+    return Outcome({**outcome.values, **reached}, outcome.arrays)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import count
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +22,7 @@ from experiments.settings.groups import AdversarialSettings, L2Settings, Pruning
 from experiments.settings.stacks import ReadoutSettings, StackBackpropSettings, StackSettings, TapPenaltySettings
 from experiments.training.adversarial import adversary
 from experiments.training.layers import decide_cut
+from experiments.training.matching import matched_epoch
 from experiments.training.trainer import ORDER, histories, loss_settled
 from jax_bioadv.analysis.robustness import correctly_classified
 from jax_bioadv.convolutional import ConvolutionalNetwork
@@ -205,17 +207,13 @@ def by_backprop(work: Work, **given: Any) -> Outcome:
 def matched(work: Work, **given: Any) -> Outcome:
     """Plain backpropagation up to the accuracy of ``needs["matched"]``, to the nearer of the epochs around it."""
     begun, wanted = _begin(work, **given), work.needed["matched"].values["test_accuracy"]
-    state, infos = begun.state, list[supervised.EpochInfo]()
-    found = -float("inf"), supervised.trained_model(begun.graphdef, state)
-    with progress(f"train {work.name}", begun.epochs, "epoch") as advance:
-        while found[0] < wanted and len(infos) < begun.epochs:
-            before, (state, info) = found, begun.epoch(state, len(infos))
-            network = supervised.trained_model(begun.graphdef, state)
-            found = _accuracy(work, network), network
-            infos.append(jax.device_get(info))
-            advance(1)
-    reached = found[0] >= wanted
-    accuracy, network = min(before, found, key=lambda one: abs(one[0] - wanted))
-    used = infos[: len(infos) - (accuracy == before[0])]
-    history = {name: np.array([getattr(info, name) for info in used]) for name in supervised.EpochInfo._fields}
-    return _outcome(work, network, {"converged": reached, "pruned_units": 0, "epochs": len(used)}, history)
+
+    def trained() -> Iterator[tuple[Any, supervised.EpochInfo]]:
+        state = begun.state
+        for number in count():
+            state, info = begun.epoch(state, number)
+            yield supervised.trained_model(begun.graphdef, state), jax.device_get(info)
+
+    accuracy_of = partial(_accuracy, work)
+    network, reached, history = matched_epoch(work.name, wanted, begun.epochs, trained(), accuracy_of)
+    return _outcome(work, network, {**reached, "pruned_units": 0}, history)

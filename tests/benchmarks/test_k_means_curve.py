@@ -1,0 +1,44 @@
+"""The published layer of centroids is run by one command; what the docs say of it is in its file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import k_means_curve
+from jax_bioadv.data import Dataset
+from jax_bioadv.storage import read_json
+
+FILE = Path(__file__).parents[2] / "benchmarks" / "results" / "k_means_curve.json"
+
+
+@pytest.fixture
+def bright_or_dark(monkeypatch):
+    """Images of two classes, in stripes or at random, that a layer of centroids tells apart."""
+    numbers = np.random.default_rng(0)
+
+    def images(count):
+        labels = np.arange(count, dtype=np.uint8) % 2
+        pictures = numbers.integers(0, 256, (count, 32, 32, 3), np.uint8)
+        pictures[labels == 1] = (255 * (np.arange(32) % 4 < 2)).astype(np.uint8)[None, :, None, None]
+        return pictures, labels
+
+    given = Dataset("two", *images(200), *images(40), ("noise", "stripes"), "made here")
+    monkeypatch.setattr(k_means_curve, "load", lambda name: given)
+
+
+def test_it_chooses_the_decay_and_tells_the_accuracy(bright_or_dark, tmp_path, capsys):
+    out = tmp_path / "out.json"
+    assert k_means_curve.main(["--out", str(out), "--filters", "8", "--weight-decays", "1e-3", "1e5"]) == 0
+    found = read_json(out)
+    assert found["accuracy"] == 1.0
+    assert found["weight_decay"] == 1e-3  # the other leaves no weights
+    assert [one["weight_decay"] for one in found["held_out"]] == [1e-3, 1e5]
+    assert "100.0% of the test images with 8 centroids; none is published" in capsys.readouterr().out
+
+
+def test_the_committed_point_is_within_two_points_of_the_published_one():
+    found = json.loads(FILE.read_text(encoding="utf-8"))
+    assert found["filters"] == 1600
+    assert abs(found["accuracy"] - found["published"]) <= 0.02
