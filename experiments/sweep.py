@@ -16,13 +16,14 @@ import tyro
 
 from experiments.engine.command import Options, check_devices, following, option, with_user_paths, working_in
 from experiments.engine.hosts import is_first, join_hosts
+from experiments.engine.options import as_in, without_options
 from experiments.engine.populations import Devices
 from experiments.engine.running import complete_sweep
 from experiments.engine.sweeping import Sweep
 from experiments.members import MEASUREMENTS, describe, members_of
 from experiments.models import KNOWN, SWEPT
 from experiments.results.sweep_table import write_table
-from experiments.settings.grid import SWEEP_PRESETS, Grid, parse_grid, points, read_file, with_settings
+from experiments.settings.grid import SWEEP_PRESETS, UNREAD, Grid, parse_grid, points, read_file, with_settings
 from experiments.settings.reproduction import Settings
 from jax_bioadv import population
 from jax_bioadv.command_line import IncompleteError, exit_code, start
@@ -81,7 +82,10 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Grid]:
         default = Command(preset=named, settings=settings)  # type: ignore[arg-type]
     elif preset in SWEEP_PRESETS:
         default = Command(preset=preset, settings=SWEEP_PRESETS[preset])
-    command = tyro.cli(Command, args=arguments, default=default, prog="python -m experiments.sweep")
+    offered = without_options(default, [f"settings.{path}" for path in UNREAD])
+    command = as_in(
+        default, tyro.cli(type(offered), args=arguments, default=offered, prog="python -m experiments.sweep")
+    )
     if file is not None and preset is not None and preset != default.preset:
         raise ValueError(f"{file} is a sweep of the preset {default.preset}; leave --preset out")
     return with_user_paths(command), {**grid, **parse_grid(command.grid, command.settings)}

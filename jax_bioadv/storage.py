@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,27 +35,24 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     Raises:
         StorageError: the disk is full or the folder cannot be written; ``path`` is then as it was.
     """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        part = open(temporary, "xb")  # noqa: SIM115  (mkstemp would hide it from all but its owner)
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}. Choose a writable folder.") from error
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with part as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     except OSError as error:
         raise StorageError(
             f"cannot write {path}: {error.strerror or error}. Free some space or choose another folder, then run again."
         ) from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:

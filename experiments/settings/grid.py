@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from experiments.models import SWEPT
-from experiments.settings.paths import setting, with_settings
+from experiments.settings.paths import is_within, setting, with_settings
 from experiments.settings.presets import PRESETS
 from experiments.settings.reproduction import Settings
 
@@ -32,6 +32,12 @@ SWEEP_PRESETS = {
     name: dataclasses.replace(preset, models=",".join(model for model in preset.model_names if model in SWEPT))
     for name, preset in PRESETS.items()
 }
+UNREAD = (
+    *("noise_start", "noise_start_hidden", "kmeans", "adversarial", "landscape", "spectra.last_on_data"),
+    *("threats", "masking", "bounds", "smoothness", "boundaries", "corruptions"),
+    *("attacks.published_images", "attacks.published_epsilons"),
+)
+"""What no task of a sweep reads."""
 
 
 def _path(name: str) -> str:
@@ -39,7 +45,9 @@ def _path(name: str) -> str:
 
 
 def _type_of(settings: Settings, path: str) -> Any:
-    """The type of the setting at a path; ValueError unless the path names one setting."""
+    """The type of the setting at a path; ValueError unless the path names one setting, that a sweep reads."""
+    if is_within(path, UNREAD):
+        raise ValueError(f"no task of a sweep reads {path!r}; leave it")
     if dataclasses.is_dataclass(setting(settings, path)):
         raise ValueError(f"{path!r} is a group of settings; name one of them, such as {path}.…")
     group, _, name = path.rpartition(".")

@@ -16,7 +16,7 @@ from jax_bioadv import data
 SMALL = [
     *("--preset", "smoke", "--hidden", "12", "--layer.epochs", "3", "--decoder.epochs", "3", "--backprop.epochs", "3"),
     *("--spectra.first", "2", "--spectra.last-on-images", "12", "--spectra.last-on-noise", "12"),
-    *("--spectra.last-on-data", "12", "--spectra.noise-images", "50"),
+    *("--spectra.noise-images", "50"),
     *("--attacks.images", "6", "--attacks.epsilons", "5", "--attacks.pgd-steps", "2", "--attacks.method", "search"),
 ]
 

@@ -9,14 +9,16 @@ import types
 import pytest
 from brought_cases import one_hidden_layer
 
-from experiments import depth, evaluate, stream
+from experiments import depth, evaluate, stream, sweep
 from experiments.brought import Brought, Loaded
 from experiments.evaluation_plan import EvaluationPlan
 from experiments.images import Images, RawImages
-from experiments.models import KNOWN, MODELS, ROWS
+from experiments.members import MEASUREMENTS, members_of
+from experiments.models import KNOWN, MODELS, ROWS, SWEPT
 from experiments.questions import command as questions
 from experiments.settings.depth import UNREAD
 from experiments.settings.evaluation import UNREAD as UNREAD_BY_EVALUATIONS
+from experiments.settings.grid import UNREAD as UNREAD_BY_SWEEPS
 from experiments.settings.paths import is_within, paths_of, setting, with_settings
 from experiments.settings.questions_read import READ
 from experiments.settings.questions_read import UNREAD as UNREAD_BY_ALL
@@ -67,6 +69,12 @@ def of_stream(chosen):
     return StreamPlan(chosen, StreamSettings(chunk=5), Images(DIGITS, chosen.norm))
 
 
+def of_sweep(chosen):
+    members = members_of(chosen, Images(DIGITS, chosen.norm), {})
+    tasks = [task for member in members for task in member.stages(MEASUREMENTS).values()]
+    return types.SimpleNamespace(all_tasks=lambda: tasks)
+
+
 def of_question(number):
     def plan(chosen):
         command = questions.Command(preset="smoke", settings=chosen)
@@ -92,7 +100,13 @@ ASKED = questions.parse(
 THREATS = ["--threats.names", "unit_linf", "unit_l2", "raw_linf", "raw_l2"]
 EVALUATED = evaluate.parse(["--preset", "smoke", *THREATS]).settings
 STREAMED = stream.parse(["--preset", "smoke", "--pruning.method", "threshold", *THREATS]).settings
+SWEPT_AT_ALL = (
+    f"--preset smoke --models {','.join(SWEPT)} --layer.start normal --pruning.method threshold "
+    "--backprop.learning-rates 1e-3 1e-4 --backprop.boundaries 2"
+)
+SETTINGS_SWEPT = sweep.parse(SWEPT_AT_ALL.split())[0].settings
 COMMANDS = {
+    "sweep": (of_sweep, SETTINGS_SWEPT, read_of(SETTINGS_SWEPT, UNREAD_BY_SWEEPS)),
     "evaluate": (of_evaluation, EVALUATED, read_of(EVALUATED, UNREAD_BY_EVALUATIONS)),
     "stream": (of_stream, STREAMED, read_of(STREAMED, UNREAD_ON_STREAMS)),
     "depth": (of_depth, DEPTH, read_of(DEPTH, UNREAD)),
@@ -144,6 +158,7 @@ def test_a_task_reads_every_option_and_no_other_setting(name):
         (evaluate, EVALUATED, UNREAD_BY_EVALUATIONS),
         (questions, ASKED, UNREAD_BY_ALL),
         (stream, STREAMED, UNREAD_ON_STREAMS),
+        (sweep, SETTINGS_SWEPT, UNREAD_BY_SWEEPS),
     ],
 )
 def test_help_has_every_setting_that_is_read_and_no_other(command, chosen, unread, capsys):
@@ -161,6 +176,8 @@ def test_help_has_every_setting_that_is_read_and_no_other(command, chosen, unrea
         (depth, ["--bounds.images", "3"], "Unrecognized options: --bounds.images"),
         (evaluate, ["--spectra.populations", "3"], "Unrecognized options: --spectra.populations"),
         (stream, ["--masking.images", "3"], "Unrecognized options: --masking.images"),
+        (sweep, ["--threats.targets", "3"], "Unrecognized options: --threats.targets"),
+        (sweep, ["--grid", "bounds.images=1,2"], "no task of a sweep reads 'bounds.images'; leave it"),
         (questions, ["--landscape.resolution", "3"], "Unrecognized options: --landscape.resolution"),
         (questions, ["2", "4", "--hidden", "9"], "--hidden is read by none of the questions asked (2, 4); leave it"),
         (questions, ["4", "--decoder.power", "2"], "--decoder.power is read by none of the questions asked (4)"),
