@@ -10,7 +10,8 @@ from benchmarks import k_means_curve
 from jax_bioadv.data import Dataset
 from jax_bioadv.storage import read_json
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "results" / "k_means_curve.json"
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "benchmarks" / "results" / "k_means_curve.json"
 
 
 @pytest.fixture
@@ -28,13 +29,13 @@ def bright_or_dark(monkeypatch):
     monkeypatch.setattr(k_means_curve, "load", lambda name: given)
 
 
-def test_it_chooses_the_decay_and_tells_the_accuracy(bright_or_dark, tmp_path, capsys):
+def test_it_chooses_the_factor_and_tells_the_accuracy(bright_or_dark, tmp_path, capsys):
     out = tmp_path / "out.json"
-    assert k_means_curve.main(["--out", str(out), "--filters", "8", "--weight-decays", "1e-3", "1e5"]) == 0
+    assert k_means_curve.main(["--out", str(out), "--filters", "8", "--factors", "1e-9", "1e2"]) == 0
     found = read_json(out)
     assert found["accuracy"] == 1.0
-    assert found["weight_decay"] == 1e-3  # the other leaves no weights
-    assert [one["weight_decay"] for one in found["held_out"]] == [1e-3, 1e5]
+    assert [one["factor"] for one in found["held_out"]] == [1e-9, 1e2]
+    assert found["factor"] == max(found["held_out"], key=lambda one: one["accuracy"])["factor"]
     assert "100.0% of the test images with 8 centroids; none is published" in capsys.readouterr().out
 
 
@@ -42,3 +43,8 @@ def test_the_committed_point_is_within_two_points_of_the_published_one():
     found = json.loads(FILE.read_text(encoding="utf-8"))
     assert found["filters"] == 1600
     assert abs(found["accuracy"] - found["published"]) <= 0.02
+    text = " ".join((ROOT / "docs" / "depth.md").read_text(encoding="utf-8").split())
+    assert (
+        f"get {100 * found['accuracy']:.1f} % of the test images right, where Coates, Ng & Lee (2011) print "
+        f"{100 * found['published']:.1f} %"
+    ) in text
