@@ -13,8 +13,9 @@ between the two are set to zero; the paper's first cut is a variance of 0.0015.
    (:mod:`jax_bioadv.learning.antimodes`). Whatever the shape of a single mode, skewed or heavy-tailed, the probability
    that anything is cut is at most ``significance``.
 4. A handful of rows is too few for a test that looks everywhere. Beyond the variance that a row of norm R can have
-   (:func:`largest_variance`), where rows have not converged, there is a test that looks there alone: three rows that
-   lie close together, far above all others, are enough. One or two rows, and a tail that thins out, are kept.
+   (:func:`largest_variance`), where rows have not converged, there is a test that looks there alone, wherever the
+   antimodes leave all rows: three rows that lie close together, far above all others, are enough. One or two rows, and
+   a tail that thins out, are kept.
 
 With more than two modes it matters which of them are images. Given the variance of a noise-shaped row whose norm has
 converged (:func:`noise_shaped_variance`; 0.0035 at D = 3072, p = 3, R = 1), modes clearly below it are images and the
@@ -178,18 +179,14 @@ def mixture_cut(
     distinct = standardized[np.diff(ascending, prepend=-np.inf) > _CONSTANT_SPREAD]
     antimodes, modes = borne_out_modes(mixture, standardized, distinct, significance)
     fitted = Mixture(mixture.weights, mixture.means * spread + center, mixture.standard_deviations * spread)
-    if antimodes.size == 0 and converged_variance is not None:
+    one_mode = f"nothing pruned: the rows bear out one mode only (BIC describes it by {len(fitted.weights)} components)"
+    chosen, reason = _choose(modes * spread + center, noise_variance) if antimodes.size else (None, one_mode)
+    if chosen is None and converged_variance is not None:
         beyond = valley_beyond(distinct, (np.log(converged_variance) - center) / spread, significance / 2.0)
         if beyond is not None:
             keep = log_variances <= beyond * spread + center
             reason = f"{np.count_nonzero(~keep)} rows beyond the variance that a converged row can have"
             return Cut(float(np.exp(beyond * spread + center)), keep, fitted, bic, reason)
-    if antimodes.size == 0:
-        reason = (
-            f"nothing pruned: the rows bear out one mode only (BIC describes it by {len(fitted.weights)} components)"
-        )
-        return Cut(None, keep_all, fitted, bic, reason)
-    chosen, reason = _choose(modes * spread + center, noise_variance)
     if chosen is None:
         return Cut(None, keep_all, fitted, bic, reason)
     cut = float(antimodes[chosen]) * spread + center

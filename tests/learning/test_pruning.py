@@ -261,6 +261,14 @@ class TestRowsThatCannotHaveConverged:
         assert cut.variance > largest_variance(self.inputs)
         np.testing.assert_array_equal(cut.keep, np.arange(log_variances.size) < 95)
 
+    @pytest.mark.parametrize("seed", range(5))
+    def test_it_goes_where_the_images_have_two_modes_too(self, seed):
+        images, _ = mixture(np.random.default_rng(seed), (600, 600), ((-6.5, 0.1), (-7.5, 0.1)))
+        log_variances = np.concatenate([images, self.rows(0, 3, seed)])
+        cut = self.cut(log_variances, converged_variance=largest_variance(self.inputs))
+        np.testing.assert_array_equal(cut.keep, np.arange(log_variances.size) < images.size)
+        assert self.cut(images, converged_variance=largest_variance(self.inputs)).keep.all()
+
     def test_without_the_bound_it_stays(self):
         assert self.cut(self.rows(95, 4, 0)).variance is None
 
