@@ -11,6 +11,7 @@ import argparse
 import logging
 import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -35,16 +36,24 @@ logger = logging.getLogger("benchmarks.k_means_curve")
 
 Labelled = tuple[np.ndarray, np.ndarray]
 """Standardised features, and the labels of the same images."""
+Weights = tuple[np.ndarray, np.ndarray]
+"""Of all classes: (features, classes), and their bias (1, classes)."""
 
 
-def accuracy(learned: Labelled, asked: Labelled, factor: float, steps: int) -> float:
-    """Of one L2-SVM a class, by L-BFGS: ``|w|²/2 + factor · mean(max(0, 1 − t (w·x + b))²)`` with t = ±1."""
+def machine(learned: Labelled, classes: int, factor: float, steps: int) -> tuple[Weights, bool]:
+    """One L2-SVM a class, and whether L-BFGS came to its end in so many steps.
+
+    It minimises ``|w|²/2 + factor · mean(max(0, 1 − t (w·x + b))²)`` with t = ±1.
+    """
     values, labels = learned
-    classes = int(labels.max()) + 1
     signs = np.where(labels[:, None] == np.arange(classes), np.float32(1), np.float32(-1))
 
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+    def parted(flat: np.ndarray) -> Weights:
         weights, bias = np.split(flat.astype(np.float32).reshape(-1, classes), [-1])
+        return weights, bias
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights, bias = parted(flat)
         hinge = np.maximum(0, 1 - signs * (values @ weights + bias))
         slope = -2 * factor / len(values) * signs * hinge
         value = np.sum(weights**2, dtype=np.float64) / 2 + factor * np.sum(hinge**2, dtype=np.float64) / len(values)
@@ -52,8 +61,11 @@ def accuracy(learned: Labelled, asked: Labelled, factor: float, steps: int) -> f
 
     nothing = np.zeros((values.shape[1] + 1) * classes)
     found = scipy.optimize.minimize(loss, nothing, jac=True, method="L-BFGS-B", options={"maxiter": steps})
-    weights, bias = np.split(found.x.astype(np.float32).reshape(-1, classes), [-1])
-    return float(np.mean((asked[0] @ weights + bias).argmax(axis=1) == asked[1]))
+    return parted(found.x), bool(found.success)
+
+
+def accuracy(weights: Weights, asked: Labelled) -> float:
+    return float(np.mean((asked[0] @ weights[0] + weights[1]).argmax(axis=1) == asked[1]))
 
 
 def measure(images: Any, filters: int, factors: Sequence[float], steps: int) -> dict[str, Any]:
@@ -69,16 +81,18 @@ def measure(images: Any, filters: int, factors: Sequence[float], steps: int) -> 
     for each in (values, asked):
         each -= mean
         each /= np.where(deviation > 0, deviation, 1)
-    split = len(train) * 4 // 5
+    split, classes = len(train) * 4 // 5, len(images.class_names)
+    seen, held_out = (values[:split], labels[:split]), (values[split:], labels[split:])
     on_held_out = {}
     for factor in factors:
-        seen, held_out = (values[:split], labels[:split]), (values[split:], labels[split:])
-        on_held_out[factor] = accuracy(seen, held_out, factor, steps)
+        on_held_out[factor] = accuracy(machine(seen, classes, factor, steps)[0], held_out)
         logger.info("factor %g: %.4f on images held out", factor, on_held_out[factor])
     best = max(factors, key=lambda factor: on_held_out[factor])
+    weights, converged = machine((values, labels), classes, best, steps)
     return {
         "filters": filters,
-        "accuracy": accuracy((values, labels), (asked, images.test_labels), best, steps),
+        "accuracy": accuracy(weights, (asked, images.test_labels)),
+        "converged": converged,
         "published": PUBLISHED.get(filters),
         "factor": best,
         "held_out": [{"factor": factor, "accuracy": found} for factor, found in on_held_out.items()],
@@ -86,6 +100,11 @@ def measure(images: Any, filters: int, factors: Sequence[float], steps: int) -> 
 
 
 def run(options: argparse.Namespace) -> None:
+    if options.steps < 1 or not all(0 < factor < float("inf") for factor in options.factors):
+        raise ValueError("steps and factors must be positive and finite")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=options.out.parent):  # what cannot be written is told before the work
+        pass
     found = measure(load("cifar10"), options.filters, options.factors, options.steps)
     about = {
         "command": shlex.join(["python", "-m", "benchmarks.k_means_curve", *options.given]),

@@ -14,9 +14,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiments.engine.command import Options, check_devices, following, option, with_user_paths, working_in
+from experiments.engine.command import Options, check_devices, following, option, parsed_over, working_in
 from experiments.engine.hosts import is_first, join_hosts
-from experiments.engine.options import as_in, without_options
 from experiments.engine.populations import Devices
 from experiments.engine.running import complete_sweep
 from experiments.engine.sweeping import Sweep
@@ -82,13 +81,10 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Grid]:
         default = Command(preset=named, settings=settings)  # type: ignore[arg-type]
     elif preset in SWEEP_PRESETS:
         default = Command(preset=preset, settings=SWEEP_PRESETS[preset])
-    offered = without_options(default, [f"settings.{path}" for path in UNREAD])
-    command = as_in(
-        default, tyro.cli(type(offered), args=arguments, default=offered, prog="python -m experiments.sweep")
-    )
+    command = parsed_over(default, arguments, "python -m experiments.sweep", UNREAD)
     if file is not None and preset is not None and preset != default.preset:
         raise ValueError(f"{file} is a sweep of the preset {default.preset}; leave --preset out")
-    return with_user_paths(command), {**grid, **parse_grid(command.grid, command.settings)}
+    return command, {**grid, **parse_grid(command.grid, command.settings)}
 
 
 def _measurements(text: str) -> list[str]:

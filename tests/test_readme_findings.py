@@ -172,12 +172,12 @@ def test_it_says_what_the_published_runs_found(sentence, text):
 
 
 def test_at_the_published_size_centroids_surpass_the_rule_and_images_do_not():
-    paper = Run("paper-cpu")
-    assert paper.results["seeds"] == [0]
-    assert paper.results["models"]["kh"]["pruned_units"] == [3]
-    found = {
-        (model, attack): robuster(paper.results, attack, model, "kh") for model in FIXED for attack in GRADIENTS[:2]
-    }
+    paper, on_gpu = Run("paper-cpu").results, Run("paper-h100").results
+    assert paper["seeds"] == on_gpu["seeds"] == [0]
+    kept = ("layer", "attacks", "decoder", "hidden", "norm", "precision")
+    assert all(paper["settings"][key] == on_gpu["settings"][key] for key in kept)
+    assert paper["models"]["kh"]["pruned_units"] == [3]
+    found = {(model, attack): robuster(paper, attack, model, "kh") for model in FIXED for attack in GRADIENTS[:2]}
     assert all((one.outcome == 1) == (model == "kmeans") for (model, _), one in found.items())
     ratios = sorted(100 * (math.exp(one.log_ratio) - 1) for (model, _), one in found.items() if model == "kmeans")
     readme = plain((ROOT / "README.md").read_text(encoding="utf-8"))

@@ -113,6 +113,11 @@ def parsed(
     """
     chosen = preset_of(arguments)
     default = kind(preset=chosen, settings=presets(chosen))  # type: ignore[call-arg]
+    return parsed_over(default, arguments, prog, unread)
+
+
+def parsed_over(default: Command, arguments: Sequence[str], prog: str, unread: Sequence[str] = ()) -> Command:
+    """The command line, with the values of a command as defaults; the rest as for :func:`parsed`."""
     offered = without_options(default, [f"settings.{path}" for path in unread])
     return with_user_paths(as_in(default, tyro.cli(type(offered), args=arguments, default=offered, prog=prog)))
 

@@ -15,8 +15,8 @@ FILE = ROOT / "benchmarks" / "results" / "k_means_curve.json"
 
 
 @pytest.fixture
-def bright_or_dark(monkeypatch):
-    """Images of two classes, in stripes or at random, that a layer of centroids tells apart."""
+def noise_or_stripes(monkeypatch):
+    """Images of two classes that a layer of centroids tells apart."""
     numbers = np.random.default_rng(0)
 
     def images(count):
@@ -29,14 +29,24 @@ def bright_or_dark(monkeypatch):
     monkeypatch.setattr(k_means_curve, "load", lambda name: given)
 
 
-def test_it_chooses_the_factor_and_tells_the_accuracy(bright_or_dark, tmp_path, capsys):
+def test_it_chooses_the_factor_and_tells_the_accuracy(noise_or_stripes, tmp_path, capsys):
     out = tmp_path / "out.json"
     assert k_means_curve.main(["--out", str(out), "--filters", "8", "--factors", "1e-9", "1e2"]) == 0
     found = read_json(out)
     assert found["accuracy"] == 1.0
-    assert [one["factor"] for one in found["held_out"]] == [1e-9, 1e2]
-    assert found["factor"] == max(found["held_out"], key=lambda one: one["accuracy"])["factor"]
+    assert found["converged"] is True
+    assert found["factor"] == 1e2  # the other leaves no weights
+    assert [(one["factor"], one["accuracy"]) for one in found["held_out"]] == [(1e-9, 0.5), (1e2, 1.0)]
     assert "100.0% of the test images with 8 centroids; none is published" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--factors", "nan"], ["--steps", "0"], ["--filters", "0"], ["--out", "/dev/null/a"]]
+)
+def test_what_cannot_work_is_refused_before_the_work(wrong, noise_or_stripes, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(k_means_curve, "fill", None)
+    assert k_means_curve.main(["--out", str(tmp_path / "out.json"), *wrong]) != 0
+    assert "error:" in capsys.readouterr().err
 
 
 def test_the_committed_point_is_within_two_points_of_the_published_one():
