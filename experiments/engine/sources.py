@@ -48,9 +48,8 @@ _NOT_DIGESTED = ("annotation", "returns", "type_comment", "ctx", "kind")
 def code_digest(*functions: Callable[..., Any]) -> str:
     """SHA-256 of all that the functions may run of this project's code.
 
-    Of a partial application, and of an object that holds functions in its fields, all of them count; of a partial
-    application the numbers that it binds too, and words that it binds by name: a word by its place, or in a field, is
-    a name that the task's own tells.
+    Of a partial application, an object and a tuple, all that they hold count, numbers too; of words only those that are
+    bound by name: a word by its place, or in a field, is a name that the task's own tells.
     """
     parts = [one for function in functions for one in _parts(function)]
     digest = _digest(frozenset((one.__module__, one.__qualname__) for one in parts if callable(one)), ROOT)
@@ -71,12 +70,12 @@ def code_digest_below(function: Callable[..., Any], folder: Path) -> str:
 
 def _parts(function: Any) -> Iterator[Any]:
     """The functions and classes that a callable is put together from, and what is bound in it, as lists."""
-    if isinstance(function, partial):
-        yield from ([one] for one in function.args if isinstance(one, int | float))
-        yield from (
-            [name, one] for name, one in sorted(function.keywords.items()) if isinstance(one, int | float | str)
-        )
-        for one in (function.func, *function.args, *function.keywords.values()):
+    if isinstance(function, int | float):
+        yield [function]
+    elif isinstance(function, partial):
+        for name, one in sorted(function.keywords.items()):
+            yield [name, one if isinstance(one, str) else None]
+        for one in (function.func, *function.args, *dict(sorted(function.keywords.items())).values()):
             yield from _parts(one)
     elif dataclasses.is_dataclass(function) and not isinstance(function, type):
         yield type(function)

@@ -106,6 +106,9 @@ class AutoAttack(NamedTuple):
                 f"images of {given.images.shape[1]} values cannot be of shape {self.image_shape}; "
                 "set image_shape=(height, width, channels)"
             )
+        numbers = np.finfo(given.images.dtype)
+        if not float(numbers.tiny) <= self.epsilon <= float(numbers.max):
+            raise ValueError(f"epsilon must be positive and finite as {given.images.dtype} too, got {self.epsilon}")
         indices = checked_image_indices(image_indices, len(given.labels))
         logits = _logits_of(given, image_block)
         parts = self.parts(logits.shape[1])

@@ -287,6 +287,12 @@ def test_input_that_makes_no_sense_is_refused_before_anything_is_attacked(option
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("epsilon", [1e39, 1e-50])
+def test_an_epsilon_that_is_none_in_the_images_precision_is_refused(epsilon, network, images, labels, key):
+    with pytest.raises(ValueError, match="finite as float32 too"):
+        ATTACK._replace(epsilon=epsilon)(key, network, images, labels)
+
+
 def test_a_block_of_no_image_is_refused(network, images, labels, key):
     with pytest.raises(ValueError, match="image_block"):
         ATTACK(key, network, images, labels, image_block=0)

@@ -1,6 +1,8 @@
 """The digest of the code: it changes with what may change an outcome, and with nothing else."""
 
+import math
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from experiments.engine import sources
 from experiments.engine.sources import ROOT, code_digest
 from experiments.measuring import spectra
 from experiments.measuring.attacks import GridAttack, SearchedAttack
+from experiments.measuring.threats import fixed_strength
 from experiments.models import MODELS
+from experiments.threats import THREATS
 from experiments.training import layers
 
 FILES = {
@@ -160,7 +164,7 @@ def test_partial_applications_are_looked_through_and_further_functions_count():
     assert code_digest(partial(partial(function, "name"), None)) == code_digest(function)
     assert code_digest(function, layers.centroids) != code_digest(function)
     assert code_digest(partial(function, layers.centroids)) == code_digest(function, layers.centroids)
-    assert code_digest(partial(function, (1, (layers.centroids,)))) == code_digest(function, layers.centroids)
+    assert code_digest(partial(function, ("name", (layers.centroids,)))) == code_digest(function, layers.centroids)
 
 
 def test_numbers_flags_and_words_that_are_bound_count():
@@ -178,6 +182,12 @@ def test_what_an_object_holds_counts():
     digests = {code_digest(SearchedAttack(one)) for one in (attack, SWEPT_ATTACKS["fgsm"])}
     assert len(digests) == 2
     assert code_digest(SearchedAttack(attack)) != code_digest(GridAttack(attack))
+    threat = THREATS["raw_l2"]
+    changed = [threat, replace(threat, norm=math.inf), replace(threat, raw=False)]
+    assert len({code_digest(partial(fixed_strength, one)) for one in changed}) == len(changed)
+    assert code_digest(partial(fixed_strength, replace(threat, label="L2"))) == code_digest(
+        partial(fixed_strength, threat)
+    )
 
 
 def test_code_counts_as_it_was_when_the_process_began(monkeypatch):
