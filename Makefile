@@ -53,11 +53,11 @@ docs-links: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -b linkcheck -q -D nb_execution_mode=off -d docs/_build/doctrees-links docs docs/_build/links
 
 benchmark: OUT = benchmarks/results/mine
-benchmark: $(BENCHMARK)/.installed
+benchmark: $(BENCHMARK)/.installed-benchmark
 	$(BENCHMARK)/bin/python -m benchmarks --out $(OUT) $(ARGS)
 
 # `make test` runs the others.
-test-benchmark: $(BENCHMARK)/.installed
+test-benchmark: $(BENCHMARK)/.installed-benchmark
 	$(BENCHMARK)/bin/$(PYTEST) $(shell grep -l 'importorskip("torch")' tests/benchmarks/test_*.py)
 
 check-python:
@@ -87,7 +87,7 @@ $(VENV)/.installed-docs: pyproject.toml constraints.txt | same-python
 	$(BIN)/python $(INSTALL) '.[docs,experiments]'
 	touch $@ $(VENV)/.installed
 
-$(BENCHMARK)/.installed: pyproject.toml constraints.txt | check-python
+$(BENCHMARK)/.installed-benchmark: pyproject.toml constraints.txt | check-python
 	$(PYTHON) -m venv $(BENCHMARK)
 	$(BENCHMARK)/bin/python $(INSTALL) '.[test,benchmark]'
 	touch $@
