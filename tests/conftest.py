@@ -8,6 +8,9 @@ from pathlib import Path
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("JAX_BIOADV_COMPILED", "off")
+# What XLA would keep besides is for GPUs, and where it would lie is a part of every program's key: no folder would have
+# what another has.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES", "none")
 # Workers share the cores: two threads of BLAS each, which wait for one another by spinning, make small factorizations
 # a hundred times slower.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -24,7 +27,7 @@ os.environ.setdefault(
 import hypothesis
 import jax
 import pytest
-from sharing import compiled_programs
+from sharing import WORKER, compiled_programs
 from slow_files import SLOW_FILES
 from threadpoolctl import threadpool_limits
 
@@ -72,7 +75,12 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled_programs_in_bounds():
-    """Forget programs when there are very many: each maps memory, of which Linux grants 65,530 pieces a process."""
+    """Find what others have compiled meanwhile, and forget programs when there are very many.
+
+    Each maps memory, of which Linux grants 65,530 pieces a process.
+    """
+    if WORKER:
+        compiled_programs(KEPT)
     yield
     if MAPPINGS.exists() and len(MAPPINGS.read_bytes().splitlines()) > 20_000:
         jax.clear_caches()

@@ -14,21 +14,19 @@ LARGEST_BYTES = 2**30
 
 
 def compiled_programs(kept: Path) -> Path:
-    """A folder for this process alone, with all that the last run's processes and those beside it compiled.
+    """A folder for this process alone, with all that the last run's processes and those beside it compiled until now.
 
     JAX writes a program in place, so that of two processes in one folder one may read what the other has half written.
     """
-    entries = list(kept.glob("*/*/*-cache"))
-    if not WORKER and sum(path.stat().st_size for path in entries) > LARGEST_BYTES:
+    if not WORKER and sum(path.stat().st_size for path in kept.glob("*/*/*-cache")) > LARGEST_BYTES:
         shutil.rmtree(kept)
-        entries = []
     own = kept / (WORKER or "alone")
-    for path in entries:
-        mine = own / path.relative_to(kept / path.relative_to(kept).parts[0])
-        if not mine.exists():
-            mine.parent.mkdir(parents=True, exist_ok=True)
+    for folder in kept.glob("*/*"):
+        mine = own / folder.name
+        mine.mkdir(parents=True, exist_ok=True)
+        for name in set(os.listdir(folder)).difference(os.listdir(mine)):
             with contextlib.suppress(OSError):
-                os.link(path, mine)
+                os.link(folder / name, mine / name)
     return own
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import pwd
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +55,15 @@ def test_a_program_is_compiled_once(tmp_path, compilations):
     assert list(folder.glob("jit__lambda*-cache"))
     assert compilations(2.0) == 0
     assert compilations(3.0) > 0, "another program"
+
+
+def test_a_test_run_finds_a_program_in_another_folder_too(tmp_path, compilations):
+    """As tests/conftest.py has it: neither the folder nor the number of the process is a part of a program's name."""
+    first = keep_compiled_programs(tmp_path / "one")
+    assert compilations(2.0) > 0
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    assert keep_compiled_programs(tmp_path / "other") != first
+    assert compilations(2.0) == 0
 
 
 @pytest.mark.parametrize("by", ["argument", "variable", "XDG", "home"])
