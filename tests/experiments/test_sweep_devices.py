@@ -21,7 +21,7 @@ def alone(tmp_path_factory):
     return directory
 
 
-def started(directory, *arguments, program=("-m", "experiments.sweep"), **environment):
+def started(directory, *arguments, program, **environment):
     command = [sys.executable, *program, *SMALL, "--out", str(directory), *OPTIONS[:-2], *arguments, *OPTIONS[-2:]]
     return subprocess.Popen(
         command,
@@ -50,19 +50,6 @@ def free_port():
         return listening.getsockname()[1]
 
 
-def test_two_processes_find_what_one_finds_and_the_first_alone_writes(alone, tmp_path):
-    """They have nothing in common but a port. Each has two devices, so that three members leave one with nothing."""
-    two_devices = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
-    flags = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2", "--memory-gib", "1", "--process"]
-    processes = [started(tmp_path / f"of {number}", *flags, str(number), XLA_FLAGS=two_devices) for number in range(2)]
-    said = ended(*processes)
-    assert [process.returncode for process in processes] == [0, 0], said
-    assert (tmp_path / "of 0" / "sweep.csv").read_bytes() == (alone / "sweep.csv").read_bytes()
-    assert set(stamps(tmp_path / "of 0")) == set(stamps(alone))
-    assert not (tmp_path / "of 1").exists()
-    assert "on 4 devices" in (tmp_path / "of 0" / "log.txt").read_text()
-
-
 STOPPER = """
 import contextlib, os, sys
 from functools import partial
@@ -70,7 +57,7 @@ from experiments import sweep
 from experiments.training import trainer
 from jax_bioadv import population
 
-steps, last = [], int(sys.argv.pop(1))
+steps, stops = [], sys.argv.pop(1) == "stops"
 
 @contextlib.contextmanager
 def progress(what, total, unit):
@@ -78,34 +65,44 @@ def progress(what, total, unit):
         if what.startswith("train kh"):
             steps.append(more)
             print("epochs", more, flush=True)
-            if sum(steps) >= last:
+            if stops and sum(steps) >= 2:
                 os._exit(9)
     yield advance
 
 trainer.progress = progress
-population.train_population = partial(population.train_population, checkpoint_seconds=0.0, check_every=1)
+if stops:
+    population.train_population = partial(population.train_population, checkpoint_seconds=0.0, check_every=1)
 sys.exit(sweep.main(sys.argv[1:]))
 """
 
 
-def test_two_processes_go_on_from_the_checkpoint_that_the_first_keeps(alone, tmp_path):
-    def run_both(last):
+def test_two_processes_find_what_one_finds_and_the_first_alone_writes(alone, tmp_path):
+    """They have nothing in common but a port. Each has two devices, so that three members leave one with nothing.
+
+    Stopped in the second epoch of a training, both go on from the checkpoint that the first keeps.
+    """
+    two_devices = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
+
+    def run_both(way):
         flags = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2", "--memory-gib", "1", "--process"]
+        program = ("-c", STOPPER, way)
         processes = [
-            started(tmp_path / f"of {number}", *flags, str(number), program=("-c", STOPPER, str(last)))
+            started(tmp_path / f"of {number}", *flags, str(number), program=program, XLA_FLAGS=two_devices)
             for number in range(2)
         ]
         said = ended(*processes)
-        return [process.returncode for process in processes], [one.count("epochs 1") for one in said], said
+        return [process.returncode for process in processes], said
 
-    codes, epochs, said = run_both(last=2)
+    codes, said = run_both("stops")
     assert codes == [9, 9], said
-    codes, epochs, said = run_both(last=100)
+    codes, said = run_both("goes on")
     assert codes == [0, 0], said
-    assert epochs == [3, 3], "the first epoch at once, from the checkpoint: the second and the third are run"
+    assert [one.count("epochs 1") for one in said] == [3, 3], "the first at once: the second and the third are run"
     assert said[0].count("epochs") == 3
     assert (tmp_path / "of 0" / "sweep.csv").read_bytes() == (alone / "sweep.csv").read_bytes()
+    assert set(stamps(tmp_path / "of 0")) == set(stamps(alone))
     assert not (tmp_path / "of 1").exists()
+    assert "on 4 devices" in (tmp_path / "of 0" / "log.txt").read_text()
 
 
 KILLER = """
