@@ -1,7 +1,5 @@
 """Tasks side by side in processes come to what they come to one after another; failures stop what builds on them."""
 
-import contextlib
-import dataclasses
 import os
 import pickle
 import subprocess
@@ -11,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from task_cases import Chain
+from task_cases import Chain, opened
 
 from experiments import depth, evaluate, reproduce, stream
 from experiments.engine import job
@@ -21,16 +19,6 @@ from jax_bioadv.command_line import IncompleteError
 from jax_bioadv.storage import StorageError
 
 ROOT = Path(__file__).parents[2]
-
-
-def _die(work, *, settings):
-    os._exit(3)
-
-
-@contextlib.contextmanager
-def opened(directory, fail=None, error=None, dies=False, settings=0):
-    chain = Chain(directory, settings, fail=fail, error=error)
-    yield [dataclasses.replace(task, run=_die) if dies else task for task in chain.tasks], chain.ledger
 
 
 def side_by_side(chain, processes=1, **what):
