@@ -77,7 +77,8 @@ def test_benchmarks_without_pytorch_say_how_to_get_it(command):
 @pytest.mark.parametrize("moment", ["when the log begins", "after the first task", "after twelve tasks"])
 def test_a_signal_during_a_run_ends_it_in_one_line(tmp_path, number, moment):
     tasks = {"when the log begins": 0, "after the first task": 1, "after twelve tasks": 12}[moment]
-    process = begin("-m", "experiments.reproduce", "--preset", "smoke", "--out", str(tmp_path))
+    many_small = ("--stages", "train", "--models", "bp", "--seeds", "20")
+    process = begin("-m", "experiments.reproduce", "--preset", "smoke", *many_small, "--out", str(tmp_path))
     log = tmp_path / "log.txt"
     wait_until(lambda: log.exists() and len(list(tmp_path.glob("stages/*.json"))) >= tasks, process)
     process.send_signal(number)
