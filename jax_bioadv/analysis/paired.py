@@ -113,7 +113,7 @@ def _added(effects: np.ndarray, ends: np.ndarray, confidence: float) -> tuple[fl
     seeds = 0.0
     if effects.size > 1:
         error = effects.std(ddof=1) / math.sqrt(effects.size)
-        seeds = float(scipy.stats.t.ppf((1 + confidence) / 2, effects.size - 1) * error)
+        seeds = float(scipy.special.stdtrit(effects.size - 1, (1 + confidence) / 2) * error)
     below, above = (effects - ends[:, 0]).mean(), (ends[:, 1] - effects).mean()
     return float(centre - math.hypot(seeds, below)), float(centre + math.hypot(seeds, above))
 

@@ -197,9 +197,15 @@ def _central(draws: Float64[np.ndarray, " draws"], confidence: float) -> tuple[f
 
 def median_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
     """Order statistics that enclose the median, for any distribution; unbounded from too few values."""
-    rank = int(scipy.stats.binom.ppf((1 - confidence) / 2, values.size, 0.5))
+    rank = _rank_of_interval(values.size, confidence)
     ordered = np.sort(values)
     return (float(ordered[rank - 1]), float(ordered[-rank])) if rank else (-np.inf, np.inf)
+
+
+@functools.lru_cache(4096)
+def _rank_of_interval(count: int, confidence: float) -> int:
+    """Kept, for all seeds of a comparison ask for the same one."""
+    return int(scipy.stats.binom.ppf((1 - confidence) / 2, count, 0.5))
 
 
 def _repeated_spearman(x: np.ndarray, y: np.ndarray, times: np.ndarray) -> Float64[np.ndarray, " draws"]:
