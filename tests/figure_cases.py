@@ -1,9 +1,8 @@
 """Inputs of the library's figures, each of them from the same few numbers."""
 
-import io
-
 import matplotlib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from jax_bioadv import figures
 from jax_bioadv.analysis.boundaries import Landscape
@@ -20,8 +19,8 @@ STYLES = {
 
 
 def drawn(figure):
-    """Render as PNG (this is where Matplotlib would warn) and hand the figure back."""
-    figure.savefig(io.BytesIO(), format="png", dpi=20)
+    """Lay out and render (this is where Matplotlib would warn), once, unlike savefig, and hand the figure back."""
+    FigureCanvasAgg(figure).draw()
     return figure
 
 

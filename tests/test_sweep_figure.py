@@ -1,22 +1,15 @@
 """The figure of a sweep: what is drawn are the numbers of the members, and nothing that is missing is made up."""
 
-import io
-
-import matplotlib
 import numpy as np
 import pytest
+from figure_cases import drawn as rendered
+from figure_cases import texts
 
 from jax_bioadv.figures.sweep import SweepLine, sweep_figure
 
 
 def drawn(panels, ticks=("0", "1"), x_label="Δ", line_label=""):
-    figure = sweep_figure(panels, ticks, x_label, line_label)
-    figure.savefig(io.BytesIO(), format="png", dpi=30)  # this is where Matplotlib would warn
-    return figure
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+    return rendered(sweep_figure(panels, ticks, x_label, line_label))
 
 
 def mean_line(panel, number=0):

@@ -1,7 +1,6 @@
 """One look for all figures, at legible sizes; how each model looks is in :mod:`jax_bioadv.styles`."""
 
 import functools
-import io
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,6 +8,7 @@ from string import ascii_lowercase
 from typing import Any, ParamSpec
 
 import matplotlib.style
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -117,14 +117,13 @@ def save_figure(figure: Figure, directory: Path, name: str, dpi: int = 120) -> l
             engine.execute(figure)
             figure.set_layout_engine("none")  # laid out once for both files
         # By the canvases themselves: savefig would draw once more for each file, to lay out what is laid out.
-        picture = io.BytesIO()
         figure.set_dpi(dpi)
-        FigureCanvasAgg(figure).print_png(picture)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
         figure.set_dpi(own_dpi)
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
         with atomic_file(paths[0]) as stream:
-            Image.open(picture).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(
-                stream, "png", optimize=True
-            )
+            picture.quantize(256, dither=Image.Dither.NONE).save(stream, "png", optimize=True)
         with atomic_file(paths[1]) as stream:
             FigureCanvasPdf(figure).print_pdf(stream, metadata={"CreationDate": None})
     figure.set_layout_engine(engine)

@@ -1,11 +1,11 @@
 """The members of a sweep, their tasks, the table of what was found on them and its figure."""
 
 import csv
-import io
 import json
 
 import numpy as np
 import pytest
+from figure_cases import drawn
 
 from experiments.engine.tasks import Outcome
 from experiments.images import Images
@@ -135,8 +135,7 @@ def test_any_grid_is_drawn(grid, models, images, tmp_path):
     several = with_settings(SMALL, {"models": models})
     table, _, values = table_of(several, images, GRIDS[grid], tmp_path, {0})
     figure = figure_of(table, values)
-    figure.savefig(io.BytesIO(), format="png", dpi=30)
-    accuracy = figure.axes[0]
+    accuracy = drawn(figure).axes[0]
     assert len(accuracy.containers) == len(models.split(",")) * int(
         np.prod([len(one) for one in list(values.values())[1:]])
     )
