@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.report import depth, evaluation, sections
+from experiments.report.claims import claims_by_group
 from experiments.report.glossary import what_words_mean
 from experiments.report.page import document
 from experiments.results.schema import read_results
@@ -16,12 +17,13 @@ from jax_bioadv.storage import atomic_file
 
 def render(results: dict[str, Any], figures: Path) -> str:
     """The page for a results dictionary and the directory that holds the PNG files."""
+    groups = claims_by_group(results)
     body = [
         sections.header(results),
         sections.contents(),
-        sections.opening(results, figures),
+        sections.opening(groups, figures),
         sections.paper_beside_ours(results),
-        sections.what_holds(results),
+        sections.what_holds(results, groups),
         sections.figures(figures),
         sections.measurements(results),
         sections.evidence(results),

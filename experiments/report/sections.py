@@ -8,7 +8,7 @@ from typing import Any
 from experiments.attacks import PUBLISHED_NOISE, attack_label
 from experiments.models import label
 from experiments.report import evidence_tables, words
-from experiments.report.claims import Claim, Finding, Results, Verdict, claims_by_group
+from experiments.report.claims import Claim, Finding, Results, Verdict
 from experiments.report.claims.comparing import MARGIN
 from experiments.report.claims.settling import not_converged
 from experiments.report.diagnostics_table import diagnostics_tables
@@ -28,6 +28,8 @@ from experiments.report.page import Html, bullets, folded, paragraph, picture, s
 from experiments.report.tables import NORMS, accuracy_table, critical_table, models_of, spectra_table
 from experiments.results.published import DATASET, EPOCHS, HIDDEN_UNITS, PUBLISHED, SOURCE
 
+Groups = Mapping[str, list[tuple[Claim, Finding]]]
+"""Claims and what was found on them, by heading."""
 _BADGES = {
     Verdict.AGREES: "good",
     Verdict.HOLDS: "good",
@@ -191,13 +193,13 @@ def badge(verdict: Verdict) -> str:
     return f'<span class="badge {_BADGES.get(verdict, "open")}">{safe(verdict.value)}</span>'
 
 
-def opening(results: Results, directory: Path) -> Html:
+def opening(groups: Groups, directory: Path) -> Html:
     """The screen to take away: the five models under attack, and every verdict with the way to its evidence."""
     shown = picture(directory / f"{OPENING}.png", *words.CAPTIONS[OPENING])
-    return beside_verdicts(shown, claims_by_group(results))
+    return beside_verdicts(shown, groups)
 
 
-def beside_verdicts(shown: Html, groups: Mapping[str, list[tuple[Claim, Finding]]]) -> Html:
+def beside_verdicts(shown: Html, groups: Groups) -> Html:
     """A figure, and beside it every verdict under its heading."""
     rows = ""
     for heading, group in groups.items():
@@ -224,9 +226,8 @@ def claim_block(claim: Claim, finding: Finding, names_of: Mapping[str, str] = wo
     return Html(f'<div class="claim" id="claim-{claim.name}">{badge(finding.verdict)}<div>{body}</div></div>')
 
 
-def what_holds(results: Results) -> Html:
+def what_holds(results: Results, groups: Groups) -> Html:
     """The claims with their verdicts, group by group."""
-    groups = claims_by_group(results)
     found = [finding for group in groups.values() for _, finding in group]
     count = {verdict: sum(finding.verdict is verdict for finding in found) for verdict in Verdict}
     counted = " · ".join(f"{verdict.value}: {number}" for verdict, number in count.items() if number)
