@@ -28,6 +28,7 @@ from experiments.stream_plan import StreamPlan
 from jax_bioadv import data
 
 DIGITS = data.load("digits")
+NETWORK = Loaded(Brought("brought_cases:one_hidden_layer", DIGITS.image_shape), one_hidden_layer())
 ALL = ",".join((*MODELS, *ROWS))
 TRAINED = ",".join(name for name in MODELS if not KNOWN[name].matches)
 OTHERS = {
@@ -59,8 +60,7 @@ def of_evaluation(chosen):
     """Of a network of images of unit norm and of one of raw pixels, which read strengths of their own."""
     tasks = []
     for kind in (Images, RawImages):
-        network = Loaded(Brought("brought_cases:one_hidden_layer", DIGITS.image_shape), one_hidden_layer())
-        plan = EvaluationPlan("mine", network, (), chosen, "smoke", kind(DIGITS, chosen.norm))
+        plan = EvaluationPlan("mine", NETWORK, (), chosen, "smoke", kind(DIGITS, chosen.norm))
         tasks += [dataclasses.replace(task, name=f"{kind.__name__} {task.name}") for task in plan.all_tasks()]
     return types.SimpleNamespace(all_tasks=lambda: tasks)
 
@@ -141,14 +141,26 @@ def given(plan):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_task_reads_every_option_and_no_other_setting(name):
     plan, usual, options = COMMANDS[name]
-    before, read = given(plan(usual)), set()
-    for path in set(paths_of(usual)) - {*DATA, *(f"measured.{one}" for one in DATA)}:
+    before = given(plan(usual))
+    one_value = {"layer.start"} if name == "stream" else set()
+    told = set(options) - {*DATA, "measured.dataset"} - one_value
+
+    def reads(path):
         for value in others(path, setting(usual, path)):
             with contextlib.suppress(ValueError):  # such as an exponent below the least
-                if path not in read and given(plan(with_settings(usual, {path: value}))) != before:
-                    read.add(path)
-    one_value = {"layer.start"} if name == "stream" else set()
-    assert read == set(options) - {*DATA, "measured.dataset"} - one_value
+                if given(plan(with_settings(usual, {path: value}))) != before:
+                    return True
+        return False
+
+    assert {path for path in told if reads(path)} == told
+    for which in (0, -1):  # all others at once
+        changed = usual
+        for path in set(paths_of(usual)) - told - {*DATA, *(f"measured.{one}" for one in DATA)}:
+            with contextlib.suppress(ValueError):
+                one_more = with_settings(changed, {path: others(path, setting(usual, path))[which]})
+                plan(one_more)
+                changed = one_more
+        assert given(plan(changed)) == before
 
 
 @pytest.mark.parametrize(
