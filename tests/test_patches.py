@@ -6,21 +6,26 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jax_bioadv.patches import PatchNorm, extract, normalised, to_kernel, to_rows, window_norms
+from jax_bioadv import patches
+from jax_bioadv.patches import PatchNorm, to_kernel, to_rows
 
+# One program each: of single operations every slice would be compiled by itself.
+extract = jax.jit(patches.extract, static_argnums=(1, 2))
+normalised = jax.jit(patches.normalised, static_argnums=1)
+window_norms = jax.jit(patches.window_norms, static_argnums=(1, 2, 3))
 MAPS = jax.random.normal(jax.random.key(0), (2, 5, 6, 3)).at[0, :3, :3].set(0)  # one patch of all zeros
 NORMS = [PatchNorm(), PatchNorm(3.0), PatchNorm(2.0, True), PatchNorm(2.0, True, 0.3), PatchNorm(1.0, False, 0.3)]
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_patches_lie_row_by_row_with_channels_last(stride):
-    patches = extract(MAPS, 3, stride)
-    for i in range(patches.shape[1]):
-        for j in range(patches.shape[2]):
+    found = extract(MAPS, 3, stride)
+    for i in range(found.shape[1]):
+        for j in range(found.shape[2]):
             top, left = i * stride, j * stride
             expected = np.asarray(MAPS)[:, top : top + 3, left : left + 3].reshape(2, -1)
-            np.testing.assert_array_equal(patches[:, i, j], expected)
-    assert patches.shape[1:3] == ((5 - 3) // stride + 1, (6 - 3) // stride + 1)
+            np.testing.assert_array_equal(found[:, i, j], expected)
+    assert found.shape[1:3] == ((5 - 3) // stride + 1, (6 - 3) // stride + 1)
 
 
 def test_rows_are_kernels():
@@ -34,13 +39,13 @@ def test_rows_are_kernels():
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_patches_are_divided_by_their_norm(norm):
-    patches = np.asarray(extract(MAPS, 3), np.float64)
+    cut_out = np.asarray(extract(MAPS, 3), np.float64)
     if norm.centred:
-        patches = patches - patches.mean(axis=-1, keepdims=True)
-    expected = ((abs(patches) ** norm.order).sum(axis=-1, keepdims=True) + norm.offset) ** (1 / norm.order)
+        cut_out = cut_out - cut_out.mean(axis=-1, keepdims=True)
+    expected = ((abs(cut_out) ** norm.order).sum(axis=-1, keepdims=True) + norm.offset) ** (1 / norm.order)
     faint = expected < 1e-12
     found = normalised(extract(MAPS, 3), norm)
-    np.testing.assert_allclose(found, np.where(faint, 0, patches) / np.where(faint, 1, expected), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found, np.where(faint, 0, cut_out) / np.where(faint, 1, expected), rtol=0, atol=1e-6)
     windows = window_norms(MAPS, 3, 1, norm)
     # Centring by sums of squares loses digits to cancellation, 1e-6 of 27 squares of order 1.
     np.testing.assert_allclose(windows, np.where(faint, 1, expected), rtol=1e-5)
