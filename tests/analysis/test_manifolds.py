@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import pdist
 
 from jax_bioadv.analysis.dimension import maximum_likelihood_dimension, two_nearest_neighbours_dimension
 from jax_bioadv.analysis.spectra import fit_variances
@@ -40,10 +41,10 @@ def test_the_spectrum_falls_as_theory_says(dimension):
 def test_near_points_are_near():
     """The map is smooth: twice as near in the latent space, twice as near in pixels."""
     points = smooth_manifold(2, 400, 500, 2)
-    apart = [np.linalg.norm(one[:, None] - one, axis=2) for one in (points.latent, points.images.astype(np.float64))]
+    apart = [pdist(one) for one in (points.latent, points.images)]
     near = (apart[0] > 0) & (apart[0] < 0.05)
     ratio = apart[1][near] / apart[0][near]
-    assert near.sum() > 20
+    assert near.sum() > 10
     assert ratio.max() < 1.5 * ratio.min()
 
 
