@@ -99,7 +99,7 @@ def test_the_landscape_is_that_of_the_first_plane_of_the_boundaries(unit, smoke)
     assert figure_arrays.class_names_of(arrays) == list(digits.class_names)
 
 
-def test_a_folder_of_before_is_drawn_without_its_landscape(unit, tmp_path):
+def test_a_folder_of_before_is_drawn_without_its_landscape(unit, tmp_path, unprinted):
     folder, *_ = unit
     shutil.copy(folder / "results.json", tmp_path)
     arrays = figure_arrays.read(folder)
