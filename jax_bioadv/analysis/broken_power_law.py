@@ -6,6 +6,7 @@ Such is the spectrum of mouse V1 (Pospisil & Pillow, PNAS 2025), of which a sing
     found.first_alpha, found.break_at, found.second_alpha
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -85,6 +86,7 @@ def fit_broken_power_law(
     log_n, logarithms = logarithms_in_window(variances, first, last, floor)
     x, y, _ = binned(log_n, logarithms)
 
+    @functools.cache  # each break that is tried is asked for again by the intervals
     def at(place: float) -> Description:
         return least_squares([x, np.maximum(x - place, 0.0)], y, 4)
 
