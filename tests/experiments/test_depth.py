@@ -34,7 +34,7 @@ from jax_bioadv.learning import readouts
 MODELS = "kh,kh_noise,kh_pruned,random,bp,bp_matched"
 LITTLE = (
     f"--models {MODELS} --depths 1 2 --stack.filters 3 4 5 --stack.images 300 --taps.images 60 "
-    "--spectra.noise-images 60 --threats.images 20 --masking.images 4 --smoothness.images 3 "
+    "--spectra.noise-images 60 --attacks.images 20 --threats.images 20 --masking.images 4 --smoothness.images 3 "
     "--boundaries.planes 1 --boundaries.resolution 4 --boundaries.radii 4"
 ).split()
 
