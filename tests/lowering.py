@@ -1,4 +1,4 @@
-"""Lowers jitted functions for another platform instead of running them, and reads what they came to."""
+"""Lowers jitted functions for other platforms instead of running them, and reads what they came to."""
 
 import functools
 import importlib
@@ -31,15 +31,14 @@ def _blank(aval):
 
 
 class Lowering:
-    """Lowers jitted functions instead of running them, and keeps both."""
+    """Lowers jitted functions for all the platforms at once instead of running them, and keeps both."""
 
-    def __init__(self, platform):
-        self.platform = platform
+    def __init__(self):
         self.programs = []
         self.functions = set()
 
     def __call__(self, function, *arguments, **options):
-        exported = export.export(function, platforms=[self.platform])(*arguments, **options)
+        exported = export.export(function, platforms=PLATFORMS)(*arguments, **options)
         self.programs.append(exported.mlir_module())
         self.functions.add(function)
         return jax.tree.unflatten(exported.out_tree, [_blank(aval) for aval in exported.out_avals])

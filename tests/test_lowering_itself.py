@@ -18,23 +18,40 @@ def test_a_host_callback_is_seen_in_the_text():
     assert any("callback" in name for name in custom_calls(text))
 
 
+def on(platform, function, other):
+    """A function on one platform, and another where that is not it."""
+    return jax.jit(lambda values: jax.lax.platform_dependent(values, default=other, **{platform: function}))
+
+
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_a_host_callback_is_not_exported(platform):
-    Lowering(platform)(jax.jit(jnp.sin), jnp.ones(3))
-    with pytest.raises((ValueError, NotImplementedError), match=r"callback|platform"):
-        Lowering(platform)(jax.jit(_halved_on_the_host), jnp.ones(3))
+def test_a_host_callback_on_one_platform_is_not_exported(platform):
+    lowering = Lowering()
+    lowering(on(platform, jnp.cos, jnp.sin), jnp.ones(3))
+    for function in (jax.jit(_halved_on_the_host), on(platform, _halved_on_the_host, jnp.sin)):
+        with pytest.raises((ValueError, NotImplementedError), match=r"callback|platform"):
+            lowering(function, jnp.ones(3))
+
+
+def _summed_in_float64(values):
+    return jnp.sum(values.astype(jnp.float64)).astype(jnp.float32)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("shape", [(), (3, 2)])
-def test_float64_is_seen_in_the_text(platform, shape):
-    lowering = Lowering(platform)
+def test_float64_on_one_platform_is_seen_in_the_text(platform, shape):
+    lowering = Lowering()
     with jax.enable_x64(True):
-        lowering(jax.jit(lambda values: jnp.sum(values.astype(jnp.float64)).astype(jnp.float32)), jnp.ones(shape, "f"))
+        lowering(on(platform, _summed_in_float64, jnp.sum), jnp.ones(shape, "f"))
         lowering(jax.jit(jnp.sum), jnp.ones(shape, "f"))
     assert [has_float64(program) for program in lowering.programs] == [True, False]
 
 
+def test_the_calls_of_both_platforms_are_seen_in_the_text():
+    lowering = Lowering()
+    lowering(jax.jit(jnp.linalg.eigvalsh), jnp.eye(3))
+    assert [custom_calls(program) for program in lowering.programs] == [{"Eigh", "cusolver_syevd_ffi"}]
+
+
 def test_what_a_platform_cannot_do_is_refused():
     with pytest.raises(NotImplementedError, match="tpu"):
-        Lowering("tpu")(jax.jit(jnp.linalg.eigvals), jnp.eye(3))
+        Lowering()(jax.jit(jnp.linalg.eigvals), jnp.eye(3))
