@@ -68,7 +68,7 @@ def test_a_covariance_is_that_of_all_images_together(images, digits):
 def test_a_run_ends_in_the_results_of_a_reproduction(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(closing, "draw", lambda directory: Undrawn([], []))
     little = ["--models", "kh,bp,kmeans", "--hidden", "16", "--kmeans.batch-size", "200", "--stream.chunk", "4"]
-    little += ["--attacks.images", "5", "--threats.images", "5"]
+    little += ["--attacks.images", "5", "--threats.images", "10"]
     given = ["--preset", "smoke", "--dataset", str(folder), *little]
     assert stream.main([*given, "--out", str(tmp_path)]) == 0, capsys.readouterr().err
     results = read_results(tmp_path)

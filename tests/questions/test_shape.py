@@ -27,7 +27,7 @@ from jax_bioadv.storage import read_arrays
 
 LITTLE = (
     *("--shape.compared", "kh,bp", "--shape.strengths", "strong", "--shape.backprop.epochs", "1"),
-    *("--attacks.images", "10", "--threats.images", "10", "--smoothness.images", "5", "--threats.queries", "2"),
+    *("--attacks.images", "10", "--threats.images", "15", "--smoothness.images", "5", "--threats.queries", "2"),
     *("--decoder.epochs", "1", "--layer.epochs", "1", "--shape.spectral.constant-epochs", "1"),
 )
 MODELS = (
