@@ -29,7 +29,7 @@ from jax_bioadv.weights import load_weights
 
 # Little of everything that is not compared.
 LITTLE = ("--taps.images", "60", "--spectra.noise-images", "60", "--boundaries.planes", "1", "--boundaries.radii", "4")
-LITTLE += ("--boundaries.resolution", "4", "--smoothness.images", "3", "--masking.images", "8")
+LITTLE += ("--boundaries.resolution", "4", "--smoothness.images", "3")
 
 
 def run(folder, *arguments):
