@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +12,15 @@ import pytest
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 LARGEST_BYTES = 2**30
+A_MOMENT = 2.0
+"""Seconds."""
 
 
 def compiled_programs(kept: Path) -> Path:
     """A folder for this process alone, with all that the last run's processes and those beside it compiled until now.
 
-    JAX writes a program in place, so that of two processes in one folder one may read what the other has half written.
+    JAX writes a program in place, so that of two processes in one folder one may read what the other has half written;
+    what has lain for a moment is whole.
     """
     if not WORKER and sum(path.stat().st_size for path in kept.glob("*/*/*-cache")) > LARGEST_BYTES:
         shutil.rmtree(kept)
@@ -26,7 +30,8 @@ def compiled_programs(kept: Path) -> Path:
         mine.mkdir(parents=True, exist_ok=True)
         for name in set(os.listdir(folder)).difference(os.listdir(mine)):
             with contextlib.suppress(OSError):
-                os.link(folder / name, mine / name)
+                if (folder / name).stat().st_mtime < time.time() - A_MOMENT:
+                    os.link(folder / name, mine / name)
     return own
 
 

@@ -1,5 +1,7 @@
 """What the processes of a test run share."""
 
+import os
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -12,15 +14,20 @@ def test_every_file_that_is_called_slow_is_there():
     assert [path for path in SLOW_FILES if not path.is_file()] == []
 
 
-def test_what_one_process_has_compiled_the_next_one_finds_in_a_folder_of_its_own(tmp_path, monkeypatch):
+def test_what_one_process_has_compiled_the_others_find_in_folders_of_their_own_once_it_is_whole(tmp_path, monkeypatch):
     compiled = tmp_path / "gw0" / "processor" / "program-cache"
     compiled.parent.mkdir(parents=True)
     compiled.write_text("machine code")
     monkeypatch.setattr(sharing, "WORKER", "gw1")
     own = sharing.compiled_programs(tmp_path)
     assert own == tmp_path / "gw1"
-    assert (own / "processor" / "program-cache").read_text() == "machine code"
-    assert sharing.compiled_programs(tmp_path) == own
+    found = own / "processor" / "program-cache"
+    assert not found.exists()
+    long_ago = time.time() - 2 * sharing.A_MOMENT
+    os.utime(compiled, (long_ago, long_ago))
+    for _ in range(2):
+        assert sharing.compiled_programs(tmp_path) == own
+        assert found.read_text() == "machine code"
 
 
 def test_what_has_grown_too_large_is_dropped_before_the_workers_start(tmp_path, monkeypatch):
