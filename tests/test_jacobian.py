@@ -46,7 +46,7 @@ def test_the_closed_form_is_the_norm_of_the_jacobian(kernel, images, power, mode
 
 
 def test_every_mode_gives_the_jacobian_itself(kernel, images):
-    whole = jax.vmap(jax.jacrev(lambda image: jnp.tanh(image @ kernel)))(images)
+    whole = jax.jit(jax.vmap(jax.jacrev(lambda image: jnp.tanh(image @ kernel))))(images)
     expected = jnp.sqrt(jnp.sum(whole**2, axis=(1, 2)))
     for mode, image_block, direction_block in (("forward", 3, 5), ("reverse", 100, 4)):
         found = jacobian_norms(lambda image: jnp.tanh(image @ kernel), images, mode, image_block, direction_block)
@@ -91,7 +91,7 @@ def test_blocks_leave_the_norms_alone(kernel, images, image_block):
 def test_an_image_that_excites_nothing_has_no_slope_and_no_nan(kernel, power):
     nothing = jnp.zeros((1, 12))
     assert activation_jacobian_norms(kernel, power, nothing) == 0.0
-    gradient = jax.grad(lambda k: activation_jacobian_norms_squared(k, power, nothing).sum())(kernel)
+    gradient = jax.jit(jax.grad(lambda k: activation_jacobian_norms_squared(k, power, nothing).sum()))(kernel)
     np.testing.assert_array_equal(gradient, 0.0)
 
 
@@ -107,8 +107,8 @@ def test_the_closed_form_is_differentiable_as_its_oracle_is(kernel, images):
         jacobian = jax.vmap(jax.jacrev(lambda image: activation(kernel, 2.0, image)))(images)
         return jnp.sum(jacobian**2)
 
-    found = jax.grad(lambda k: activation_jacobian_norms_squared(k, 2.0, images).sum())(kernel)
-    expected = jax.grad(oracle)(kernel)
+    found = jax.jit(jax.grad(lambda k: activation_jacobian_norms_squared(k, 2.0, images).sum()))(kernel)
+    expected = jax.jit(jax.grad(oracle))(kernel)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * jnp.abs(expected).max())
 
 
@@ -163,7 +163,7 @@ def test_projections_are_unbiased_and_vary_as_theory_says(kernel, projections):
     def function(x):
         return jnp.tanh(x @ kernel)
 
-    jacobian = np.asarray(jax.jacrev(function)(image), np.float64)
+    jacobian = np.asarray(jax.jit(jax.jacrev(function))(image), np.float64)
     found = projected_jacobian_norms_squared(jax.random.key(3), function, jnp.tile(image, (draws, 1)), projections)
     gram = jacobian @ jacobian.T
     # v uniform on the sphere of C dimensions: E (vᵀ G v)² = (2 tr G² + (tr G)²) / (C (C + 2))
@@ -207,8 +207,8 @@ def test_a_complete_orthonormal_set_of_directions_is_exact(kernel, images):
         return jacobian_norms_squared_along(lambda image: activation(kernel, 2.0, image), images, basis)
 
     np.testing.assert_allclose(along(kernel), activation_jacobian_norms_squared(kernel, 2.0, images), rtol=ROUNDING)
-    found = jax.grad(lambda k: along(k).sum())(kernel)
-    expected = jax.grad(lambda k: activation_jacobian_norms_squared(k, 2.0, images).sum())(kernel)
+    found = jax.jit(jax.grad(lambda k: along(k).sum()))(kernel)
+    expected = jax.jit(jax.grad(lambda k: activation_jacobian_norms_squared(k, 2.0, images).sum()))(kernel)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * jnp.abs(expected).max())
 
 
