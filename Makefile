@@ -35,7 +35,7 @@ reproduce: $(VENV)/.installed$(FOR)
 test: check
 	$(BIN)/$(PYTEST)
 
-# Without the files that tests/slow_files.py names.
+# Without the files that tests/slow_files.py names, and without what looks at a finished run.
 test-fast: check
 	$(BIN)/$(PYTEST) --fast
 

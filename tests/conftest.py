@@ -53,7 +53,9 @@ if not given or KEPT in Path(given).parents:  # the latter by the process that s
 
 
 def pytest_addoption(parser):
-    parser.addoption("--fast", action="store_true", help="leave out the files that tests/slow_files.py names")
+    parser.addoption(
+        "--fast", action="store_true", help="leave out the files that tests/slow_files.py names, and what needs a run"
+    )
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -67,8 +69,11 @@ def pytest_collection_finish():
     gc.set_threshold(50_000, 20, 100)
 
 
-def pytest_collection_modifyitems(items):
-    """Slow files come first, or the last worker would be alone with one in the end."""
+def pytest_collection_modifyitems(config, items):
+    """Slow files come first, or the last worker would be alone with one in the end; a fast run makes no run to test."""
+    if config.getoption("--fast"):
+        config.hook.pytest_deselected(items=[item for item in items if "smoke" in item.fixturenames])
+        items[:] = [item for item in items if "smoke" not in item.fixturenames]
     places = {path: place for place, path in enumerate(SLOW_FILES)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
