@@ -20,6 +20,7 @@ from experiments.report.claims.comparing import MARGIN, robuster
 from experiments.report.claims.evidence import bounds_are_consistent
 from experiments.report.claims.spectra import is_power_law
 from experiments.report.numbers import told
+from experiments.results.published import PUBLISHED
 from experiments.results.schema import read_results
 
 ROOT = Path(__file__).parents[1]
@@ -96,7 +97,23 @@ def of_controls(paper):
     shares = [told(paper.results["models"][model], "test_accuracy") for model in models]
     notes = " ".join(paper.results["notes"])
     count, off = map(int, re.search(r"of (\d+) rows (\d+) are further", notes).groups())
+    stopped = re.search(r"bp_matched-0: stopped at the hybrid's accuracy after (\d+) epochs", notes)[1]
+    weak = paper.ratios(("random", "pca", "whitened"), GRADIENTS[:2])
+    matched = {f"{ratio:.2f}" for ratio in paper.ratios(["bp_matched"], GRADIENTS[:2])}
+    baselines = paper.results["baselines"]
+    alphas = {name: baselines[name]["spectrum"]["images"]["alpha"][0] for name in ("data", "untrained")} | {
+        model: paper.results["models"][model]["spectrum"]["images"]["alpha"][0] for model in models
+    }
+    layer, data, untrained = (
+        f"{alphas[name]:.2f} ({words}{PUBLISHED[name].alpha_images:.2f})"
+        for name, words in (("kh", "published "), ("data", ""), ("untrained", ""))
+    )
     return [
+        f"The hybrid withstands {min(weak):.0f} to {max(weak):.0f} times as much as random rows, principal directions "
+        f"and whitened ones under FGSM and PGD, and {' or '.join(sorted(matched))} times as much as backprop that "
+        f"stopped at its accuracy, there after {stopped} epochs",
+        f"on images the layer's exponent is {layer}, the data's {data}, the untrained layer's {untrained}; k-means has "
+        f"{alphas['kmeans']:.2f}, the images {alphas['kh_start']:.2f}",
         f"withstand {pgd[0]:.2f} and {pgd[1]:.2f} times as much as the hybrid under PGD ({medians[1]} and {medians[2]} "
         f"against {medians[0]}), {fgsm[0]:.2f} and {fgsm[1]:.2f} times under FGSM, at accuracies of {shares[1]} and "
         f"{shares[2]} against {shares[0]}",
@@ -189,10 +206,9 @@ def test_at_the_published_size_centroids_surpass_the_rule_and_images_do_not():
 
 def test_the_readme_says_so_in_short():
     readme = plain((ROOT / "README.md").read_text(encoding="utf-8"))
-    quick, paper = Run("quick"), Run("paper-h100")
-    small, large, matched = (
-        run.ratios([rival], GRADIENTS) for run, rival in ((quick, "bp"), (paper, "bp"), (paper, "bp_matched"))
-    )
+    quick, paper, on_cpu = Run("quick"), Run("paper-h100"), Run("paper-cpu")
+    small, large = (run.ratios(["bp"], GRADIENTS) for run in (quick, paper))
+    matched = paper.ratios(["bp_matched"], GRADIENTS) + on_cpu.ratios(["bp_matched"], GRADIENTS[:2])
     assert paper.results["seeds"] == [0]
     assert (
         f"perturbations {min(small):.1f} to {max(small):.1f} times as long as plain backpropagation's; at the paper's "
@@ -208,6 +224,19 @@ def test_the_readme_says_so_in_short():
     assert {attack for attack, told in told_apart.items() if not told} == {"fgsm"}
     models = Run("mnist").results["models"]
     assert all(min(models[one]["critical_l2"]["pgd"]["censored"]) > 1 / 3 for one in ("kh", "kmeans"))
+
+
+def test_what_is_said_of_spectra_at_the_published_size_is_so():
+    models = Run("paper-cpu").results["models"]
+    on_noise = {name: entry["spectrum"]["noise"]["verdict"] for name, entry in models.items()}
+    assert on_noise["kh"] == ["undecided"]
+    assert on_noise["kmeans"] == on_noise["kh_start"] == ["power law"]
+    assert on_noise["bp_matched"] == ["broken"]
+    alpha, other = (models[name]["spectrum"]["images"]["alpha"][0] for name in ("kh", "kmeans"))
+    assert (
+        f"at the paper's size, the layer's exponent is {alpha:.2f} (published {PUBLISHED['kh'].alpha_images:.2f}), and "
+        f"that of k-means {other:.2f}."
+    ) in plain((ROOT / "README.md").read_text(encoding="utf-8"))
 
 
 def test_what_the_readme_says_of_power_laws_on_noise_is_so():
