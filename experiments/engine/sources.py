@@ -73,9 +73,9 @@ def _parts(function: Any) -> Iterator[Any]:
     if isinstance(function, int | float):
         yield [function]
     elif isinstance(function, partial):
-        for name, one in sorted(function.keywords.items()):
-            yield [name, one if isinstance(one, str) else None]
-        for one in (function.func, *function.args, *dict(sorted(function.keywords.items())).values()):
+        bound = dict(sorted(function.keywords.items()))
+        yield from ([name, one if isinstance(one, str) else None] for name, one in bound.items())
+        for one in (function.func, *function.args, *bound.values()):
             yield from _parts(one)
     elif dataclasses.is_dataclass(function) and not isinstance(function, type):
         yield type(function)
