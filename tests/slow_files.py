@@ -13,6 +13,7 @@ SLOW_FILES = [
         "experiments/test_sweep.py",
         "test_site.py",
         "experiments/test_commands.py",
+        "experiments/test_redrawn.py",
         "experiments/test_sweep_devices.py",
         "attacks/test_contract.py",
         "test_command_line.py",

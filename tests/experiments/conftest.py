@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,18 @@ def change(settings: Settings, path: str, value: Any) -> Settings:
 def changed():
     """The smoke preset with one setting, such as ``layer.epochs``, replaced."""
     return lambda path, value: change(PRESETS["smoke"], path, value)
+
+
+@pytest.fixture
+def refused(capsys) -> Callable[[int], str]:
+    """What a command that ended in 2 said, in one line, if the data were not read before, which is told as well."""
+
+    def said_of(code: int) -> str:
+        printed = capsys.readouterr()
+        *before, said = printed.err.splitlines()
+        assert (code, printed.out) == (2, "")
+        assert said.startswith("error: ")
+        assert all(": using " in line for line in before)
+        return said
+
+    return said_of

@@ -43,7 +43,7 @@ sys.exit(reproduce.main(sys.argv[1:]))
 def test_the_same_command_again_runs_nothing_and_finds_the_same(copied):
     """As a user starts it: from the shell, without a terminal.
 
-    What the figures are drawn from is the same; that they are then, in another process, is in test_commands.py.
+    What the figures are drawn from is the same; that they are then, in another process, is in test_redrawn.py.
     """
     before = stamps(copied)
     files = {copied / name: (copied / name).read_bytes() for name in ("results.json", "figures.npz", "report.html")}

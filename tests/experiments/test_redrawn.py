@@ -1,62 +1,126 @@
-"""Which figures a run has: the paper's models apart from the controls, and no crowd in any."""
+"""What is drawn at the end of a run, and again from its folder: figures that fail, folders that hold no run."""
 
 import json
+import shutil
+import subprocess
+import sys
 
 import pytest
 
-from experiments.models import CONTROLS, MODELS, PAPER_MODELS
-from experiments.report import figures
-from experiments.report.figures import FAMILIES, ORIENTATION, Drawing, family_of, makers
-
-FEW = 7
-BY_MODEL = {"figure1", "figure3", "figure4", "figure5", "figure6", "figure7", "figure9", "figureA2", "training_curves"}
+from experiments.report import __main__ as report
+from experiments.report import closing, markdown
+from experiments.report.figures import draw_all
 
 
-def drawn(*models):
-    """For each figure of models which of them it is given."""
-    drawing = Drawing.__new__(Drawing)
-    drawing.results = {"models": dict.fromkeys(models)}
-    return {name: make.args[0] for name, make in makers(drawing).items() if hasattr(make, "args")}
+def test_a_figure_that_fails_fails_alone_and_is_named(copied, run_smoke, monkeypatch):
+    """Whatever it raises, and whether it fails in building or in saving."""
+
+    def fails(*arguments):
+        raise RuntimeError("Failed to process string with tex")
+
+    saved = []
+
+    def save(figure, directory, name):
+        if name == "figure5":
+            raise ValueError("image size is too large")
+        saved.append(name)
+        (directory / f"{name}.png").touch()
+
+    for name in ("threat_figure", "landscape_figure"):
+        monkeypatch.setattr(closing.drawing.figures, name, fails)
+    monkeypatch.setattr(closing.drawing.figures, "save_figure", save)
+    for name in ("results.json", "report.html", "figures/figure3.png"):
+        (copied / name).unlink()
+    run = run_smoke(copied)
+    assert run.code == 1
+    assert run.errors.splitlines()[-1].startswith("error: figure4, figure5, figure6 could not be drawn")
+    assert "Traceback" in run.log
+    assert "Traceback" not in run.errors
+    notes = json.loads((copied / "results.json").read_text())["notes"]
+    assert "figure6 could not be drawn: RuntimeError: Failed to process string with tex" in notes
+    assert "figure6 could not be drawn" in (copied / "report.html").read_text()
+    others = {"figure1", "figure2", "figure3", "figure7", "figure8", "figure9", "figureA1", "figureA2"}
+    assert set(saved) == others | {"training_curves"}
+    assert (copied / "figures" / "figure3.png").exists()
+    assert not list((copied / "figures").glob("figure6.*")), "an older one would pass for this one"
 
 
-def test_the_papers_figures_show_the_papers_models_and_controls_have_their_own():
-    found = drawn(*MODELS)
-    assert set(found) == BY_MODEL | {f"{name}_{family}" for name in BY_MODEL for family in FAMILIES}
-    for name in BY_MODEL:
-        assert found[name] == list(PAPER_MODELS)
-        shown = [found[f"{name}_{family}"] for family in FAMILIES]
-        assert sorted(model for models in shown for model in models if model in CONTROLS) == sorted(CONTROLS)
-        assert all(models[:2] == list(ORIENTATION) and len(models) <= FEW for models in shown)
+def test_results_are_written_before_the_figures(copied, run_smoke, monkeypatch):
+    """Not even what ends the process while it draws takes them away."""
+
+    written = json.loads((copied / "results.json").read_text())["models"]
+
+    def draws(directory):
+        assert json.loads((directory / "results.json").read_text())["models"] == written
+        raise KeyboardInterrupt
+
+    (copied / "results.json").unlink()
+    monkeypatch.setattr(closing.drawing, "draw_all", draws)
+    assert run_smoke(copied).code == 130
+    assert (copied / "results.json").exists()
 
 
-def test_without_controls_there_are_no_figures_of_them():
-    assert set(drawn(*PAPER_MODELS)) == BY_MODEL
+@pytest.mark.parametrize("main", [report.main, markdown.main], ids=["report", "markdown"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "is missing: finish the run first"),
+        (b"", "no whole JSON file"),
+        (b'{"schema": 1, "models"', "no whole JSON file"),
+        (b"\xff\xfe", "no whole JSON file"),
+        (b"[1, 2]", "no results file of schema 1"),
+        (b'{"schema": 2}', "no results file of schema 1"),
+        (b'{"schema": 1, "models": {"kh": 1}}', "lacks what"),
+        (b'{"schema": 1, "models": [], "seeds": 3}', "lacks what"),
+    ],
+)
+def test_a_wrong_folder_is_told_in_one_line(main, content, said, tmp_path, refused):
+    if content is not None:
+        (tmp_path / "results.json").write_bytes(content)
+    assert said in refused(main([str(tmp_path)]))
 
 
-@pytest.mark.parametrize(("model", "family"), [("kh", None), ("kmeans", "layers"), ("my_own", "networks")])
-def test_a_control_belongs_to_the_family_of_its_first_layer(model, family):
-    assert family_of(model) == family
+@pytest.mark.parametrize("main", [report.main, markdown.main], ids=["report", "markdown"])
+@pytest.mark.parametrize("folder", ["nowhere", "file"])
+def test_no_folder_at_all_is_told_in_one_line(main, folder, tmp_path, refused):
+    (tmp_path / "file").write_text("")
+    refused(main([str(tmp_path / folder)]))
 
 
-def test_figures_of_controls_go_with_the_controls(tmp_path, monkeypatch):
-    """Else the page would show those of an earlier run of the folder."""
-    (tmp_path / "results.json").write_text(json.dumps({"schema": 1, "seeds": [0], "models": {"kh": {}}}))
-    (tmp_path / "figures").mkdir()
-    for name in ("figure1_layers.png", "figure1_layers.pdf", "figure1.png"):
-        (tmp_path / "figures" / name).touch()
-    monkeypatch.setattr(figures, "makers", lambda drawing: {})
-    figures.draw_all(tmp_path)
-    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["figure1.png"]
+@pytest.mark.parametrize("content", ["[]", "{}", '{"grid": 3}', "no JSON"])
+def test_a_sweep_that_is_none_is_told_in_one_line(content, tmp_path, refused):
+    (tmp_path / "sweep.json").write_text(content)
+    (tmp_path / "sweep.csv").write_text("stage,model\ntrain,kh\n")
+    assert "name the folder of a sweep" in refused(report.main([str(tmp_path)]))
 
 
-@pytest.mark.parametrize("name", ["figure1", "figureA2"])
-def test_models_that_all_diverged_leave_nothing_to_draw(name):
-    drawing = Drawing.__new__(Drawing)
-    entry = {
-        "test_accuracy": [None],
-        "critical_l2": {"pgd": {"median": [None]}},
-        "relative_accuracy": {"pgd": {"epsilons": [1.0], "accuracy": [None]}},
-    }
-    drawing.results, drawing.arrays, drawing.seeds = {"models": {"kh": entry}}, {"class_names": None}, 1
-    with pytest.raises(ValueError, match="no "):
-        makers(drawing)[name]()
+def test_a_published_folder_is_drawn_again_to_the_same_bytes(smoke, tmp_path, monkeypatch):
+    """By another process, from two files; without the arrays what is there stays, and is named."""
+    for name in ("results.json", "figures.npz"):
+        shutil.copy(smoke.directory / name, tmp_path)
+    words = [sys.executable, "-m", "experiments.report", str(tmp_path)]
+    ended = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert ended.stdout == f"{tmp_path / 'report.html'}\n"
+
+    def made(folder):
+        files = [folder / "report.html", *(folder / "figures").iterdir()]
+        return {path.relative_to(folder): path.read_bytes() for path in files}
+
+    assert made(tmp_path) == made(smoke.directory)
+    (tmp_path / "figures.npz").unlink()
+    save, saved = closing.drawing.figures.save_figure, set()
+
+    def save_one(figure, directory, name):
+        saved.add(name)
+        if name == "figure7":  # to save all would take as long again
+            save(figure, directory, name)
+
+    monkeypatch.setattr(closing.drawing.figures, "save_figure", save_one)
+    undrawn = draw_all(tmp_path)
+    assert undrawn.failed == []
+    assert saved == {"figure5", "figure6", "figure7", "figure8", "figure9", "figureA2"}
+    assert {note.split()[0] for note in undrawn.notes} == {
+        "figure1", "figure2", "figure3", "figure4", "figureA1", "training_curves",
+    }  # fmt: skip
+    assert all("was not drawn again: there is no figures.npz" in note for note in undrawn.notes)
+    assert made(tmp_path) == made(smoke.directory)
