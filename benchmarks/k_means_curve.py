@@ -40,7 +40,7 @@ Weights = tuple[np.ndarray, np.ndarray]
 """Of all classes: (features, classes), and their bias (1, classes)."""
 
 
-def machine(learned: Labelled, classes: int, factor: float, steps: int) -> tuple[Weights, bool]:
+def l2_svm(learned: Labelled, classes: int, factor: float, steps: int) -> tuple[Weights, bool]:
     """One L2-SVM a class, and whether L-BFGS came to its end in so many steps.
 
     It minimises ``|w|²/2 + factor · mean(max(0, 1 − t (w·x + b))²)`` with t = ±1.
@@ -85,10 +85,10 @@ def measure(images: Any, filters: int, factors: Sequence[float], steps: int) -> 
     seen, held_out = (values[:split], labels[:split]), (values[split:], labels[split:])
     on_held_out = {}
     for factor in factors:
-        on_held_out[factor] = accuracy(machine(seen, classes, factor, steps)[0], held_out)
+        on_held_out[factor] = accuracy(l2_svm(seen, classes, factor, steps)[0], held_out)
         logger.info("factor %g: %.4f on images held out", factor, on_held_out[factor])
     best = max(factors, key=lambda factor: on_held_out[factor])
-    weights, converged = machine((values, labels), classes, best, steps)
+    weights, converged = l2_svm((values, labels), classes, best, steps)
     return {
         "filters": filters,
         "accuracy": accuracy(weights, (asked, images.test_labels)),
