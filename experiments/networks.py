@@ -42,9 +42,9 @@ def network_outcome(network: Network, values: dict[str, Any], arrays: dict[str, 
 
 def trained_network(images: Images, outcome: Outcome) -> Network:
     """The network that a training found, with batch norm folded into its decoder."""
-    state = _state_in(outcome)
-    network = untrained_network(images, state["encoder/kernel"].shape[1], 0, **outcome.values["network"])
-    trained: Any = with_state(network, state)
+    state, shape = _state_in(outcome), outcome.values["network"]
+    hidden = state["encoder/kernel"].shape[1]
+    trained: Any = with_state(nnx.eval_shape(lambda: untrained_network(images, hidden, 0, **shape)), state)
     return fold_batch_norm(trained)
 
 
@@ -89,7 +89,7 @@ def opened(images: Images, outcome: Outcome) -> Loaded:
     if "build" in made:
         return network_again(outcome)
     settings: Any = {name: tuple(one) if isinstance(one, list) else one for name, one in made["stack"].items()}
-    network = untrained_stack(images, StackSettings(**settings), made["depth"], 0)
+    network = nnx.eval_shape(lambda: untrained_stack(images, StackSettings(**settings), made["depth"], 0))
     return Loaded(Brought("", images.dataset.image_shape), with_state(network, _state_in(outcome)))
 
 

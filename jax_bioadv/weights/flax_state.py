@@ -28,7 +28,7 @@ def with_state(network: nnx.Module, state: Mapping[str, Any], *, half_precision:
     """A copy of a network with these weights.
 
     Args:
-        network: what the weights are of.
+        network: what the weights are of; its own are not looked at, and may be those of ``nnx.eval_shape``.
         state: by path, as :func:`state_of` gives it.
         half_precision: whether numbers of 16 bits are taken where the network has 32.
 
@@ -48,7 +48,7 @@ def with_state(network: nnx.Module, state: Mapping[str, Any], *, half_precision:
         said += [f"the weights have, and the network does not, {', '.join(superfluous)}"] if superfluous else []
         raise ValueError(f"{'; '.join(said)}. Build the network as the one that they are of")
     for name, variable in variables.items():
-        must, array = variable[...], np.asarray(state[name])
+        must, array = variable.get_value(), np.asarray(state[name])
         if array.shape != must.shape:
             raise ValueError(f"{name} must have shape {must.shape} and has {array.shape}; build the network as theirs")
         if jnp.issubdtype(must.dtype, jnp.floating):
@@ -57,7 +57,7 @@ def with_state(network: nnx.Module, state: Mapping[str, Any], *, half_precision:
             raise ValueError(
                 f"{name} must have {must.dtype} numbers and has {array.dtype}; build the network as theirs"
             )
-        variable[...] = jnp.asarray(array, must.dtype)
+        variable.set_value(jnp.asarray(array, must.dtype))
     nnx.update(copy, own)
     return copy
 
