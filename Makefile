@@ -6,6 +6,7 @@
 #   make docs                                          the site, into docs/_build/html
 #   make docs-links                                    whether what it links to is still there
 #   make test PYTHON=python3.12 VENV=.venv-3.12        with the newest JAX, in an environment of its own
+#   make test-oldest                                   with the oldest versions that pyproject.toml allows, in .venv-oldest
 # Against PyTorch, which comes into an environment of its own, .venv-benchmark:
 #   make benchmark OUT=benchmarks/results/mine
 #   make test-benchmark
@@ -20,11 +21,12 @@ WORKERS ?= 2
 VENV ?= .venv
 BIN := $(VENV)/bin
 BENCHMARK := .venv-benchmark
+OLDEST := .venv-oldest
 INSTALL := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 FOR := $(if $(EXTRA),-$(EXTRA))
 PYTEST := python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: install reproduce test test-fast docs docs-links benchmark test-benchmark check check-python same-python clean
+.PHONY: install reproduce test test-fast test-oldest docs docs-links benchmark test-benchmark check check-python same-python clean
 
 # The environment alone; the other commands build it where it is missing.
 install: $(VENV)/.installed$(FOR)
@@ -38,6 +40,10 @@ test: check
 # Without the files that tests/slow_files.py names, and without what looks at a finished run.
 test-fast: check
 	$(BIN)/$(PYTEST) --fast
+
+# Without lint and types, whose findings are those of the newest tools.
+test-oldest: $(OLDEST)/.installed-test
+	$(OLDEST)/bin/$(PYTEST)
 
 check: $(VENV)/.installed-test$(FOR)
 	$(BIN)/ruff check .
@@ -92,5 +98,11 @@ $(BENCHMARK)/.installed-benchmark: pyproject.toml constraints.txt | check-python
 	$(BENCHMARK)/bin/python $(INSTALL) '.[test,benchmark]'
 	touch $@
 
+$(OLDEST)/.installed-test: pyproject.toml | check-python
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST)/bin/python --resolution lowest-direct --editable '.[test]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(BENCHMARK)
+	rm -rf $(VENV) $(BENCHMARK) $(OLDEST)
