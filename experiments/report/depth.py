@@ -19,7 +19,7 @@ CAPTIONS = {
         "Accuracy and robustness over depth",
         "Each line is a model, each marker one of its depths, larger the deeper; bars, which may leave the picture: "
         "95 % intervals over seeds and images. Left: median length of the shortest adversarial perturbations. Then: "
-        "the share of all test images that no attack of the battery turns.",
+        "the share of the first test images that no attack of the battery turns.",
     ),
     "spectra": (
         "Spectra of the layers",

@@ -43,7 +43,7 @@ CAPTIONS = {
     ),
     "threats": (
         "Robust accuracy in the worst case",
-        "The share of all images that no attack of the battery turns, beside the reference models under the same "
+        "The share of the first images that no attack of the battery turns, beside the reference models under the same "
         "threat. White markers: single attacks; lines: accuracy without attack.",
     ),
     "landscape": (

@@ -44,9 +44,9 @@ CAPTIONS = {
     ),
     "figure6": (
         "Figure 6 — robust accuracy in the worst case",
-        "The share of all images that no attack of the battery turns, in the paper's space and on raw pixels. White "
-        "markers: single attacks; a bar far below the marker of a gradient attack means that this attack was fooled. "
-        "Lines: accuracy without attack. Bars carry 95 % intervals over seeds and images.",
+        "The share of the first images that no attack of the battery turns, in the paper's space and on raw pixels. "
+        "White markers: single attacks; a bar far below the marker of a gradient attack means that this attack was "
+        "fooled. Lines: accuracy without attack. Bars carry 95 % intervals over seeds and images.",
     ),
     "figure7": (
         "Figure 7 — certified and found",
