@@ -50,6 +50,12 @@ def test_flax_state_comes_back(tmp_path, name):
     }
 
 
+def test_weights_are_those_of_a_network_that_had_none():
+    given = trained()
+    filled = with_state(nnx.eval_shape(network), state_of(given))
+    np.testing.assert_array_equal(logits_function(filled)(IMAGES), logits_function(given)(IMAGES))
+
+
 @pytest.mark.parametrize("kind", ["bfloat16", "float16"])
 def test_flax_state_of_sixteen_bits_comes_back(tmp_path, kind):
     given, other = (nnx.Linear(4, 3, param_dtype=jnp.dtype(kind), rngs=nnx.Rngs(seed)) for seed in (0, 1))
