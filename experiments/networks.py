@@ -105,7 +105,11 @@ def trained_logits(images: Images, outcome: Outcome) -> Partial:
     return logits_function(trained_network(images, outcome))
 
 
+def classified_correctly(images: Images, network: Network) -> np.ndarray:
+    """Whether each test image is."""
+    return np.asarray(_correct(logits_function(network), images.test, images.test_labels))
+
+
 def measured_accuracy(images: Images, network: Network) -> float:
     """Share of the test images that are classified correctly."""
-    correct = _correct(logits_function(network), images.test, images.test_labels)
-    return float(np.asarray(correct).mean())
+    return float(classified_correctly(images, network).mean())

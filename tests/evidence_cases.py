@@ -200,6 +200,7 @@ def evidence(seeds=5, models=PAPER + CONTROLS):
             "untrained": {"spectrum": untrained},
             "noise_start": {
                 "test_accuracy": [0.3] * seeds, "test_accuracy_unpruned": [0.3] * seeds, "pruned_units": [30] * seeds,
+                "test_accuracy_change": [0.0] * seeds, "test_accuracy_change_interval": [[-0.002, 0.002]] * seeds,
                 "converged": [True] * seeds,
                 "spectrum": {
                     "images": spectrum(rng, "kh", "images", seeds), "images_raw": spectrum(rng, "bp", "images", seeds),

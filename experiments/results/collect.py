@@ -20,7 +20,7 @@ from experiments.results.correlations import correlations
 from experiments.results.evidence import Evidence, critical_summary, finite, interval, with_infinity
 from experiments.results.schema import SCHEMA
 from experiments.settings.presets import PRESETS, Preset
-from jax_bioadv.analysis.crossed import overall, share_interval
+from jax_bioadv.analysis.crossed import change_interval, overall, share_interval
 from jax_bioadv.analysis.statistics import bootstrap_interval
 
 # Quantities that no images stand behind: their intervals are over seeds alone.
@@ -69,6 +69,23 @@ class Collector:
         shares = [None if one is None else one.values["test_accuracy"] for one in found]
         intervals = [None if share is None else interval(share_interval(share, images)) for share in shares]
         return {name: shares, f"{name}_interval": intervals}
+
+    def accuracy_changed_by_pruning(self) -> dict[str, list[Any]]:
+        """On the same images, in each seed that has both decoders."""
+        changes: list[float | None] = []
+        intervals: list[Any] = []
+        for seed in self.seeds:
+            both = [self.outcome(self.plan.noise_start_decoder(pruned, seed)) for pruned in (False, True)]
+            right = [one.arrays["right"] for one in both if one is not None and "right" in one.arrays]
+            if len(right) < 2:
+                changes.append(None)
+                intervals.append(None)
+                continue
+            (whole, cut), images = right, right[0].size
+            gained, lost = int((cut & ~whole).sum()), int((whole & ~cut).sum())
+            changes.append((gained - lost) / images)
+            intervals.append(interval(change_interval(gained, lost, images)))
+        return {"test_accuracy_change": changes, "test_accuracy_change_interval": intervals}
 
     def noise_start_decoders_converged(self, seed: int) -> bool | None:
         found = [self.outcome(self.plan.noise_start_decoder(pruned, seed)) for pruned in (False, True)]
@@ -153,6 +170,7 @@ def collect(plan: Plan, ledger: Ledger, preset: Preset) -> dict[str, Any]:
             "spectrum": collector.spectrum(noise_starts, "noise-start layer"),
             **collector.noise_start_accuracy("test_accuracy"),
             **collector.noise_start_accuracy("test_accuracy_unpruned"),
+            **collector.accuracy_changed_by_pruning(),
             "pruned_units": [None if one is None else one.values["pruned_units"] for one in noise_starts],
             "converged": [None if one is None else one.values["converged"] for one in noise_layers],
             "cut_reason": [None if one is None else one.values["cut_reason"] for one in noise_starts],

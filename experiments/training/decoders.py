@@ -13,7 +13,7 @@ from flax import nnx
 
 from experiments.engine.tasks import Outcome, Work
 from experiments.images import Images
-from experiments.networks import measured_accuracy, network_outcome, purpose_key, untrained_network
+from experiments.networks import classified_correctly, network_outcome, purpose_key, untrained_network
 from experiments.settings.groups import DecoderSettings
 from experiments.training.layers import cut_outcome, decide_cut, layer_kernel
 from experiments.training.trainer import ORDER, Start, Trainable, Training, histories, loss_settled
@@ -68,14 +68,14 @@ def frozen_layer(work: Work) -> tuple[jax.Array, pruning.Cut]:
 
 
 def decoder_outcome(work: Work, network: Network, cut: pruning.Cut, history: Mapping[str, np.ndarray]) -> Outcome:
-    decided = cut_outcome(cut)
+    decided, right = cut_outcome(cut), classified_correctly(work.images, network)
     values = {
-        "test_accuracy": measured_accuracy(work.images, network),
+        "test_accuracy": float(right.mean()),
         "converged": work.needed["layer"].values["converged"],
         "decoder_converged": loss_settled(history["loss"]),
         **decided.values,
     }
-    return network_outcome(network, values, {**histories(history), **decided.arrays})
+    return network_outcome(network, values, {**histories(history), **decided.arrays, "right": right})
 
 
 def _decoders(works: Sequence[Work]) -> Trainable:

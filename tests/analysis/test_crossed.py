@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from jax_bioadv.analysis.crossed import overall, share_interval
+from jax_bioadv.analysis.crossed import change_interval, overall, share_interval
 
 INF = np.inf
 
@@ -103,6 +103,26 @@ def test_none_of_two_hundred_is_not_none_of_all():
 def test_what_is_no_share_is_refused(arguments):
     with pytest.raises(ValueError, match="share"):
         share_interval(*arguments)
+
+
+def test_intervals_of_changes_cover_other_images():
+    generator, covered, images = np.random.default_rng(1), 0, 400
+    chances = [0.02, 0.05, 0.93]  # gained, lost, unchanged
+    for gained, lost, _ in generator.multinomial(images, chances, size=1000):
+        low, high = change_interval(int(gained), int(lost), images)
+        covered += low <= 0.02 - 0.05 <= high
+    assert covered >= scipy.stats.binom.ppf(1e-3, 1000, 0.95)
+
+
+def test_no_change_on_two_hundred_images_is_not_none_on_all():
+    low, high = change_interval(0, 0, 200)
+    assert (low, high) == (pytest.approx(-0.018, abs=5e-4), pytest.approx(0.018, abs=5e-4))
+
+
+@pytest.mark.parametrize("arguments", [(0, 0, 0), (6, 5, 10), (-1, 0, 10), (0, 0, 10, 1.0)])
+def test_changes_of_more_images_than_there_are_are_refused(arguments):
+    with pytest.raises(ValueError, match="images"):
+        change_interval(*arguments)
 
 
 def test_more_confidence_is_wider():

@@ -210,6 +210,9 @@ def test_pruning_is_judged_by_decoders_on_the_same_layer(results):
     noise_start = results["baselines"]["noise_start"]
     [pruned], [whole] = noise_start["test_accuracy"], noise_start["test_accuracy_unpruned"]
     assert min(pruned, whole) > 0.2, "chance is 0.1"
+    [change], [[low, high]] = noise_start["test_accuracy_change"], noise_start["test_accuracy_change_interval"]
+    assert change == pytest.approx(pruned - whole)
+    assert low < change < high
     if noise_start["pruned_units"] == [0]:
         assert pruned == whole
 

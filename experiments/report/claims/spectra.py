@@ -189,12 +189,11 @@ def exponents_above_the_data(results: Results) -> Finding:
     return against_controls(said, turned, evidence)
 
 
-def _gain(before: list[float], after: list[float], margin: float = 0.0) -> int:
-    """1 if numbers rose over seeds, or fell by less than a margin, −1 if they fell by more, 0 if it is not clear."""
-    found = overall(np.subtract(after, before))
-    if found is None or found.interval is None:
+def _gain(change: Overall | None, margin: float = 0.0) -> int:
+    """1 if numbers rose, or fell by less than a margin, −1 if they fell by more, 0 if it is not clear."""
+    if change is None or change.interval is None:
         return 0
-    low, high = found.interval
+    low, high = change.interval
     risen = low > -LESS * margin if margin else low > 0
     return 1 if risen else -1 if high < -MORE * margin else 0
 
@@ -216,10 +215,11 @@ def pruning_is_harmless(results: Results) -> Finding:
     found: list[tuple[int, str]] = []
     if raw:
         text = f"spectrum on images, {spectrum_text(before)} before and {spectrum_text(after)} after"
-        found.append((_gain(raw, pruned), text))
+        found.append((_gain(overall(np.subtract(pruned, raw))), text))
     if kept:
         text = f"test accuracy {number_text(centre(whole))} before, {number_text(centre(kept))} after"
-        found.append((_gain(whole, kept, HARMLESS), text))
+        change = overall(dig(layer, "test_accuracy_change") or [], dig(layer, "test_accuracy_change_interval"))
+        found.append((_gain(change, HARMLESS), text))
     supporting = tuple(text for outcome, text in found if outcome > 0)
     opposing = tuple(text for outcome, text in found if outcome <= 0)
     units = number_text(centre(dig(layer, "pruned_units")))
