@@ -83,7 +83,9 @@ def test_every_outcome_of_a_member_is_that_of_the_task_alone(case, tmp_path, no_
 
 # Going on: one finished sweep of three networks, which the tests copy.
 
-RATES = ["--models", "bp", "--measure", "spectra", "--grid", "backprop.learning-rates=1e-2,3e-3,1e-3"]
+# The budget is a part of what a program is made for: by default it is half of the memory that is free at the moment.
+BUDGET = ("--memory-gib", "1")
+RATES = ["--models", "bp", "--measure", "spectra", *BUDGET, "--grid", "backprop.learning-rates=1e-2,3e-3,1e-3"]
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,7 @@ def test_what_a_finished_sweep_leaves_behind(finished):
     assert "bp: 3 to do, at most 3 at a time" in finished.log.replace("train of ", "")
 
 
-def test_the_same_sweep_again_computes_nothing(copied, finished):
+def test_the_same_sweep_again_computes_nothing(copied, finished, no_figure):
     before = stamps(copied)
     assert run_sweep(copied, *RATES) == (0, "")
     assert stamps(copied) == before
@@ -194,12 +196,12 @@ def test_a_sweep_goes_on_from_its_checkpoint_when_other_numbers_of_members_fit(
 
 
 def test_a_begun_chunk_of_other_settings_is_named(tmp_path, monkeypatch, no_figure):
-    arguments = ["--models", "bp", "--measure", "none", "--seeds", "2"]
+    arguments = ["--models", "bp", "--measure", "none", *RATES[4:]]
     with monkeypatch.context() as patch:
         stopping(patch, "train bp", after=2)
         assert run_sweep(tmp_path, *arguments)[0] == 130
-    assert run_sweep(tmp_path, *arguments, "--backprop.epochs", "2")[0] == 0
-    assert "checkpoints of 2 members together are of other tasks, and not used" in (tmp_path / "log.txt").read_text()
+    assert run_sweep(tmp_path, "--backprop.epochs", "2", *arguments)[0] == 0
+    assert "checkpoints of 3 members together are of other tasks, and not used" in (tmp_path / "log.txt").read_text()
 
 
 def test_a_member_that_fails_harms_no_other_is_named_and_tried_again(finished, copied, monkeypatch, no_figure):
@@ -288,7 +290,7 @@ def test_a_budget_that_no_member_fits_is_refused_before_any_training(model, tmp_
 # Divergence.
 
 
-def test_a_member_that_diverges_is_marked_with_all_that_builds_on_it_and_harms_no_other(tmp_path):
+def test_a_member_that_diverges_is_marked_with_all_that_builds_on_it_and_harms_no_other(tmp_path, no_figure):
     options = ["--models", "kh", "--measure", "spectra,gaussian"]
     grid = ["--grid", "layer.learning-rate=0.02,1e30,0.03", "layer.radius=1.0,1.3", "layer.delta=0.4"]
     code, said = run_sweep(tmp_path, *options, *grid)
@@ -308,9 +310,9 @@ def test_a_member_that_diverges_is_marked_with_all_that_builds_on_it_and_harms_n
 
 
 def test_everything_may_diverge(tmp_path):
-    arguments = ["--models", "bp", "--backprop.learning-rates", "1e30", "--seeds", "2", "--measure", "fgsm"]
+    arguments = ["--models", "bp", "--measure", "fgsm", *BUDGET, "--grid", "backprop.learning-rates=1e30,2e30,3e30"]
     code, said = run_sweep(tmp_path, *arguments)
-    assert (code, len(said.splitlines()), said.count("DIVERGED: bp-")) == (0, 2, 2)
+    assert (code, len(said.splitlines()), said.count("DIVERGED: bp-")) == (0, 3, 3)
     table = Found(tmp_path, *arguments).table
-    assert [row["stage"] for row in table] == ["train", "fgsm"] * 2
+    assert [row["stage"] for row in table] == ["train", "fgsm"] * 3
     assert all("training diverged" in row["diverged"] for row in table)

@@ -9,8 +9,17 @@ import sys
 import pytest
 from sweep_cases import SMALL, run_sweep, stamps
 
+from experiments.report import closing
+
 OPTIONS = ["--models", "kh", "--measure", "fgsm", "--grid", "layer.delta=0,0.2,0.4"]
 SECONDS = 240.0
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_figure():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(closing, "draw_sweep", lambda directory: [])
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +60,14 @@ def free_port():
 
 
 STOPPER = """
-import contextlib, os, sys
+import contextlib, sys
 from functools import partial
 from experiments import sweep
+from experiments.report import closing
 from experiments.training import trainer
 from jax_bioadv import population
 
-steps, stops = [], sys.argv.pop(1) == "stops"
+steps, stops = [], True
 
 @contextlib.contextmanager
 def progress(what, total, unit):
@@ -66,12 +76,15 @@ def progress(what, total, unit):
             steps.append(more)
             print("epochs", more, flush=True)
             if stops and sum(steps) >= 3:
-                os._exit(9)
+                raise KeyboardInterrupt
     yield advance
 
-trainer.progress = progress
-if stops:
-    population.train_population = partial(population.train_population, checkpoint_seconds=0.0, check_every=1)
+trainer.progress, closing.draw_sweep = progress, lambda directory: []
+train_population = population.train_population
+population.train_population = partial(train_population, checkpoint_seconds=0.0, check_every=1)
+print("code", sweep.main(sys.argv[1:]), flush=True)
+stops, population.train_population = False, train_population
+sweep.join_hosts = lambda *_: None  # they still are
 sys.exit(sweep.main(sys.argv[1:]))
 """
 
@@ -82,23 +95,16 @@ def test_two_processes_find_what_one_finds_and_the_first_alone_writes(alone, tmp
     Stopped in the third epoch of a training, both go on from the checkpoint that the first keeps.
     """
     two_devices = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
-
-    def run_both(way):
-        flags = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2", "--memory-gib", "1", "--process"]
-        program = ("-c", STOPPER, way)
-        processes = [
-            started(tmp_path / f"of {number}", *flags, str(number), program=program, XLA_FLAGS=two_devices)
-            for number in range(2)
-        ]
-        said = ended(*processes)
-        return [process.returncode for process in processes], said
-
-    codes, said = run_both("stops")
-    assert codes == [9, 9], said
-    codes, said = run_both("goes on")
-    assert codes == [0, 0], said
-    epochs = [[line for line in one.splitlines() if line.startswith("epochs ")] for one in said]
-    assert epochs == [["epochs 2", "epochs 1"]] * 2, "two at once, from the checkpoint: the third alone is run"
+    flags = ["--coordinator", f"127.0.0.1:{free_port()}", "--processes", "2", "--memory-gib", "1", "--process"]
+    processes = [
+        started(tmp_path / f"of {number}", *flags, str(number), program=("-c", STOPPER), XLA_FLAGS=two_devices)
+        for number in range(2)
+    ]
+    said = ended(*processes)
+    assert [process.returncode for process in processes] == [0, 0], said
+    epochs = [[line for line in one.splitlines() if line.startswith(("epochs ", "code "))] for one in said]
+    went_on = ["epochs 2", "epochs 1"]  # two at once, from the checkpoint: the third alone is run
+    assert epochs == [["epochs 1"] * 3 + ["code 130", *went_on]] * 2
     assert (tmp_path / "of 0" / "sweep.csv").read_bytes() == (alone / "sweep.csv").read_bytes()
     assert set(stamps(tmp_path / "of 0")) == set(stamps(alone))
     assert not (tmp_path / "of 1").exists()
