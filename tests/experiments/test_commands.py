@@ -112,17 +112,38 @@ def test_a_device_that_is_not_there_is_told_in_one_line(command, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+COUNTED = """
+import collections, sys
+import jax
+from experiments import reproduce
+from experiments.report import closing
+
+seen = collections.Counter()
+jax.monitoring.register_event_listener(lambda event, **_: seen.update([event]))
+closing.drawing.draw_all = lambda directory: closing.drawing.Undrawn([], [])
+code = reproduce.main(sys.argv[1:])
+print(*(seen["/jax/compilation_cache/" + name] for name in ("compile_requests_use_cache", "cache_hits")))
+sys.exit(code)
+"""
+
+
 def test_a_second_run_on_this_machine_compiles_nothing(tmp_path):
     """Two processes and two folders; they have the kept programs in common."""
 
-    def kept(out):
+    def needed_and_found(out):
         words = ["--stages", "layer", "--models", "bp", "--noise-start.epochs", "1"]
-        command = [sys.executable, "-m", "experiments.reproduce", "--preset", "smoke", *words, "--out", str(out)]
-        variables = {name: value for name, value in os.environ.items() if not name.startswith("JAX_COMPILATION")}
+        command = [sys.executable, "-c", COUNTED, "--preset", "smoke", *words, "--out", str(out)]
+        variables = {
+            name: value for name, value in os.environ.items() if not name.startswith(("JAX_COMPILATION", "JAX_PERSIST"))
+        }
         variables["JAX_BIOADV_COMPILED"] = str(tmp_path / "compiled")
-        subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, env=variables)
-        return {path.name for path in tmp_path.glob("compiled/*/*-cache")}
+        ended = subprocess.run(
+            command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=variables
+        )
+        return tuple(int(count) for count in ended.stdout.split())
 
-    first = kept(tmp_path / "one")
-    assert len(first) > 10
-    assert kept(tmp_path / "other") == first
+    needed, found = needed_and_found(tmp_path / "one")
+    assert found < needed
+    assert needed > 10
+    needed, found = needed_and_found(tmp_path / "other")
+    assert found == needed > 10

@@ -1,15 +1,20 @@
 """Going on: after an end, a change, and kills, a run does what is missing and ends in the same bits."""
 
+import contextlib
 import dataclasses
 import signal
 import subprocess
 import sys
+from functools import partial
 
 from contract import Contract, read_results
 
+from experiments.measuring import attacks
 from experiments.models import PAPER_MODELS
 from experiments.report.summary import in_short
 from experiments.settings.presets import PRESETS
+from experiments.training import trainer
+from jax_bioadv import population
 
 SMOKE = PRESETS["smoke"]
 
@@ -83,7 +88,7 @@ def test_fewer_models_are_taken_from_what_is_there(copied, run_smoke, no_figures
         assert without(measured, between) == without(whole["models"][model], between)
 
 
-def test_stages_that_were_not_run_are_told(tmp_path, run_smoke):
+def test_stages_that_were_not_run_are_told(tmp_path, run_smoke, unprinted):
     run = run_smoke(tmp_path, "--stages", "layer", "--models", "bp")
     assert run.code == 0
     assert {path.stem for path in (tmp_path / "stages").iterdir()} == {"noise-start-layer-0"}
@@ -99,7 +104,6 @@ DRIVER = """
 import contextlib, functools, os, signal, sys
 from experiments import reproduce
 from experiments.engine import tasks
-from experiments.measuring import attacks as measuring
 from experiments.training import trainer
 from jax_bioadv import population
 
@@ -118,7 +122,7 @@ def progress(what, total, unit):
             advance(more)
         yield counted
 
-trainer.progress = measuring.progress = progress
+trainer.progress = progress
 population.train = functools.partial(population.train, checkpoint_seconds=0.0, check_every=2)
 sys.exit(reproduce.main(arguments))
 """
@@ -132,8 +136,29 @@ def killed(directory, victim, limit):
     return ended.stdout.splitlines()
 
 
-def test_after_kills_a_run_ends_in_the_same_bits(copied, smoke, run_smoke, no_figures):
-    """Killed in a layer's training, in a network's, and in an attack; each run goes on where the one before stood."""
+def stopped_in_an_attack(directory, run_smoke, monkeypatch, victim):
+    """Run the smoke preset in this process until that attack begins, and tell what was trained."""
+    steps = []
+
+    @contextlib.contextmanager
+    def progress(what, total, unit):
+        def advance(more):
+            if what == victim:
+                raise KeyboardInterrupt
+            steps.append(f"{what} {more}")
+
+        yield advance
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "progress", progress)
+        patch.setattr(attacks, "progress", progress)
+        patch.setattr(population, "train", partial(population.train, checkpoint_seconds=0.0, check_every=2))
+        assert run_smoke(directory).code == 130
+    return [step for step in steps if step.startswith("train")]
+
+
+def test_after_kills_a_run_ends_in_the_same_bits(copied, smoke, run_smoke, no_figures, monkeypatch):
+    """Killed in a layer's training and a network's, stopped in an attack; each run goes on where the last one stood."""
     missing = ("layer-0", "spectral-0", "pgd-spectral-0")
     for name in missing:
         for path in copied.rglob(f"{name}.*"):
@@ -149,8 +174,7 @@ def test_after_kills_a_run_ends_in_the_same_bits(copied, smoke, run_smoke, no_fi
     assert steps == ["train layer-0 4", *["train layer-0 1"] * (layer_epochs - 4), *["train spectral-0 1"] * 3]
     layer_record = (copied / "stages" / "layer-0.json").read_bytes()
 
-    steps = killed(copied, "pgd-spectral-0", 1)
-    trained = [step for step in steps if step.startswith("train")]
+    trained = stopped_in_an_attack(copied, run_smoke, monkeypatch, "pgd-spectral-0")
     assert trained == ["train spectral-0 2", *["train spectral-0 1"] * (epochs - 2)]
     assert not (copied / "stages" / "pgd-spectral-0.json").exists()
 

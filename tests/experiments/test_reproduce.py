@@ -274,7 +274,7 @@ def test_the_control_is_the_hybrid_on_rows_that_never_learnt(tmp_path, run_smoke
     assert nearest.max() < 1e-6
 
 
-def test_pruning_that_leaves_nothing_is_refused_with_advice(tmp_path, run_smoke):
+def test_pruning_that_leaves_nothing_is_refused_with_advice(tmp_path, run_smoke, no_figures):
     options = ("--pruning.method", "threshold", "--pruning.threshold", "1e-9", "--layer.epochs", "1")
     run = run_smoke(tmp_path / "run", "--models", "kh", "--stages", "train", *options)
     assert run.code == 1
