@@ -101,7 +101,8 @@ class SearchedAttack:
     def members_that_fit(self, work: Work, varied: Sequence[str], devices: Devices) -> int:
         """How many members like this one may be attacked at a time; compiles their program, and runs nothing."""
         images, settings, (hidden, power) = work.images, work.task.given["attacks"], self.shape_of(work.task)
-        untrained = logits_function(untrained_network(images, hidden, 0, power=power))
+        shapes = jax.eval_shape(lambda: logits_function(untrained_network(images, hidden, 0, power=power)))
+        untrained = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
         limit = min(getattr(settings, self.attack.images), len(images.test))
         one = jax.tree.map(itemgetter(0), _members([0], [Target(untrained, np.zeros(1, np.int32))], limit, images))
         prepare, attack = _member_functions(self.attack, settings)

@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "extend.md").read_text(encoding="utf-8")
 DIFFS = dict(re.findall(r"## ([\w ]+)\n[^#]*?```diff\n(.*?)```", PAGE, re.DOTALL))
 SMALL = (
-    "--hidden 12 --layer.epochs 1 --noise-start.epochs 1 --decoder.epochs 2 --backprop.epochs 2 --spectra.first 2 "
-    "--attacks.images 20 --attacks.epsilons 10 --attacks.pgd-steps 2 --attacks.published-images 2 "
+    "--hidden 12 --layer.epochs 1 --noise-start.epochs 1 --decoder.epochs 2 --decoder.power 1 --backprop.epochs 2 "
+    "--spectra.first 2 --attacks.images 20 --attacks.epsilons 10 --attacks.pgd-steps 2 --attacks.published-images 2 "
     "--attacks.published-epsilons 5"
 )
 UNPRINTED = """

@@ -8,6 +8,7 @@ from sweep_cases import run_sweep
 
 from experiments.engine.ledger import Ledger
 from experiments.report import closing
+from experiments.settings.paths import with_settings
 from experiments.settings.presets import PRESETS
 from experiments.training import networks
 from jax_bioadv import population
@@ -32,7 +33,9 @@ def count(monkeypatch):
 
 
 def test_seeds_and_models_of_one_program_are_traced_once(plan_of, tmp_path, count):
-    settings = dataclasses.replace(PRESETS["smoke"], hidden=11, models="kh,kh_start,kmeans,random,bp,bp_matched")
+    models = "kh,kh_start,kmeans,random,bp,bp_matched"
+    little = {"hidden": 11, "models": models, "layer.epochs": 1, "decoder.epochs": 2, "backprop.epochs": 2}
+    settings = with_settings(PRESETS["smoke"], little)
     plan, ledger = plan_of(settings), Ledger(tmp_path)
     epochs, layers = count(networks.supervised, "make_epoch"), count(krotov_hopfield, "minibatch_step")
     for seed in (0, 1):

@@ -1,6 +1,8 @@
 """The controls: each is what its name says, and is measured in the same way as the models of the paper."""
 
 import dataclasses
+import shutil
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,8 @@ from experiments.engine.ledger import Ledger
 from experiments.models import CONTROLS, MODELS
 from experiments.networks import trained_network, untrained_network
 from experiments.settings.presets import PRESETS
+from experiments.training.matching import matched_epoch
+from jax_bioadv.learning.supervised import EpochInfo
 from jax_bioadv.models import logits_function
 
 SMOKE = PRESETS["smoke"]
@@ -26,8 +30,9 @@ def images(plan):
 
 
 @pytest.fixture(scope="module")
-def trained(plan, tmp_path_factory):
-    ledger = Ledger(tmp_path_factory.mktemp("controls"))
+def trained(plan, smoke, tmp_path_factory):
+    """Those that the smoke run has are not trained again."""
+    ledger = Ledger(Path(shutil.copytree(smoke.directory, tmp_path_factory.mktemp("controls") / "run")))
     return lambda model: ledger.complete(plan.model(model, 0))
 
 
@@ -99,9 +104,21 @@ def test_the_matched_network_stops_at_the_epoch_nearest_to_the_hybrids_accuracy(
     assert {name: task.fingerprint for name, task in needed.items()} == {"hybrid": plan.model("kh", 0).fingerprint}
 
 
-def test_adversarial_training_gives_other_weights_than_plain_training(trained):
-    assert not np.allclose(kernel(trained("adversarial")), kernel(trained("bp")), atol=1e-3)
-    assert len(trained("adversarial").arrays["history/loss"]) == SMOKE.adversarial.epochs
+@pytest.mark.parametrize(("wanted", "epochs"), [(0.2, 1), (0.6, 2), (0.7, 3), (0.9, 3)])
+def test_the_nearest_epoch_is_the_last_below_an_accuracy_or_the_first_above(wanted, epochs):
+    accuracies = [0.3, 0.5, 0.8]
+    trained = ((number, EpochInfo(*[number] * len(EpochInfo._fields))) for number in range(3))
+    number, reached, history = matched_epoch("bp", wanted, 3, trained, accuracies.__getitem__)
+    assert number == epochs - 1
+    assert reached == {"converged": wanted < 0.8, "epochs": epochs}
+    assert list(history["loss"]) == list(range(epochs))
+
+
+def test_adversarial_training_learns_from_other_images_than_plain_training(trained):
+    losses = trained("adversarial").arrays["history/loss"]
+    assert len(losses) == SMOKE.adversarial.epochs
+    # On adversarial images the loss of the same start, rates and order is higher, from the first epoch on.
+    assert (losses > trained("bp").arrays["history/loss"][: len(losses)] + 1e-3).all()
 
 
 @pytest.mark.parametrize(

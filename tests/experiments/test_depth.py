@@ -5,7 +5,9 @@ import copy
 import dataclasses
 import io
 import math
+import re
 
+import jax
 import numpy as np
 import pytest
 from pages import check_links
@@ -29,6 +31,7 @@ from experiments.settings.paths import paths_of, setting, with_settings
 from experiments.stacks import STACK_MODELS
 from experiments.training import stacks
 from jax_bioadv import data
+from jax_bioadv.figures import style
 from jax_bioadv.learning import readouts
 
 MODELS = "kh,kh_noise,kh_pruned,random,bp,bp_matched"
@@ -92,7 +95,8 @@ def test_the_kept_network_has_the_accuracy_that_results_tell(study):
     for name in ("kh-2", "bp-1"):
         outcome = Ledger(study).find(plan.model(name, 0))
         assert outcome is not None
-        answered = np.argmax(np.asarray(opened(images, outcome).logits(images.test)), axis=1)
+        logits = jax.jit(lambda logits, images: logits(images))(opened(images, outcome).logits, images.test)
+        answered = np.argmax(np.asarray(logits), axis=1)
         assert results["models"][name]["test_accuracy"] == [np.mean(answered == np.asarray(images.test_labels))]
 
 
@@ -101,11 +105,13 @@ def test_a_second_run_does_nothing_and_writes_the_same(study, monkeypatch):
     before = (study / "results.json").read_bytes()
     code, said = run(study)
     assert code == 0
-    assert "already done" in said
+    [(tasks, done)] = re.findall(r"(\d+) tasks, (\d+) already done", said)
+    assert int(done) == int(tasks) > 10
     assert (study / "results.json").read_bytes() == before
 
 
-def test_the_page_is_drawn_again_from_the_folder(study, capsys):
+def test_the_page_is_drawn_again_from_the_folder(study, capsys, monkeypatch):
+    monkeypatch.setattr(style.FigureCanvasPdf, "print_pdf", lambda *arguments, **options: None)  # the page has none
     page = (study / "report.html").read_bytes()
     (study / "report.html").unlink()
     assert report.main([str(study)]) == 0
@@ -116,23 +122,23 @@ def test_the_page_is_drawn_again_from_the_folder(study, capsys):
     check_links(page.decode())
 
 
-def invented(ours, theirs):
-    """Results in which the Krotov–Hopfield network and the one stopped at its accuracy have these distances."""
-    entries = {"kh-1": ours, "bp_matched-1": theirs}
+def invented(ours, theirs, first="kh-1", second="bp_matched-1"):
+    """Results in which two networks have these distances."""
     comparison = {
         "attack": "minimum_norm",
-        "first": "kh-1",
-        "second": "bp_matched-1",
+        "first": first,
+        "second": second,
         "log_ratio": float(np.log(ours / theirs)),
         "log_ratio_interval": [float(np.log(ours / theirs)) - 0.01, float(np.log(ours / theirs)) + 0.01],
         "superiority": 0.9,
         "p_corrected": 0.001,
     }
     models = {
-        name: {"test_accuracy": [0.5, 0.5, 0.5], "test_accuracy_interval": [[0.49, 0.51]] * 3, "depth": 1}
-        for name in entries
+        name: {"test_accuracy": [0.5, 0.5, 0.5], "test_accuracy_interval": [[0.499, 0.501]] * 3, "depth": 1}
+        for name in (first, second)
     }
-    return {"seeds": [0, 1, 2], "depths": [1], "models": models, "comparisons": [comparison], "correlations": []}
+    depths = sorted({int(name[-1]) for name in models})
+    return {"seeds": [0, 1, 2], "depths": depths, "models": models, "comparisons": [comparison], "correlations": []}
 
 
 def answered(name, results):
@@ -144,11 +150,37 @@ def verdict_of(name, results):
 
 
 @pytest.mark.parametrize(
+    ("claim", "first", "second"),
+    [
+        ("equal-accuracy", "kh-1", "bp_matched-1"),
+        ("beats-unlearned-kh", "kh-2", "random-2"),
+        ("beats-unlearned-soft-hebb", "soft_hebb-1", "pca-1"),
+        ("depth-costs", "bp-1", "bp-2"),
+    ],
+)
+@pytest.mark.parametrize(
     ("ours", "theirs", "verdict"),
     [(2.0, 1.0, Verdict.HOLDS), (1.0, 2.0, Verdict.FAILS), (1.0, 1.0, Verdict.FAILS), (1.05, 1.0, Verdict.UNDECIDED)],
 )
-def test_the_verdict_at_equal_accuracy_follows_the_distances(ours, theirs, verdict):
-    assert verdict_of("equal-accuracy", invented(ours, theirs)) is verdict
+def test_verdicts_follow_the_distances(claim, first, second, ours, theirs, verdict):
+    assert verdict_of(claim, invented(ours, theirs, first, second)) is verdict
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "units", "verdict"),
+    [
+        (0.5, [1, 0, 2], Verdict.HOLDS),
+        (0.5, [0, 0, 0], Verdict.UNDECIDED),
+        (0.3, [1, 0, 2], Verdict.UNDECIDED),
+        (0.7, [1, 0, 2], Verdict.UNDECIDED),
+    ],
+)
+def test_pruning_costs_nothing_if_filters_go_and_the_accuracy_stays(accuracy, units, verdict):
+    results = invented(1.0, 1.0, "kh_noise-1", "kh_pruned-1")
+    ends = [[accuracy - 0.001, accuracy + 0.001]] * 3
+    pruned = {"test_accuracy": [accuracy] * 3, "test_accuracy_interval": ends, "pruned_units": units}
+    results["models"]["kh_pruned-1"] |= pruned
+    assert verdict_of("pruning", results) is verdict
 
 
 def test_with_one_depth_nothing_is_said_of_depths():
@@ -210,8 +242,8 @@ def is_number(value):
     return isinstance(value[0] if isinstance(value, tuple) else value, int | float)
 
 
-def checked(settings):
-    settings.check(data.load("digits"))
+def checked(settings, dataset):
+    settings.check(dataset)
     settings.measured.of_reproduction("smoke").check_values()
 
 
@@ -220,10 +252,10 @@ SMOKE = DEPTH_PRESETS["smoke"]
 
 @pytest.mark.parametrize("path", [path for path in paths_of(SMOKE) if is_number(setting(SMOKE, path))])
 @pytest.mark.parametrize("number", [-1, math.nan])
-def test_no_number_may_be_negative_or_not_finite(path, number):
+def test_no_number_may_be_negative_or_not_finite(path, number, digits):
     chosen = with_settings(SMOKE, {path: (number,) if isinstance(setting(SMOKE, path), tuple) else number})
     with pytest.raises(ValueError, match=f"^{path.removeprefix('measured.').replace('_', '-')} must (not )?be"):
-        checked(chosen)
+        checked(chosen, digits)
 
 
 @pytest.mark.parametrize(

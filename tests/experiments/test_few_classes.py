@@ -52,7 +52,6 @@ def test_two_classes_are_attacked_by_all_the_others(images_of, tmp_path):
     outcome = plan.threat("unit_linf", "bp", 0).compute({"model": untrained}, tmp_path)
     made = {name.removeprefix("success/") for name in outcome.arrays} - {"correct"}
     assert made == EVERY - {"apgd_dlr", "apgd_targeted"}
-    assert plan.masking("bp", 0).compute({"model": untrained}, tmp_path).values["checks"]
 
 
 def test_one_class_is_refused(images_of):

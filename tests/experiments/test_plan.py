@@ -1,7 +1,7 @@
 """The plan of an experiment: a setting reaches the tasks that depend on it and no other, and none is forgotten."""
 
+import ast
 import dataclasses
-import re
 from pathlib import Path
 
 import numpy as np
@@ -268,6 +268,12 @@ def test_the_control_of_untrained_rows_starts_from_images_whatever_the_layer_sta
 
 def test_the_engine_knows_nothing_of_what_it_runs():
     """It imports settings and images; the plan, the tasks and what becomes of them import it."""
-    modules = list(Path(engine.__path__[0]).glob("*.py"))
-    imported = {name for path in modules for name in re.findall(r"^from experiments\.(\w+)", path.read_text(), re.M)}
+    imported = set()
+    for module in Path(engine.__path__[0]).glob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text())):
+            names = [one.name for one in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+            if isinstance(node, ast.ImportFrom):
+                assert not node.level, "all imports are absolute"
+                names = [f"{node.module}.{name}" for name in names]
+            imported |= {name.split(".")[1] for name in names if name.startswith("experiments.")}
     assert imported == {"engine", "images", "settings"}

@@ -212,6 +212,7 @@ def test_what_few_classes_cannot_have_is_left_out_and_told_before_the_training(
     assert [note.split()[0] for note in results["notes"] if "is left out of the attacks" in note] == left_out
     attacked = set(results["models"]["bp"]["robust_accuracy"]["raw_l2"]["attacks"])
     assert attacked == {"apgd_ce", "apgd_dlr", "apgd_targeted", "square", "minimum_norm", "transfer"} - set(left_out)
+    assert all(results["models"][model]["masking"]["verdict"] != [None] for model in ("kh", "bp"))
     first_told = run.log.index("is left out of the attacks")
     assert first_told < run.log.index("kh-0 ")
     assert (tmp_path / "report.html").exists()

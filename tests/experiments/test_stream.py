@@ -68,7 +68,7 @@ def test_a_covariance_is_that_of_all_images_together(images, digits):
 def test_a_run_ends_in_the_results_of_a_reproduction(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(closing, "draw", lambda directory: Undrawn([], []))
     little = ["--models", "kh,bp,kmeans", "--hidden", "16", "--kmeans.batch-size", "200", "--stream.chunk", "4"]
-    little += ["--attacks.images", "5", "--threats.images", "10"]
+    little += ["--attacks.images", "5", "--threats.images", "10", "--decoder.power", "1"]
     given = ["--preset", "smoke", "--dataset", str(folder), *little]
     assert stream.main([*given, "--out", str(tmp_path)]) == 0, capsys.readouterr().err
     results = read_results(tmp_path)
@@ -82,12 +82,13 @@ def test_a_run_ends_in_the_results_of_a_reproduction(folder, tmp_path, monkeypat
     assert not list((tmp_path / "checkpoints").glob("*"))
 
 
-@pytest.mark.parametrize("name", ["layer", "centroids", "model"])
+@pytest.mark.parametrize("name", ["layer", "centroids", "decoder", "model"])
 def test_a_training_goes_on_bitwise_from_its_last_chunk(name, images, tmp_path, monkeypatch):
     plan = StreamPlan(SETTINGS, CHOSEN, images)
     tasks = {
         "layer": plan.layer,
         "centroids": partial(plan.first_layer, KNOWN["kmeans"]),
+        "decoder": partial(plan.model, "kh"),
         "model": partial(plan.model, "bp"),
     }
     goes_on_bitwise(tasks[name](0), streamed, 3, tmp_path, monkeypatch)

@@ -1,6 +1,8 @@
 """Tasks: done once, done again when and only when something they depend on has changed or was damaged."""
 
+import dataclasses
 import json
+import time
 from pathlib import Path
 
 import jax
@@ -12,7 +14,7 @@ from task_cases import IMAGES, Chain
 
 from experiments.engine import provenance
 from experiments.engine.populations import begin_chunk, one_device
-from experiments.engine.tasks import Task, Work, with_needs
+from experiments.engine.tasks import Outcome, Task, Work, with_needs
 
 names = st.text("abc", max_size=3)
 contents = st.tuples(
@@ -230,7 +232,10 @@ def test_checkpoints_of_the_same_task_under_other_settings_are_named(tmp_path, c
 
 def test_the_seconds_of_a_task_are_those_of_its_run(tmp_path):
     chain = Chain(tmp_path)
-    chain.complete()
-    seconds = chain.ledger.seconds(chain.middle)
-    assert 0 <= seconds < 60
-    assert Chain(tmp_path).ledger.seconds(chain.middle) == seconds
+    slow = dataclasses.replace(chain.first, run=lambda work, **given: time.sleep(0.2) or Outcome({"sum": 1}))
+    quick = dataclasses.replace(chain.middle, needs={"before": slow})
+    chain.ledger.complete(quick)  # and before it what it needs
+    seconds = {task.name: chain.ledger.seconds(task) for task in (slow, quick)}
+    assert 0.2 <= seconds["first"]
+    assert 0 < seconds["middle"] < 0.2
+    assert {task.name: Chain(tmp_path).ledger.seconds(task) for task in (slow, quick)} == seconds
