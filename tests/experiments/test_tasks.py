@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import time
 from pathlib import Path
 
 import jax
@@ -12,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from task_cases import IMAGES, Chain
 
-from experiments.engine import provenance
+from experiments.engine import ledger, provenance
 from experiments.engine.populations import begin_chunk, one_device
-from experiments.engine.tasks import Outcome, Task, Work, with_needs
+from experiments.engine.tasks import Task, Work, with_needs
 
 names = st.text("abc", max_size=3)
 contents = st.tuples(
@@ -230,12 +229,21 @@ def test_checkpoints_of_the_same_task_under_other_settings_are_named(tmp_path, c
     assert message.startswith("middle: the checkpoints in ")
 
 
-def test_the_seconds_of_a_task_are_those_of_its_run(tmp_path):
+def test_the_seconds_of_a_task_are_those_of_its_run(tmp_path, monkeypatch):
+    """And not those of what it needs, which runs before it here."""
+    clock = [0.0]
+    monkeypatch.setattr(ledger.time, "perf_counter", lambda: clock[0])
+
+    def lasting(task, seconds, **changed):
+        def run(work, **given):
+            clock[0] += seconds
+            return task.run(work, **given)
+
+        return dataclasses.replace(task, run=run, **changed)
+
     chain = Chain(tmp_path)
-    slow = dataclasses.replace(chain.first, run=lambda work, **given: time.sleep(0.2) or Outcome({"sum": 1}))
-    quick = dataclasses.replace(chain.middle, needs={"before": slow})
-    chain.ledger.complete(quick)  # and before it what it needs
-    seconds = {task.name: chain.ledger.seconds(task) for task in (slow, quick)}
-    assert 0.2 <= seconds["first"]
-    assert 0 < seconds["middle"] < 0.2
-    assert {task.name: Chain(tmp_path).ledger.seconds(task) for task in (slow, quick)} == seconds
+    first = lasting(chain.first, 5.0)
+    middle = lasting(chain.middle, 2.0, needs={"before": first})
+    chain.ledger.complete(middle)
+    assert [chain.ledger.seconds(task) for task in (first, middle)] == [5.0, 2.0]
+    assert [Chain(tmp_path).ledger.seconds(task) for task in (first, middle)] == [5.0, 2.0]
