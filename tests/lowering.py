@@ -47,7 +47,3 @@ class Lowering:
 def custom_calls(program):
     """What a program calls that is not part of StableHLO: kernels of a vendor, or the host's Python."""
     return set(re.findall(r'custom_call @"?([^"(]+)', program))
-
-
-def has_float64(program):
-    return re.search(r"[<x]f64[>,]", program) is not None

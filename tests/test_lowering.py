@@ -2,14 +2,14 @@
 
 The public functions are called as ever, but the jitted functions that they run are lowered for both platforms and give
 zeros. Nothing is compiled or computed. Exporting refuses host callbacks by itself; the text of what is exported
-shows the custom calls and the types in it.
+shows the custom calls in it.
 """
 
 import functools
 from functools import partial
 
 import pytest
-from lowering import Lowering, custom_calls, has_float64, jitted_functions
+from lowering import Lowering, custom_calls, jitted_functions
 from lowering_cases import ANALYSES, USES
 
 EIGENSOLVERS = {"Eigh", "cusolver_syevd_ffi"}
@@ -37,11 +37,10 @@ def lowered(use):
 
 
 @pytest.mark.parametrize("use", USES)
-def test_it_lowers_without_the_hosts_help_and_without_float64(use):
+def test_it_lowers_without_the_hosts_help(use):
     programs = lowered(use).programs
     assert programs
     for program in programs:
-        assert not has_float64(program)
         assert custom_calls(program) == SOLVERS.get(use, set())
 
 

@@ -1,10 +1,10 @@
-"""What is looked for in lowered programs would be found: host callbacks, float64, and what a platform cannot do."""
+"""What is looked for in lowered programs would be found: host callbacks and what a platform cannot do."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from lowering import PLATFORMS, Lowering, custom_calls, has_float64
+from lowering import PLATFORMS, Lowering, custom_calls
 
 
 def _halved_on_the_host(values):
@@ -30,20 +30,6 @@ def test_a_host_callback_on_one_platform_is_not_exported(platform):
     for function in (jax.jit(_halved_on_the_host), on(platform, _halved_on_the_host, jnp.sin)):
         with pytest.raises((ValueError, NotImplementedError), match=r"callback|platform"):
             lowering(function, jnp.ones(3))
-
-
-def _summed_in_float64(values):
-    return jnp.sum(values.astype(jnp.float64)).astype(jnp.float32)
-
-
-@pytest.mark.parametrize("platform", PLATFORMS)
-@pytest.mark.parametrize("shape", [(), (3, 2)])
-def test_float64_on_one_platform_is_seen_in_the_text(platform, shape):
-    lowering = Lowering()
-    with jax.enable_x64(True):
-        lowering(on(platform, _summed_in_float64, jnp.sum), jnp.ones(shape, "f"))
-        lowering(jax.jit(jnp.sum), jnp.ones(shape, "f"))
-    assert [has_float64(program) for program in lowering.programs] == [True, False]
 
 
 def test_the_calls_of_both_platforms_are_seen_in_the_text():
