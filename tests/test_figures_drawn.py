@@ -157,7 +157,8 @@ def test_landscapes_with_vanishing_norms_can_be_drawn(value):
 def test_points_without_finite_logits_get_no_class():
     broken = plane()
     broken.predicted_class[0, 0] = -1
-    drawn(figures.landscape_figure({"kh": broken}, ["one", "two", "three"]))
+    [classes] = drawn(figures.landscape_figure({"kh": broken}, ["one", "two", "three"])).axes[1].images
+    np.testing.assert_array_equal(np.ma.getmaskarray(classes.get_array()), broken.predicted_class < 0)
 
 
 def test_the_landscape_is_not_turned_around():

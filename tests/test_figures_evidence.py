@@ -10,7 +10,7 @@ from evidence_cases import CONTROLS, PAPER, evidence
 from figure_cases import drawn, texts
 
 from experiments.attacks import ATTACK_LABELS, attack_labels
-from experiments.models import STYLES, in_order, label
+from experiments.models import STYLES, label
 from experiments.threats import THREAT_LABELS
 from jax_bioadv import figures
 from jax_bioadv.figures.comparisons import ratios_to
@@ -31,6 +31,7 @@ FIGURES = {
 
 
 def assert_legends_lie_within(figure):
+    assert figure.legends
     for legend in figure.legends:
         box = legend.get_window_extent()
         assert box.x0 >= 0
@@ -56,7 +57,6 @@ def test_the_legend_of_fourteen_accuracies_lies_within_the_figure(attacks):
     models = PAPER + CONTROLS
     medians = {attack: {model: [1.0 + place] for place, model in enumerate(models)} for attack in attacks}
     figure = drawn(figures.accuracy_robustness_figure({model: [0.5] for model in models}, medians))
-    assert len(figure.legends) == 1
     assert_legends_lie_within(figure)
 
 
@@ -68,7 +68,8 @@ def test_each_figure_names_every_model_and_leaves_no_trace(name, seeds, models):
     assert dict(matplotlib.rcParams) == before
     assert matplotlib.pyplot.get_fignums() == []
     assert {label(model) for model in models if model != "kh"} <= set(texts(figure))
-    assert_legends_lie_within(figure)
+    if name != "comparisons":  # whose rows are named
+        assert_legends_lie_within(figure)
 
 
 def emptied(entry):
@@ -159,8 +160,8 @@ def test_seeds_that_no_attack_turned_are_not_dropped_from_the_bounds():
     panel = drawn(figures.bounds_figure(censored_results()["models"], STYLES)).axes[0]
     edge = panel.get_xlim()[1]
     arrows = [line for line in panel.lines if line.get_marker() == "$\u2192$"]
-    places = ordered = [in_order(PAPER).index(model) for model in ("kh", "bp")]
-    assert [line.get_ydata()[0] for line in arrows] == places == ordered
+    names = [tick.get_text() for tick in panel.get_yticklabels()]
+    assert [names[line.get_ydata()[0]] for line in arrows] == [label("kh"), label("bp")]
     assert all(line.get_xdata()[0] == pytest.approx(edge) for line in arrows)
     dotted = [line.get_xdata()[0] for line in panel.lines if line.get_linestyle() == ":"]
     assert dotted == pytest.approx([edge, 0.2]), "of kh it is infinite, of bp the median over seeds"

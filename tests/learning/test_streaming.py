@@ -78,18 +78,21 @@ def test_it_goes_on_bitwise_from_a_checkpoint_inside_an_epoch(source, stream, tm
     def learn(chunk, checkpoints=None):
         return train(chunk, begun, CHUNKS, check_every=1, checkpoints=checkpoints, checkpoint_seconds=0.0)
 
-    chunk = streaming.krotov_hopfield_chunk(RULE, stream, 0.02, batches=3, chunks=CHUNKS)
+    chunk, asked_for = streaming.krotov_hopfield_chunk(RULE, stream, 0.02, batches=3, chunks=CHUNKS), []
     expected, history = learn(chunk)
 
-    def stops(state, index):
-        if index == stopped_after:
+    def stops_once(state, index):
+        asked_for.append(index)
+        if index == stopped_after and asked_for.count(index) == 1:
             raise KeyboardInterrupt
         return chunk(state, index)
 
     checkpoints = Checkpoints(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        learn(stops, checkpoints)
-    state, told = learn(chunk, checkpoints)
+        learn(stops_once, checkpoints)
+    state, told = learn(stops_once, checkpoints)
+    every = list(range(CHUNKS))
+    assert asked_for == [0, *every[: stopped_after + 1], 0, *every[stopped_after:]]  # 0 for shapes alone, too
     same(state.synapses, expected.synapses)
     same(told, history)
 

@@ -22,8 +22,8 @@ LITTLE += ("--dimension.train-images", "300", "--dimension.test-images", "150", 
 LITTLE += ("--dimension.hidden", "40", "--decoder.epochs", "1", "--layer.epochs", "1")
 
 
-def made_up(rule=1.5, control=1.0, found=1.0, kept=1.0, cut=1.0, data=1.0):
-    """Exponents and dimensions as multiples of those of the data, whose exponent is 1 + 3/d, but for a factor."""
+def made_up(rule=1.5, control=1.0, found=1.0, kept=1.0, cut=1.0, data=1.0, law=lambda d: 1 + 3 / d):
+    """Exponents and dimensions as multiples of those of the data, whose exponent is the law's, but for a factor."""
 
     def model(alpha, size):
         seeds = [alpha * one for one in (0.99, 1.0, 1.01)]
@@ -31,7 +31,7 @@ def made_up(rule=1.5, control=1.0, found=1.0, kept=1.0, cut=1.0, data=1.0):
 
     sets = {}
     for dimension in (1, 2, 4, 8, 16, 32):
-        alpha, two = 1 + 3 / dimension, dimension * (found if dimension <= 8 else 0.5)
+        alpha, two = law(dimension), dimension * (found if dimension <= 8 else 0.5)
         models = {"kh": model(rule * alpha, kept * two), "bp": model(control * alpha, two)}
         own = {"alpha": [data * alpha], "two_nearest": [two]}
         sets[f"manifold {dimension}"] = {"dimension": dimension, "data": own, "models": models}
@@ -48,6 +48,8 @@ def made_up(rule=1.5, control=1.0, found=1.0, kept=1.0, cut=1.0, data=1.0):
         (claims.dimension_is_found, {"found": 0.5}, FAILS),
         (claims.dimension_is_found, {"found": 0.75}, OPEN),
         (claims.exponent_falls, {}, HOLDS),
+        (claims.exponent_falls, {"law": lambda d: 4 - 3 / d}, FAILS),
+        (claims.exponent_falls, {"law": lambda d: 1 + abs(np.log2(d / 5))}, OPEN),
         (claims.above_the_bound, {}, HOLDS),
         (claims.above_the_bound, {"rule": 0.5}, FAILS),
         (claims.above_the_bound, {"rule": 0.5, "data": 0.7}, OPEN),

@@ -84,7 +84,7 @@ def test_every_network_is_told_what_it_is_to_have(answered):
     assert models["kh"]["target"] == models["unshaped"]["target"] == {}
 
 
-def test_a_penalty_brings_the_exponents_nearer_and_without_one_they_stay(answered):
+def test_a_penalty_brings_the_exponents_nearer_than_without_one(answered):
     models = read_results(answered[0])["models"]
     found = {name: models[name]["alignment"]["layer"][0] for name in MODELS}
     assert abs(found["law_noise_strong"] - 1) < abs(found["unshaped"] - 1) / 2

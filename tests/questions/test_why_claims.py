@@ -90,6 +90,14 @@ def changed(*path_and_value):
     return results
 
 
+def with_opposite_alignment():
+    """The more directions are aligned, the more is missing."""
+    results = made_up()
+    for model in results["models"].values():
+        model["alignment"]["nearby"] = [1 - near for near in model["alignment"]["nearby"]]
+    return results
+
+
 def verdict(name, results):
     [claim] = [claim for claim in CLAIMS if claim.name == name]
     found = claim.judge(results)
@@ -113,6 +121,7 @@ def test_every_hypothesis_holds_on_results_that_are_as_expected_and_is_open_with
         ("vectors", changed("models", "kh", "alignment", exponents(2.76, 1.4, unaligned=2.7)), FAILS),
         ("vectors", changed("models", "kh", "alignment", exponents(2.76, 1.4, unaligned=2.3)), OPEN),
         ("decides", changed("models", {m: one for m, one in made_up()["models"].items() if m in ("kh", "bp")}), OPEN),
+        ("decides", with_opposite_alignment(), FAILS),
         ("course", changed("courses", "noise_start", "exponents", [exponents(2.6, 1.2), FROM_NOISE]), FAILS),
         ("course", changed("courses", "noise_start", "exponents", [exponents(2.6, 1.2)]), OPEN),
         ("course", changed("courses", "noise_start", "converged", [True, False, True]), OPEN),

@@ -112,11 +112,6 @@ def test_half_precision_is_taken_if_asked_for_and_computed_in_single():
     np.testing.assert_array_equal(loaded.head.kernel[...], half["head.weight"].astype(np.float32).T)
 
 
-def test_an_order_that_is_given_is_the_one_that_is_found():
-    found, given = (with_state_dict(Net(), TENSORS, SHAPE, flattened=f) for f in ({}, {"dense": (2, 3, 6)}))
-    np.testing.assert_array_equal(found.dense.kernel[...], given.dense.kernel[...])
-
-
 class Halved(nnx.Module):
     def __init__(self, size=3, padding="SAME", strides=2):
         self.stem = nnx.Conv(3, 4, (size, size), strides=strides, padding=padding, rngs=nnx.Rngs(0))
@@ -140,6 +135,16 @@ class Scrambled(Net):
     def __call__(self, images):
         maps = nnx.max_pool(nnx.relu(self.stem(images.reshape(-1, *SHAPE))), (2, 2), (2, 2))
         return self.head(self.norm(self.dense(self.grouped(maps).reshape(len(images), -1)[:, ::-1])))
+
+
+def test_an_order_that_is_given_is_taken_and_is_the_one_that_is_found():
+    def kernel(network, **flattened):
+        return with_state_dict(network, TENSORS, SHAPE, flattened=flattened).dense.kernel[...]
+
+    found = kernel(Net())
+    for network in (Net(), Scrambled()):  # of which the latter's cannot be found
+        np.testing.assert_array_equal(kernel(network, dense=(2, 3, 6)), found)
+    assert (kernel(Net(), dense=(2, 6, 3)) != found).any()
 
 
 class ChannelsFirst(Net):
