@@ -73,10 +73,11 @@ def test_benchmarks_without_pytorch_say_how_to_get_it(command):
     assert errors == "error: torch is missing; it comes with: pip install -e '.[test,benchmark]'\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("moment", ["when the log begins", "after the first task", "after twelve tasks"])
-def test_a_signal_during_a_run_ends_it_in_one_line(tmp_path, number, moment):
-    tasks = {"when the log begins": 0, "after the first task": 1, "after twelve tasks": 12}[moment]
+@pytest.mark.parametrize(
+    ("tasks", "number"), [(0, signal.SIGINT), (0, signal.SIGTERM), (1, signal.SIGINT), (12, signal.SIGTERM)]
+)
+def test_a_signal_during_a_run_ends_it_in_one_line(tmp_path, tasks, number):
+    """When the log begins, or after so many tasks."""
     many_small = ("--stages", "train", "--models", "bp", "--seeds", "20")
     process = begin("-m", "experiments.reproduce", "--preset", "smoke", *many_small, "--out", str(tmp_path))
     log = tmp_path / "log.txt"

@@ -16,6 +16,7 @@ import pytest
 import jax_bioadv
 from experiments.engine.sources import code_digest
 from experiments.measuring.corruptions import corruptions
+from jax_bioadv import evaluate_command
 from jax_bioadv.command_line import exit_code
 from jax_bioadv.extras import MissingExtraError, extra
 
@@ -155,32 +156,43 @@ def test_the_wheel_holds_the_library_its_types_and_below_it_what_evaluations_nee
             assert callable(getattr(import_module(module), function))
 
 
-def installed(target: Path, cwd: Path, program: str, *arguments: str) -> subprocess.CompletedProcess:
-    """What a program does that finds the wheel, and not the folder in which it runs."""
-    environment = {**os.environ, "PYTHONPATH": str(target)}
-    command = [sys.executable, "-P", "-c", program, *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+INSTALLED = """
+from jax_bioadv.evaluate_command import main
+try:
+    main()
+except SystemExit as ended:
+    print(ended.code)
+from experiments.engine.sources import code_digest
+from experiments.measuring.corruptions import corruptions
+print(code_digest(corruptions))
+"""
 
 
-def test_the_installed_command_finds_the_experiments_and_a_network_where_it_runs(target, tmp_path):
-    (tmp_path / "mine.py").write_text("def build(): ...\n")
-    program = "from jax_bioadv.evaluate_command import main; main()"
+@pytest.fixture(scope="module")
+def installed(target, tmp_path_factory) -> subprocess.CompletedProcess:
+    """The command of the wheel, and the digest of its code, where the clone is not found."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    (folder / "mine.py").write_text("def build(): ...\n")
     options = ("--preset", "smoke", "--dataset", "digits", "--network", "mine:other")
-    ended = installed(target, tmp_path, program, *options)
-    assert ended.returncode == 2
-    assert ended.stderr.endswith("error: --network: mine has no function 'other'; it has build\n")
-    assert "usage: jax-bioadv-evaluate" in installed(target, tmp_path, program, "--help").stdout
+    environment = {**os.environ, "PYTHONPATH": str(target)}
+    command = [sys.executable, "-P", "-c", INSTALLED, *options]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_installed_code_has_the_digest_of_a_clone(target, tmp_path):
-    program = f"""if True:
-        import sys
-        sys.path.insert(0, {str(target / "jax_bioadv" / "_clone")!r})
-        from experiments.engine.sources import code_digest
-        from experiments.measuring.corruptions import corruptions
-        print(code_digest(corruptions))
-    """
-    assert installed(target, tmp_path, program).stdout.strip() == code_digest(corruptions)
+def test_the_installed_command_finds_the_experiments_and_a_network_where_it_runs(installed):
+    assert installed.stdout.startswith("2\n")
+    assert installed.stderr.endswith("error: --network: mine has no function 'other'; it has build\n")
+
+
+def test_installed_code_has_the_digest_of_a_clone(installed):
+    assert installed.stdout.split() == ["2", code_digest(corruptions)]
+
+
+def test_help_calls_the_command_as_it_is_installed(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["a path", "--help"])
+    with pytest.raises(SystemExit):
+        evaluate_command._evaluate()
+    assert "usage: jax-bioadv-evaluate" in capsys.readouterr().out
 
 
 def test_the_wheel_works_without_the_extras(alone):

@@ -12,6 +12,8 @@ from jax_bioadv.learning import k_means
 from jax_bioadv.learning.fixed_layers import rows_of_norm
 from jax_bioadv.learning.streaming import images_to_start_from, k_means_chunk
 
+step = jax.jit(k_means.step)
+
 
 @pytest.fixture(scope="module")
 def digits():
@@ -25,18 +27,18 @@ def test_it_moves_centroids_as_scikit_learn_does(digits):
     for first in range(0, 1400, 100):
         batch = images[first : first + 100]
         theirs.partial_fit(batch)
-        ours, _ = jax.jit(k_means.step)(ours, jnp.asarray(batch))
+        ours, _ = step(ours, jnp.asarray(batch))
     np.testing.assert_allclose(ours.centroids, theirs.cluster_centers_, atol=2e-5)
     np.testing.assert_array_equal(ours.counts, theirs._counts)
 
 
 def test_a_centroid_is_the_mean_of_what_came_to_it_and_stays_where_nothing_comes():
     start = k_means.init(jnp.asarray([[0.0, 0.0], [10.0, 10.0]]))
-    state, info = k_means.step(start, jnp.asarray([[1.0, 0.0], [0.0, 3.0]]))
+    state, info = step(start, jnp.asarray([[1.0, 0.0], [0.0, 3.0]]))
     np.testing.assert_allclose(state.centroids, [[0.5, 1.5], [10.0, 10.0]])
     np.testing.assert_array_equal(state.counts, [2, 0])
     assert info.inertia == pytest.approx((1 + 9) / 2)
-    state, _ = k_means.step(state, jnp.asarray([[2.0, 0.0]]))
+    state, _ = step(state, jnp.asarray([[2.0, 0.0]]))
     np.testing.assert_allclose(state.centroids[0], [1.0, 1.0])
 
 
@@ -50,7 +52,7 @@ def test_from_a_stream_it_is_the_same_as_from_the_same_batches_in_memory(digits)
     expected = start
     for number in range(20):
         batch = jnp.asarray(unit_norm(digits.train_images[stream.order(number // 10)[number % 10 * 150 :][:150]]))
-        expected, _ = k_means.step(expected, batch)
+        expected, _ = step(expected, batch)
     np.testing.assert_allclose(state.centroids, expected.centroids, atol=1e-6)
     assert np.isfinite(info.inertia)
 

@@ -21,7 +21,8 @@ SYNAPSES = GENERATOR.random((6, 12), np.float32)
 @pytest.mark.parametrize("rule", [KrotovHopfield(), KrotovHopfield(p=2.0, k=3, delta=0.1, radius=0.5)])
 def test_it_is_where_the_increments_of_all_images_sum_up_to_nothing(rule):
     found = fixed_point(rule, SYNAPSES, IMAGES, image_block=70)
-    total = sum(np.asarray(increment(rule, jnp.asarray(SYNAPSES), jnp.asarray(image))) for image in IMAGES)
+    of_each = jax.jit(jax.vmap(lambda image: increment(rule, jnp.asarray(SYNAPSES), image)))
+    total = np.sum(of_each(IMAGES), axis=0)
     overlaps = IMAGES @ np.asarray(effective_weights(jnp.asarray(SYNAPSES), rule.p)).T
     ranks = np.argsort(-overlaps, axis=1)
     np.testing.assert_array_equal(found.won, np.bincount(ranks[:, 0], minlength=6))

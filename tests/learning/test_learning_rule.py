@@ -18,9 +18,10 @@ from jax_bioadv.models import Network
 from jax_bioadv.patches import extract
 
 SAMPLES, INPUTS, HIDDEN, CLASSES, BATCH, RATE = 13, 6, 5, 3, 4, 0.1
-IMAGES = jax.random.uniform(jax.random.key(0), (SAMPLES, INPUTS))
-LABELS = jnp.arange(SAMPLES) % CLASSES
-MAPS = jax.random.uniform(jax.random.key(1), (SAMPLES, 3, 4, 2))
+GENERATOR = np.random.default_rng(0)
+IMAGES = jnp.asarray(GENERATOR.random((SAMPLES, INPUTS), np.float32))
+LABELS = jnp.asarray(np.arange(SAMPLES, dtype=np.int32) % CLASSES)
+MAPS = jnp.asarray(GENERATOR.random((SAMPLES, 3, 4, 2), np.float32))
 ROW_MEANS = Regularizer(
     refresh=lambda model, data: jnp.mean(data.images, axis=0),
     penalty=lambda model, batch, aux, key: jnp.sum(aux) * jnp.mean(batch.preactivation**2) * jax.random.uniform(key),
@@ -139,7 +140,7 @@ def test_a_step_of_the_rule_is_that_of_the_paper():
         summed[first] += image - overlaps[first] * synapses[first]
         summed[second] -= 0.3 * (image - overlaps[second] * synapses[second])
         winners.append(first)
-    after, info = krotov_hopfield.step(rule, state, IMAGES, RATE)
+    after, info = jax.jit(krotov_hopfield.step)(rule, state, IMAGES, RATE)
     largest = np.abs(summed).max()
     # Sums of 13 terms of order 1, and products of 6: some 30 roundings of what is at most a few units large.
     np.testing.assert_allclose(after.synapses, synapses + RATE * summed / largest, rtol=0, atol=2e-6)
@@ -151,7 +152,7 @@ def test_a_step_of_the_rule_is_that_of_the_paper():
 def test_a_supervised_step_goes_down_the_gradient_by_hand(power):
     decay, optimizer, model = 0.01, optax.sgd(RATE), network(power)
     rule, data = supervised.learning_rule(model, optimizer, weight_decay(decay)), TrainingData(IMAGES, LABELS)
-    after, info = rule.step(rule.init(jax.random.key(1), data), data, jax.random.key(2))
+    after, info = jax.jit(rule.step)(rule.init(jax.random.key(1), data), data, jax.random.key(2))
     images, kernel, readout, bias = (
         np.asarray(each, np.float64)
         for each in (IMAGES, model.encoder.kernel[...], model.decoder.kernel[...], model.decoder.bias[...])
