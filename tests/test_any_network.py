@@ -129,7 +129,7 @@ def every_tap(measure):
 CALLS = {
     "attacks": lambda network: attacks.fgsm()(KEY, network, IMAGES, LABELS, EPSILON),
     "critical perturbations": lambda network: attacks.minimum_norm_perturbations(
-        attacks.minimum_norm(2, 3), KEY, network, IMAGES, LABELS
+        attacks.minimum_norm(2, 10), KEY, network, IMAGES, LABELS
     ),
     "gradient masking": lambda network: robustness.epsilon_sweep(
         attacks.fgsm(), KEY, network, IMAGES, LABELS, [EPSILON]

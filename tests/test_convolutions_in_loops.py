@@ -53,8 +53,8 @@ def test_values_and_gradients_are_those_of_before(kind):
         return jnp.sum(nnx.relu(inner(jnp.sin(maps), kernel)) ** 2)
 
     gradient = jax.value_and_grad(loss, argnums=(0, 1))
-    value, slopes = with_fast_convolutions(gradient)(maps, kernel)
-    expected, expected_slopes = gradient(maps, kernel)
+    value, slopes = jax.jit(with_fast_convolutions(gradient))(maps, kernel)
+    expected, expected_slopes = jax.jit(gradient)(maps, kernel)
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     for slope, wanted in zip(slopes, expected_slopes, strict=True):
         # Sums of some hundred products in another order.

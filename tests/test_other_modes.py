@@ -1,5 +1,7 @@
 """What learns and what looks inside a network runs under float64 and where NaN is an error, to the same results."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,7 +43,8 @@ def network():
 
 def layer():
     rule = krotov_hopfield.KrotovHopfield()
-    state = krotov_hopfield.init(jax.random.key(0), rule, jnp.asarray(PIXELS), hidden=HIDDEN, start="samples")
+    begin = jax.jit(partial(krotov_hopfield.init, hidden=HIDDEN, start="samples"))
+    state = begin(jax.random.key(0), rule, jnp.asarray(PIXELS))
     return krotov_hopfield.epoch(rule, state, jnp.asarray(PIXELS), 0.1, batch_size=4)[0].synapses
 
 

@@ -11,8 +11,8 @@ from jax_bioadv.learning.regularizers import TrainingData
 from jax_bioadv.learning.representation_spectral import representation_spectral
 from jax_bioadv.learning.supervised import init, make_epoch
 
-IMAGES = jax.random.normal(jax.random.key(1), (20, INPUTS))
-DATA = TrainingData(IMAGES, jnp.arange(20) % CLASSES)
+IMAGES = jnp.asarray(np.random.default_rng(1).normal(size=(20, INPUTS)).astype(np.float32))
+DATA = TrainingData(IMAGES, jnp.asarray(np.arange(20, dtype=np.int32) % CLASSES))
 
 
 def model_of(singular, seed=0):

@@ -10,7 +10,7 @@ import pytest
 from jax_bioadv.learning.soft_hebb import SoftHebb, State, increment, init, step
 
 HIDDEN, INPUTS, RATE = 5, 6, 0.1
-IMAGES = jax.random.normal(jax.random.key(0), (9, INPUTS))
+IMAGES = jnp.asarray(np.random.default_rng(0).normal(size=(9, INPUTS)).astype(np.float32))
 START = init(jax.random.key(1), SoftHebb(radius=2.0), hidden=HIDDEN, inputs=INPUTS)
 jitted = jax.jit(step, static_argnames=("rule",))
 

@@ -12,14 +12,14 @@ from jax_bioadv.learning.regularizers import TrainingData, combine, hidden_spect
 from jax_bioadv.learning.spectral_shape import spectral_shape
 from jax_bioadv.models import Network
 
-LAW = jnp.arange(1, HIDDEN + 1) ** -1.3
+LAW = jnp.asarray((np.arange(1, HIDDEN + 1) ** -1.3).astype(np.float32))
 ON = pytest.mark.parametrize("noise", [False, True], ids=["images", "noise"])
-SCALES = jnp.arange(1.0, INPUTS + 1) ** -0.5
+SCALES = np.arange(1, INPUTS + 1) ** -0.5
 
 
 @pytest.fixture
 def images():
-    return jax.random.normal(jax.random.key(1), (200, INPUTS)) * SCALES + 1.0
+    return jnp.asarray((np.random.default_rng(1).normal(size=(200, INPUTS)) * SCALES + 1.0).astype(np.float32))
 
 
 def data_of(images):
@@ -42,9 +42,9 @@ def twin(kernel, covariance, wanted, first=1):
 def test_it_is_the_scatter_of_the_logarithms_of_all_wanted_eigenvalues(noise, first, last, images):
     model, covariance = network(), jnp.eye(INPUTS) if noise else image_covariance(images)
     found = cost(spectral_shape(LAW[:last], 0.7, noise=noise, first=first), model, images)
-    expected = 0.7 * twin(model.encoder.kernel[...], covariance, LAW[:last], first)
+    by_hand = fast_jit(twin, static_argnames="first")(model.encoder.kernel[...], covariance, LAW[:last], first=first)
     # A small eigenvalue has the rounding of the largest, some hundred times as large.
-    assert found == pytest.approx(float(expected), rel=1e-3)
+    assert found == pytest.approx(0.7 * float(by_hand), rel=1e-3)
 
 
 @ON
@@ -115,8 +115,8 @@ def test_both_spectra_are_had_at_once_though_the_sum_of_exponents_is_another():
         ({"weight": -1.0}, "weight"),
         ({"first": 0}, "two eigenvalues are needed"),
         ({"first": HIDDEN}, "two eigenvalues are needed"),
-        ({"wanted": LAW.at[2].set(0.0)}, "positive and finite"),
-        ({"wanted": LAW.at[2].set(jnp.nan)}, "positive and finite"),
+        ({"wanted": jnp.array([1.0, 0.5, 0.0])}, "positive and finite"),
+        ({"wanted": jnp.array([1.0, 0.5, np.nan])}, "positive and finite"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments, message):

@@ -36,7 +36,7 @@ def ready():
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_stage_is_given_maps_of_mean_0_and_variance_1(ready, index):
-    maps = np.asarray(ready.stage_inputs(jnp.asarray(IMAGES), index), np.float64)
+    maps = np.asarray(jax.jit(ready.stage_inputs, static_argnums=1)(IMAGES, index), np.float64)
     np.testing.assert_allclose(maps.mean(axis=(0, 1, 2)), 0, atol=1e-5)
     np.testing.assert_allclose(maps.var(axis=(0, 1, 2)), 1, rtol=2e-3)  # less by batch norm's ε of 1e-5 or so
     assert (NETWORK.stages[index].norm.mean[...] == 0).all()  # a copy
@@ -53,7 +53,7 @@ def test_an_epoch_streams_the_steps_that_kept_maps_would_give(ready, positions):
     found, info = stage_epoch(
         RULE, nnx.split(ready), state, jnp.asarray(IMAGES), KEY, 0.1, index=1, batch_size=6, positions=positions
     )
-    maps = ready.stage_inputs(jnp.asarray(IMAGES), 1)
+    maps = jax.jit(ready.stage_inputs, static_argnums=1)(IMAGES, 1)
     step = jax.jit(on_patches(RULE(0.1), ready.stages[1].convolution.patches, positions).step)
     order_key, step_key = jax.random.split(KEY)
     order, keys, changes = jax.random.permutation(order_key, 20), jax.random.split(step_key, 3), []
@@ -97,7 +97,7 @@ def test_filters_of_other_shapes_are_refused():
 def test_sampled_patches_are_different_ones_that_the_filters_see(ready, count):
     index = int(count < 20)
     taken = sampled_patches(ready, index, IMAGES, KEY, count)
-    there_are = np.asarray(ready.patches(jnp.asarray(IMAGES), index)).reshape(-1, taken.shape[1])
+    there_are = np.asarray(jax.jit(ready.patches, static_argnums=1)(IMAGES, index)).reshape(-1, taken.shape[1])
     assert taken.shape[0] == count
     nearest = [int(np.argmin(np.abs(there_are - one).max(axis=1))) for one in taken]
     np.testing.assert_allclose(there_are[nearest], taken, rtol=0, atol=1e-5)
@@ -112,4 +112,4 @@ def test_more_patches_than_there_are_are_refused():
 def test_features_are_those_of_the_network_in_the_bits_that_are_asked_for(ready):
     found = features(ready, IMAGES, image_block=6, dtype=np.float16)
     assert found.dtype == np.float16
-    np.testing.assert_allclose(found, ready.features(jnp.asarray(IMAGES)), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(found, jax.jit(ready.features)(IMAGES), rtol=1e-3, atol=1e-5)

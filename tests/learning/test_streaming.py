@@ -59,14 +59,16 @@ def test_krotov_hopfield_learns_what_it_learns_from_an_array(source, stream, ima
     begun = streaming.krotov_hopfield_state(KEY, RULE, source, hidden=8)
     state, history = train(chunk, begun, CHUNKS, check_every=1)
     expected = begun
+
+    @jax.jit
+    def from_memory(state, order, rate):
+        return over_batches(lambda state, batch: kh.step(RULE, state, batch, rate), state, images, order, BATCH)
+
     for index in range(CHUNKS):
-        order = jnp.asarray(stream.order(index // 2)[(index % 2) * 30 :][:30])
-        rate = kh.linear_decay(0.02, index, CHUNKS)
-        expected, infos = over_batches(
-            lambda state, batch, rate=rate: kh.step(RULE, state, batch, rate), expected, images, order, BATCH
-        )
+        order = stream.order(index // 2)[(index % 2) * 30 :][:30]
+        expected, infos = from_memory(expected, order, kh.linear_decay(0.02, index, CHUNKS))
     np.testing.assert_allclose(state.synapses, expected.synapses, rtol=1e-5, atol=1e-7)
-    told = kh.epoch_info(RULE, expected.synapses, infos)
+    told = jax.jit(kh.epoch_info)(RULE, expected.synapses, infos)
     np.testing.assert_allclose(history["median_norm"][-1], told.median_norm, rtol=1e-5)
     np.testing.assert_allclose(history["winning_share"][-1], told.winning_share)
 

@@ -225,7 +225,7 @@ def test_batch_norm_keeps_nine_tenths_of_its_statistics_and_evaluation_uses_noth
     np.testing.assert_allclose(
         state.statistics["norm"]["var"][...], 0.9 * (1 + np.arange(HIDDEN)) + 0.1 * activation.var(axis=0), rtol=1e-5
     )
-    logits_of = logits_function(supervised.trained_model(graphdef, state))
+    logits_of = jax.jit(logits_function(supervised.trained_model(graphdef, state)))
     neighbours = 100 * digits.images[1:50]
     alone, among_others = logits_of(digits.images[:1]), logits_of(jnp.concatenate([digits.images[:1], neighbours]))
     np.testing.assert_allclose(alone, among_others[:1], rtol=1e-5, atol=1e-5)  # other sums' order, no leaking

@@ -22,8 +22,9 @@ from jax_bioadv.models import Network
 from jax_bioadv.taps import taps_of
 
 KEY = jax.random.key(5)
-IMAGES = jax.random.uniform(jax.random.key(1), (40, SIDE * SIDE))
-DATA = TrainingData(IMAGES, (IMAGES.sum(axis=1) > 8).astype(jnp.int32), image_covariance(IMAGES))
+PIXELS = np.random.default_rng(1).random((40, SIDE * SIDE), np.float32)
+IMAGES = jnp.asarray(PIXELS)
+DATA = TrainingData(IMAGES, jnp.asarray((PIXELS.sum(axis=1) > 8).astype(np.int32)), image_covariance(IMAGES))
 # Sums of about a hundred float32 products.
 ROUNDING = 1e-4
 

@@ -14,7 +14,7 @@ from jax_bioadv.learning.regularizers import TrainingData
 from jax_bioadv.learning.training import Diagnosis, DivergenceError, train
 from jax_bioadv.models import Network
 
-IMAGES = jax.random.uniform(jax.random.key(0), (30, 6))
+IMAGES = jnp.asarray(np.random.default_rng(0).random((30, 6), np.float32))
 EPOCHS = 7
 
 

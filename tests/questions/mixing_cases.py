@@ -55,4 +55,4 @@ def made_up(seed=0, rule=0.0, fixed=0.0, several=0.0, spectrum=0.0, smoothness=0
 
 
 def with_correlations(results):
-    return {**results, "partial_correlations": correlations(networks_of(results), resamples=100)}
+    return {**results, "partial_correlations": correlations(networks_of(results), resamples=20)}
