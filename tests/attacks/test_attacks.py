@@ -40,16 +40,27 @@ attack_names = pytest.mark.parametrize("name", ATTACKS)
 run = jax.jit(lambda attack, *arguments: attack(*arguments))
 
 
+def _answers(network, clean, breaks, poison, images):
+    """A network's logits or, if it breaks, poison for every other image as soon as it moves: one compilation."""
+    moved = jnp.any(images != clean[: len(images)], axis=1) & (jnp.arange(len(images)) % 2 == 0)
+    return jnp.where((breaks & moved)[:, None], poison, network(images))
+
+
+@pytest.fixture(scope="module")
+def classifier(network, images):
+    return Partial(_answers, network, images, False, 0.0)
+
+
 def _goal(attack, labels):
     """The label to leave, or for a targeted attack another one to reach."""
     return (labels + 1) % 4 if attack.targeted else labels
 
 
 @attack_names
-def test_success_is_what_the_classifier_says_of_the_returned_images(name, network, images, labels, key):
+def test_success_is_what_the_classifier_says_of_the_returned_images(name, classifier, network, images, labels, key):
     attack, goal, expected = ATTACKS[name], _goal(ATTACKS[name], labels), []
     for epsilon in (0.02, 0.5):
-        result = run(attack, key, network, images, goal, epsilon)
+        result = run(attack, key, classifier, images, goal, epsilon)
         predicted = np.argmax(network(result.images), axis=1)
         expected.append(predicted == goal if attack.targeted else predicted != goal)
         np.testing.assert_array_equal(result.success, expected[-1])
@@ -57,18 +68,18 @@ def test_success_is_what_the_classifier_says_of_the_returned_images(name, networ
 
 
 @attack_names
-def test_epsilon_zero_leaves_the_images(name, network, images, labels, key):
-    result = run(ATTACKS[name], key, network, images, _goal(ATTACKS[name], labels), 0.0)
+def test_epsilon_zero_leaves_the_images(name, classifier, images, labels, key):
+    result = run(ATTACKS[name], key, classifier, images, _goal(ATTACKS[name], labels), 0.0)
     np.testing.assert_array_equal(result.images, images)
     assert not result.success.any()
 
 
 @pytest.mark.parametrize("name", [name for name in ATTACKS if not name.startswith("gaussian")])
-def test_perturbed_images_stay_in_the_ball_and_in_the_bounds(name, network, images, labels, key):
+def test_perturbed_images_stay_in_the_ball_and_in_the_bounds(name, classifier, images, labels, key):
     order = re.search(r"_l(\d)", name)
     norm = int(order[1]) if order else math.inf
     for epsilon in (0.02, 0.4):
-        perturbed = run(ATTACKS[name], key, network, images, _goal(ATTACKS[name], labels), epsilon).images
+        perturbed = run(ATTACKS[name], key, classifier, images, _goal(ATTACKS[name], labels), epsilon).images
         lengths = np.linalg.norm(np.asarray(perturbed - images, np.float64), ord=norm, axis=1)
         # Roundings of x + δ near 1, in 12 pixels.
         assert 0.01 < lengths.max() <= epsilon + 12 * 1.2e-7
@@ -77,23 +88,24 @@ def test_perturbed_images_stay_in_the_ball_and_in_the_bounds(name, network, imag
 
 
 @attack_names
-def test_an_image_is_attacked_the_same_whatever_its_neighbours(name, network, images, labels, key):
-    whole = run(ATTACKS[name], key, network, images, labels, 0.3)
+def test_an_image_is_attacked_the_same_whatever_its_neighbours(name, classifier, images, labels, key):
+    whole = run(ATTACKS[name], key, classifier, images, labels, 0.3)
     others = jnp.concatenate([images[:4], 1 - images[4:]])
-    mixed = run(ATTACKS[name], key, network, others, jnp.concatenate([labels[:4], labels[4:][::-1]]), 0.3)
+    mixed = run(ATTACKS[name], key, classifier, others, jnp.concatenate([labels[:4], labels[4:][::-1]]), 0.3)
     np.testing.assert_array_equal(mixed.images[:4], whole.images[:4])
     np.testing.assert_array_equal(mixed.success[:4], whole.success[:4])
 
 
-def test_an_image_meets_the_same_noise_in_a_batch_of_any_length(network, images, labels, key):
-    whole, part = (run(gaussian(), key, network, images[:n], labels[:n], 0.3).images for n in (20, 3))
+def test_an_image_meets_the_same_noise_in_a_batch_of_any_length(classifier, images, labels, key):
+    whole, part = (run(gaussian(), key, classifier, images[:n], labels[:n], 0.3).images for n in (20, 3))
     np.testing.assert_array_equal(part, whole[:3])
 
 
 @pytest.mark.parametrize("name", [name for name in ATTACKS if name not in ("transfer", "pgd_targeted")])
 def test_a_vanished_gradient_is_flagged_and_moves_nothing(name, dead_network, images, key):
     labels = jnp.argmax(dead_network(images), axis=1)
-    result = run(ATTACKS[name], key, dead_network, images, _goal(ATTACKS[name], labels), 0.1)
+    dead = Partial(_answers, dead_network, images, False, 0.0)
+    result = run(ATTACKS[name], key, dead, images, _goal(ATTACKS[name], labels), 0.1)
     assert not result.success.any()
     assert np.isfinite(result.images).all()
     if name.startswith(("gaussian", "square")):
@@ -104,17 +116,11 @@ def test_a_vanished_gradient_is_flagged_and_moves_nothing(name, dead_network, im
         np.testing.assert_array_equal(result.images, images)
 
 
-def _broken_where_moved(network, clean, poison, images):
-    """Every other image's logits are poisoned as soon as it moves."""
-    moved = jnp.any(images != clean, axis=1) & (jnp.arange(len(clean)) % 2 == 0)
-    return jnp.where(moved[:, None], poison, network(images))
-
-
 @pytest.mark.parametrize("name", [name for name in ATTACKS if name not in ("transfer", "pgd_targeted")])
-def test_logits_that_are_not_finite_are_never_a_success(name, network, images, labels, key):
-    healthy = run(ATTACKS[name], key, network, images, labels, 0.5)
+def test_logits_that_are_not_finite_are_never_a_success(name, classifier, network, images, labels, key):
+    healthy = run(ATTACKS[name], key, classifier, images, labels, 0.5)
     for poison in (np.nan, np.inf, -np.inf):
-        broken = Partial(_broken_where_moved, network, images, poison)
+        broken = Partial(_answers, network, images, True, poison)
         result = run(ATTACKS[name], key, broken, images, labels, 0.5)
         assert not result.success[::2].any()
         assert np.isfinite(result.images).all()
@@ -142,21 +148,21 @@ def test_a_gradient_that_is_not_finite_is_flagged(network, images, labels, key):
     np.testing.assert_array_equal(result.images, images)
 
 
-def test_gaussian_direction_is_fixed_over_epsilon(network, images, labels, key):
+def test_gaussian_direction_is_fixed_over_epsilon(classifier, images, labels, key):
     directions = [
-        (run(gaussian(), key, network, images, labels, epsilon, index).images - images) / epsilon
+        (run(gaussian(), key, classifier, images, labels, epsilon, index).images - images) / epsilon
         for index, epsilon in enumerate((0.5, 1.0, 4.0))
     ]
     for direction in directions[1:]:
         # Rounding of x + ε N and of the difference, with values up to 4 · 4.
         np.testing.assert_allclose(direction, directions[0], atol=4e-6)
-    other = run(gaussian(), jax.random.key(8), network, images, labels, 0.5).images
+    other = run(gaussian(), jax.random.key(8), classifier, images, labels, 0.5).images
     assert not np.allclose(other, images + 0.5 * directions[0], atol=0.1)
 
 
-def test_published_gaussian_draws_anew_at_every_epsilon(network, images, labels, key):
+def test_published_gaussian_draws_anew_at_every_epsilon(classifier, images, labels, key):
     attack = gaussian(protocol="published")
-    draws = [np.ravel(run(attack, key, network, images, labels, 1.0, i).images - images) for i in range(3)]
+    draws = [np.ravel(run(attack, key, classifier, images, labels, 1.0, i).images - images) for i in range(3)]
     correlation = np.corrcoef(draws)
     # 240 normal numbers each: five standard errors of a correlation.
     assert np.abs(correlation[np.triu_indices(3, 1)]).max() < 5 / np.sqrt(draws[0].size)

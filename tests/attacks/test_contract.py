@@ -1,5 +1,6 @@
 """What holds of every attack alike: its types, its input, how often it is compiled, JAX's strictest modes."""
 
+import functools
 import math
 
 import jax
@@ -29,6 +30,7 @@ SHAPE, INPUTS, CLASSES, EPSILON = (2, 2, 3), 12, 10, 0.2
 KEY = jax.random.key(7)
 
 
+@functools.cache
 def _model(seed=3, power=1.0):
     return models.logits_function(models.Network(INPUTS, 16, CLASSES, power=power, rngs=nnx.Rngs(seed)))
 
@@ -59,7 +61,7 @@ every_attack = pytest.mark.parametrize("name", ATTACKS)
 @pytest.fixture
 def images():
     """Sixteenths, which every floating type holds."""
-    return np.random.default_rng(1).integers(3, 14, (8, INPUTS)) / 16
+    return np.random.default_rng(1).integers(3, 14, (16, INPUTS)) / 16
 
 
 @pytest.fixture
@@ -130,7 +132,7 @@ def test_weights_of_64_bits_make_images_so_and_half_a_models_logits_are_widened(
 
 
 @every_attack
-def test_no_number_on_the_way_is_none(name, images, labels):
+def test_it_finds_the_same_where_jax_stops_at_nan(name, images, labels):
     expected = ATTACKS[name](KEY, MODEL, images, labels, EPSILON)
     with jax.debug_nans(True):
         _same(ATTACKS[name](KEY, MODEL, images, labels, EPSILON), expected)
@@ -153,7 +155,7 @@ def _once_per_size(run):
         traces.append(images.shape)
         return model(images)
 
-    for seed, count in enumerate((47, 48, 49, 50)):
+    for seed, count in enumerate((13, 14, 15, 16)):
         images = np.random.default_rng(seed).uniform(size=(count, INPUTS)).astype(np.float32)
         run(Partial(counted, _model(seed)), images, np.arange(count) % CLASSES)
         if seed == 0:
@@ -177,9 +179,9 @@ def test_counts_of_images_that_are_near_share_a_compilation(run):
 
 @pytest.mark.parametrize("name", ["gaussian", "pgd_2_random", "minimum_norm"])
 def test_filling_a_batch_up_changes_nothing_of_its_images(name):
-    images = np.random.default_rng(0).uniform(size=(50, INPUTS)).astype(np.float32)
-    whole, part = (ATTACKS[name](KEY, MODEL, images[:count], np.arange(count) % CLASSES, 0.1) for count in (50, 47))
-    _same(part, [each[:47] for each in whole])
+    images = np.random.default_rng(0).uniform(size=(16, INPUTS)).astype(np.float32)
+    whole, part = (ATTACKS[name](KEY, MODEL, images[:count], np.arange(count) % CLASSES, 0.1) for count in (16, 13))
+    _same(part, [each[:13] for each in whole])
 
 
 ENTRIES = {

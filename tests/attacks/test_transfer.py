@@ -19,7 +19,7 @@ def _source(seed):
     return models.logits_function(models.Network(12, 16, 4, rngs=nnx.Rngs(seed)))
 
 
-@pytest.mark.parametrize("attack", [fgsm(), pgd(2, 5, random_start=True)], ids=["fgsm", "pgd_random"])
+@pytest.mark.parametrize("attack", [fgsm(), pgd(steps=5, random_start=True)], ids=["fgsm", "pgd_random"])
 def test_from_a_model_to_itself_it_is_the_attack(attack, network, images, labels, key):
     itself = run(transfer(attack, network), key, network, images, labels, EPSILON)
     for ours, theirs in zip(itself, run(attack, key, network, images, labels, EPSILON), strict=True):

@@ -10,7 +10,7 @@ from jax_bioadv.attacks import any_success, fgsm, gaussian, pgd, square, worst_c
 from jax_bioadv.attacks.attack import Attack, log_odds_against
 
 EPSILON = 0.1
-PARTS = [gaussian(bounds=(0.0, 1.0)), pgd(2, 4, random_start=True), square(queries=3, image_shape=(2, 2, 3))]
+PARTS = [gaussian(bounds=(0.0, 1.0)), pgd(steps=4, random_start=True), square(queries=3, image_shape=(2, 2, 3))]
 run = jax.jit(lambda attack, *arguments: attack(*arguments))
 
 
