@@ -26,6 +26,19 @@ def _as(found):
     return {**record, "parts": {n: {k: v for k, v in p.items() if k != "seconds"} for n, p in record["parts"].items()}}
 
 
+def _rounded(network, rounds, images):
+    """If it rounds, steps at eighths: no gradient anywhere, and scores that move when a pixel crosses one."""
+    return network(jnp.where(rounds, jnp.round(8 * images) / 8, images))
+
+
+def _case(rounds, network, images):
+    """A classifier, images and labels, three of them wrong; one that rounds falls to random changes alone."""
+    logits = Partial(_rounded, network, rounds)
+    labels = np.array(jnp.argmax(logits(images), axis=1))
+    labels[:3] = (labels[:3] + 1) % 4
+    return logits, images, labels
+
+
 @pytest.fixture
 def some_wrong(labels):
     return np.asarray(labels.at[:3].set((labels[:3] + 1) % 4))
@@ -33,18 +46,22 @@ def some_wrong(labels):
 
 @pytest.fixture
 def attacked(network, images, some_wrong, key):
-    def run(attack=ATTACK, logits=network, images=images, labels=some_wrong, key=key, **options):
+    smooth = Partial(_rounded, network, False)
+
+    def run(attack=ATTACK, logits=smooth, images=images, labels=some_wrong, key=key, **options):
         return attack(key, logits, images, labels, **{"image_block": BLOCK, **options})
 
     return run
 
 
-def test_every_part_meets_what_the_parts_before_left(attacked, network, images, some_wrong, key):
+@pytest.mark.parametrize("rounds", [False, True])
+def test_every_part_meets_what_the_parts_before_left(rounds, attacked, network, images, key):
     """The parts one by one, each on all images, with the same keys."""
-    found, standing = attacked(), np.arange(20) >= 3
+    case = _case(rounds, network, images)
+    found, standing = attacked(ATTACK, *case), np.arange(20) >= 3
     np.testing.assert_array_equal(found.correct, standing)
     for number, (name, part) in enumerate(ATTACK.parts(classes=4).items()):
-        alone = part.attack(jax.random.fold_in(key, number), network, images, some_wrong, EPSILON)
+        alone = part.attack(jax.random.fold_in(key, number), *case, EPSILON)
         flipped = standing & np.asarray(alone.success)
         np.testing.assert_array_equal(found.parts[name].attacked, standing)
         np.testing.assert_array_equal(found.parts[name].flipped, flipped)
@@ -53,7 +70,7 @@ def test_every_part_meets_what_the_parts_before_left(attacked, network, images, 
         standing = standing & ~flipped
     np.testing.assert_array_equal(found.robust, standing)
     assert 0 < found.robust_accuracy < found.clean_accuracy == 0.85
-    assert not found.flags
+    assert set(found.flags) == ({"zero_gradients", "black_box"} if rounds else set())
 
 
 def test_flipped_images_are_in_the_ball_and_wrong_and_the_others_untouched(attacked, network, images, some_wrong):
@@ -80,11 +97,14 @@ def test_the_record_is_json_and_adds_up(attacked):
     assert record["settings"] == {"norm": "linf", "epsilon": 0.05, "image_shape": [2, 2, 3], "bounds": [0, 1], **budget}
 
 
-def test_an_image_meets_the_same_attack_wherever_it_stands(attacked, images, some_wrong):
+@pytest.mark.parametrize("rounds", [False, True])
+def test_an_image_meets_the_same_attack_wherever_it_stands(rounds, attacked, network, images):
     order = np.random.default_rng(0).permutation(20)
-    moved = attacked(images=images[order], labels=some_wrong[order], image_indices=order)
-    np.testing.assert_array_equal(moved.robust, attacked().robust[order])
-    np.testing.assert_allclose(moved.images, attacked().images[order], atol=1e-6)
+    logits, images, labels = _case(rounds, network, images)
+    here = attacked(ATTACK, logits, images, labels)
+    moved = attacked(ATTACK, logits, images[order], labels[order], image_indices=order)
+    np.testing.assert_array_equal(moved.robust, here.robust[order])
+    np.testing.assert_allclose(moved.images, here.images[order], atol=1e-6)
 
 
 def test_of_two_linear_classes_stands_what_is_farther_than_epsilon(key):
@@ -190,15 +210,8 @@ def test_a_broken_file_is_named(attacked, tmp_path):
 # --- flags ---
 
 
-def _rounded(network, images):
-    """Steps at eighths: no gradient anywhere, and scores that move when a pixel crosses one."""
-    return network(jnp.round(8 * images) / 8)
-
-
 def test_masked_gradients_are_flagged(attacked, network, images, caplog):
-    masked = Partial(_rounded, network)
-    labels = np.asarray(masked(images)).argmax(axis=1)
-    found = attacked(ATTACK._replace(epsilon=0.2), masked, labels=labels)
+    found = attacked(ATTACK, *_case(True, network, images))
     assert set(found.flags) == {"zero_gradients", "black_box"}
     assert found.parts["square"].flipped.any()
     assert [entry.levelname for entry in caplog.records] == ["WARNING"] * 2
