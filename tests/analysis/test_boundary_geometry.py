@@ -39,7 +39,9 @@ def circle(radius):
 def network(power, batch_norm=False, seed=0):
     model = Network(INPUTS, HIDDEN, CLASSES, power=power, batch_norm=batch_norm, rngs=nnx.Rngs(seed))
     if batch_norm:
-        model(jax.random.normal(jax.random.key(9), (50, INPUTS)), train=True)
+        numbers = np.random.default_rng(9)
+        for each in (model.norm.mean, model.norm.var, model.norm.scale, model.norm.bias):
+            each[...] = numbers.uniform(0.5, 1.5, HIDDEN).astype(np.float32)
     return model
 
 
@@ -153,11 +155,11 @@ def test_a_plane_of_one_class_has_no_boundary():
     assert not found.flips[0]
 
 
-def test_logits_that_overflow_are_marked():
-    found = boundary_geometry(network(4.5), jnp.ones((1, INPUTS)), jax.random.key(0), radius=1e12, resolution=4)
-    assert np.isnan(found.length[0])
-    assert found.regions[0] == 0
-    assert not found.flips[0]
+def test_logits_that_overflow_are_marked(images):
+    found = boundary_geometry(network(4.5), images, jax.random.key(0), radius=1e12, resolution=24)
+    assert np.isnan(found.length).all()
+    assert (found.regions == 0).all()
+    assert not found.flips.any()
 
 
 @pytest.mark.parametrize(("power", "batch_norm"), [(1.0, False), (4.5, True)])
@@ -208,8 +210,12 @@ def test_the_scale_of_the_logits_does_not_matter(images, power):
 
 
 def test_every_image_has_as_many_planes_as_asked(images):
-    found = boundary_geometry(network(1.0), images, jax.random.key(4), planes_per_image=2, resolution=8)
+    model, key = network(1.0), jax.random.key(4)
+    found = boundary_geometry(model, images, key, planes_per_image=2, resolution=8)
     assert all(len(each) == 6 for each in found)
+    twice = jnp.repeat(images, 2, axis=0)
+    expected = generic_boundary_geometry(logits_function(model), twice, planes(key, 6), 20.0, 8)
+    np.testing.assert_allclose(found.length, expected.length, rtol=1e-4)
     assert len(np.unique(found.length)) == 6
 
 

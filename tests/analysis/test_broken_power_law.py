@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
-from jax_bioadv.analysis.binned_spectrum import binned, effective_bins
+from jax_bioadv.analysis.binned_spectrum import BREAKS, binned, effective_bins
 from jax_bioadv.analysis.broken_power_law import broken_law, fit_broken_power_law
 from jax_bioadv.analysis.spectra import FitImpossible
 
@@ -64,11 +64,22 @@ def test_break_and_intervals_are_those_of_a_search_over_all_parameters():
     effective = min(effective_bins(np.log(N), np.log(spectrum / spectrum[0])), x.size)
     scatter = max(squares.mean(), squares[: x.size // 2].mean())
     limit = squares.sum() + scipy.stats.f.ppf(0.95, 1, effective - 4) * scatter * x.size / (effective - 4)
-    for end in found.first_interval:
-        rest, _ = scipy.optimize.curve_fit(lambda x, c, b, t, end=end: law(x, c, end, b, t), x, y, p0=fit[[0, 2, 3]])
-        missed = np.sum((y - law(x, rest[0], end, *rest[1:])) ** 2)
+
+    def missed(which, value):
+        """With one of the parameters given."""
+
+        def given(x, *rest):
+            return law(x, *np.insert(rest, which, value))
+
+        rest, _ = scipy.optimize.curve_fit(given, x, y, p0=np.delete(fit, which))
+        return np.sum((y - given(x, *rest)) ** 2)
+
+    for which, interval in ((1, found.first_interval), (2, found.second_interval)):
         # The profile is over a grid of breaks a fortieth of a bin apart.
-        assert missed == pytest.approx(limit, rel=0.02)
+        assert [missed(which, end) for end in interval] == pytest.approx([limit, limit], rel=0.02)
+    low, high = np.log(found.break_interval)
+    step = np.ptp(np.log(found.breaks_tried)) / (4 * BREAKS - 1)
+    assert max(missed(3, low), missed(3, high)) < limit < min(missed(3, low - step), missed(3, high + step))
 
 
 def test_a_single_law_has_no_break_in_particular():

@@ -27,7 +27,10 @@ SCALE_FREE = [
 def network(power, batch_norm=False, seed=0, classes=CLASSES, inputs=INPUTS, hidden=HIDDEN):
     model = Network(inputs, hidden, classes, power=power, batch_norm=batch_norm, rngs=nnx.Rngs(seed))
     if batch_norm:
-        model(jax.random.normal(jax.random.key(9), (50, inputs)), train=True)
+        numbers = np.random.default_rng(9)
+        for each in (model.norm.mean, model.norm.var, model.norm.scale, model.norm.bias):
+            each[...] = numbers.uniform(0.5, 1.5, hidden).astype(np.float32)
+        model.norm.var[...] *= 100  # as far as ReLU^4.5 spreads
     return model
 
 
@@ -54,15 +57,25 @@ def loss(model, image, label):
 def test_measures_at_the_image_are_what_differentiation_finds(images, labels, power, batch_norm):
     model, radius = network(power, batch_norm), 0.05
     found = smoothness_measures(model, images, labels, KEY, radius=radius)
-    activation = jax.vmap(jax.jacfwd(lambda image: model.activation(image[None])[0]))(images)
-    logits = jax.vmap(jax.jacfwd(lambda image: centred_logits(model, image)))(images)
+
+    @jax.jit
+    def differentiated(images, labels):
+        gradient = jax.vmap(jax.grad(lambda image, label: loss(model, image, label)))
+        downhill = gradient(images, labels)
+        along = downhill / jnp.linalg.norm(downhill, axis=1, keepdims=True)
+        return (
+            model.activation(images),
+            jax.vmap(jax.jacfwd(lambda image: model.activation(image[None])[0]))(images),
+            jax.vmap(lambda image: centred_logits(model, image))(images),
+            jax.vmap(jax.jacfwd(lambda image: centred_logits(model, image)))(images),
+            jax.vmap(jax.hessian(lambda image, label: loss(model, image, label)))(images, labels),
+            downhill,
+            gradient(images + radius * along, labels),
+        )
+
+    activations, activation, values, logits, hessians, downhill, moved = differentiated(images, labels)
     singular, logit_singular = (np.linalg.svd(each, compute_uv=False) for each in (activation, logits))
-    contrast = np.linalg.norm(images, axis=1) / np.linalg.norm(model.activation(images), axis=1)
-    values = jax.vmap(lambda image: centred_logits(model, image))(images)
-    hessians = jax.vmap(jax.hessian(lambda image, label: loss(model, image, label)))(images, labels)
-    gradient = jax.vmap(jax.grad(lambda image, label: loss(model, image, label)))
-    downhill = gradient(images, labels)
-    along = downhill / jnp.linalg.norm(downhill, axis=1, keepdims=True)
+    contrast = np.linalg.norm(images, axis=1) / np.linalg.norm(activations, axis=1)
     expected = {
         "jacobian_frobenius": np.linalg.norm(activation, axis=(1, 2)),
         "jacobian_spectral": singular[:, 0],
@@ -76,7 +89,7 @@ def test_measures_at_the_image_are_what_differentiation_finds(images, labels, po
     }
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-3 if "spectral" in name else ROUNDING, err_msg=name)
-    change = np.linalg.norm(gradient(images + radius * along, labels) - downhill, axis=1) / radius
+    change = np.linalg.norm(moved - downhill, axis=1) / radius
     # The difference of two gradients: their roundings, over the radius.
     np.testing.assert_allclose(found["loss_curvature"], change, rtol=1e-3, atol=1e-5 * np.abs(downhill).max() / radius)
 
@@ -85,19 +98,20 @@ def test_measures_at_the_image_are_what_differentiation_finds(images, labels, po
 def test_margins_are_what_differentiation_finds(images, labels, power):
     model, radius = network(power), 0.05
     found = smoothness_measures(model, images, labels, KEY, radius=radius)
-    for row, (image, label) in enumerate(zip(images, labels, strict=True)):
+
+    def margin(point, label, other):
+        logits = model(point[None])[0]
+        return logits[label] - logits[other]
+
+    with_gradient = jax.jit(jax.value_and_grad(margin))
+    for row, (image, label) in enumerate(zip(np.asarray(images), labels, strict=True)):
         nearest = (np.inf, None)
         for other in range(CLASSES):
             if other != label:
-
-                def margin(point, label=label, other=other):
-                    logits = model(point[None])[0]
-                    return logits[label] - logits[other]
-
-                value, gradient = jax.value_and_grad(margin)(image)
-                length = jnp.linalg.norm(gradient)
-                moved = jax.grad(margin)(image - radius * gradient / length)
-                change = jnp.linalg.norm(moved - gradient) / (radius * length)
+                value, gradient = with_gradient(image, label, other)
+                length = np.linalg.norm(gradient)
+                _, moved = with_gradient(image - radius * gradient / length, label, other)
+                change = np.linalg.norm(moved - gradient) / (radius * length)
                 nearest = min(nearest, (float(value / length), float(change)))
         assert found["margin_over_gradient"][row] == pytest.approx(nearest[0], rel=1e-3)
         assert found["margin_curvature"][row] == pytest.approx(nearest[1], rel=1e-3, abs=1e-4)
@@ -258,8 +272,8 @@ def test_models_of_one_shape_share_one_trace(images, labels):
 
 def test_counts_of_images_that_are_near_share_one_trace(images, labels):
     traced = set()
-    for count in (13, 14, 16):
+    for count in (9, 10):
         rows = np.resize(np.arange(len(images)), count)
-        smoothness_measures(network(4.5), images[rows], labels[rows], KEY)
+        smoothness_measures(network(4.5), np.asarray(images)[rows], labels[rows], KEY)
         traced.add(smoothness._at_images._cache_size())
     assert len(traced) == 1
