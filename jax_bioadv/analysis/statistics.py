@@ -197,15 +197,15 @@ def _central(draws: Float64[np.ndarray, " draws"], confidence: float) -> tuple[f
 
 def median_interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
     """Order statistics that enclose the median, for any distribution; unbounded from too few values."""
-    rank = _rank_of_interval(values.size, confidence)
+    rank = int(np.searchsorted(_binomial_distribution(values.size), (1 - confidence) / 2))
     ordered = np.sort(values)
     return (float(ordered[rank - 1]), float(ordered[-rank])) if rank else (-np.inf, np.inf)
 
 
-@functools.lru_cache(4096)
-def _rank_of_interval(count: int, confidence: float) -> int:
-    """Kept, for all seeds of a comparison ask for the same one."""
-    return int(scipy.stats.binom.ppf((1 - confidence) / 2, count, 0.5))
+@functools.lru_cache(64)
+def _binomial_distribution(count: int) -> Float64[np.ndarray, " ranks"]:
+    """Of how many of so many values lie below their median; kept, for a comparison asks at many levels."""
+    return np.asarray(scipy.stats.binom.cdf(np.arange(count + 1), count, 0.5))
 
 
 def _repeated_spearman(x: np.ndarray, y: np.ndarray, times: np.ndarray) -> Float64[np.ndarray, " draws"]:
