@@ -16,12 +16,6 @@ def source():
     return ArraySource(numbers.integers(0, 256, (23, 3, 2, 1), np.uint8), np.arange(23))
 
 
-def on_disk(source, folder):
-    return store(
-        [(source.images.reshape(-1, 3, 2, 1), source.labels)], folder / "x", "abcdefghijklmnopqrstuvw", "a test"
-    )
-
-
 def met(stream, start=0, stop=None):
     return [batch.labels.tolist() for batch in stream.batches(start, stream.per_epoch if stop is None else stop)]
 
@@ -43,6 +37,7 @@ def test_a_window_keeps_together_what_lies_together(source):
     order = Stream(source, 5, window=4).order(0)
     starts = [0, *(np.flatnonzero(np.diff(order // 4)) + 1)]
     assert len(starts) == 6, "every window is met in one piece"
+    assert (np.diff(order[starts]) < 0).any(), "and they are mixed"
 
 
 @pytest.mark.parametrize("start", [1, 3, 4, 6])
