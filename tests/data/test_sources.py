@@ -166,18 +166,22 @@ def test_a_copy_that_is_replaced_while_it_is_read_is_read_again(
 def test_many_runs_may_find_one_damaged_copy_at_once(tmp_path, tiny_cifar10, fake_npm):
     fake_npm(tiny_cifar10)
     program = (
-        "import sys; from jax_bioadv.data import export, read_export; from jax_bioadv.data.sources import *\n"
+        "import multiprocessing, sys; from jax_bioadv.data import read_export; from jax_bioadv.data.sources import *\n"
         "from jax_bioadv.data.sources import _load_kept, _keep\n"
         "dataset = read_export(sys.argv[1]); folder = Path(sys.argv[2])\n"
-        "for _ in range(20):\n"
-        "    _load_kept('cifar10', folder, {}); _keep(dataset, kept_copy('cifar10', folder))\n"
-        "    (kept_copy('cifar10', folder) / 'test_labels.npy').unlink(missing_ok=True)\n"
+        "def run():\n"
+        "    for _ in range(20):\n"
+        "        _load_kept('cifar10', folder, {}); _keep(dataset, kept_copy('cifar10', folder))\n"
+        "        (kept_copy('cifar10', folder) / 'test_labels.npy').unlink(missing_ok=True)\n"
+        "runs = [multiprocessing.get_context('fork').Process(target=run) for _ in range(4)]\n"
+        "for one in runs: one.start()\n"
+        "for one in runs: one.join()\n"
+        "sys.exit(any(one.exitcode for one in runs))\n"
     )
     whole = export(tiny_cifar10, tmp_path / "whole")
     words = [sys.executable, "-c", program, str(whole), str(tmp_path / "data")]
-    runs = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(4)]
-    said = [run.communicate()[1] for run in runs]
-    assert [run.returncode for run in runs] == [0] * 4, said
+    runs = subprocess.run(words, stderr=subprocess.PIPE, text=True)
+    assert runs.returncode == 0, runs.stderr
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["cifar10-webp"]
 
 
