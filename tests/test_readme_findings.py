@@ -91,33 +91,40 @@ def of_the_published_size(paper):
 
 
 def of_controls(paper):
-    models = ("kh", *FIXED)
-    medians = [paper.median(model, "pgd") for model in models]
-    fgsm, pgd = ([1 / ratio for ratio in paper.ratios(FIXED, [attack])] for attack in ("fgsm", "pgd"))
-    shares = [told(paper.results["models"][model], "test_accuracy") for model in models]
-    notes = " ".join(paper.results["notes"])
-    count, off = map(int, re.search(r"of (\d+) rows (\d+) are further", notes).groups())
-    stopped = re.search(r"bp_matched-0: stopped at the hybrid's accuracy after (\d+) epochs", notes)[1]
+    def times(model, attack):
+        return re.match(r"×\s(\S+ \[.*?\])", robuster(paper.results, attack, model, "kh").text)[1]
+
+    def both(values):
+        return " and ".join(f"{value:.2f}" for value in values)
+
+    models, notes = paper.results["models"], " ".join(paper.results["notes"])
+    shares = [told(models[model], "test_accuracy") for model in ("kh", *FIXED)]
+    off = dict(re.findall(r"layer-(\d) has not converged: of 2000 rows (\d+) are further", notes))
+    stopped = re.findall(r"bp_matched-\d: stopped at the hybrid's accuracy after (\d+) epochs", notes)
     weak = paper.ratios(("random", "pca", "whitened"), GRADIENTS[:2])
     matched = {f"{ratio:.2f}" for ratio in paper.ratios(["bp_matched"], GRADIENTS[:2])}
-    baselines = paper.results["baselines"]
-    alphas = {name: baselines[name]["spectrum"]["images"]["alpha"][0] for name in ("data", "untrained")} | {
-        model: paper.results["models"][model]["spectrum"]["images"]["alpha"][0] for model in models
-    }
-    layer, data, untrained = (
-        f"{alphas[name]:.2f} ({words}{PUBLISHED[name].alpha_images:.2f})"
-        for name, words in (("kh", "published "), ("data", ""), ("untrained", ""))
+    images, noise = (
+        {name: entry["spectrum"][kind]["alpha"] for name, entry in (models | paper.results["baselines"]).items()}
+        for kind in ("images", "noise")
     )
+    [data], [untrained], [centroids] = (
+        {f"{one:.2f}" for one in images[name]} for name in ("data", "untrained", "kmeans")
+    )
+    published = {name: f"{PUBLISHED[name].alpha_images:.2f}" for name in ("kh", "data", "untrained")}
     return [
+        f"withstand {times('kmeans', 'fgsm')} times as much as the hybrid under FGSM",
+        f"and {times('kmeans', 'pgd')} times under PGD",
+        f"images as rows {times('kh_start', 'fgsm')} and {times('kh_start', 'pgd')} times",
+        f"at accuracies of {shares[1]} and {shares[2]} against {shares[0]}",
         f"The hybrid withstands {min(weak):.0f} to {max(weak):.0f} times as much as random rows, principal directions "
         f"and whitened ones under FGSM and PGD, and {' or '.join(sorted(matched))} times as much as backprop that "
-        f"stopped at its accuracy, there after {stopped} epochs",
-        f"on images the layer's exponent is {layer}, the data's {data}, the untrained layer's {untrained}; k-means has "
-        f"{alphas['kmeans']:.2f}, the images {alphas['kh_start']:.2f}",
-        f"withstand {pgd[0]:.2f} and {pgd[1]:.2f} times as much as the hybrid under PGD ({medians[1]} and {medians[2]} "
-        f"against {medians[0]}), {fgsm[0]:.2f} and {fgsm[1]:.2f} times under FGSM, at accuracies of {shares[1]} and "
-        f"{shares[2]} against {shares[0]}",
-        f"{off} of its {count} rows are further than 0.01 from their norm",
+        f"stopped at its accuracy, there after {' and '.join(stopped)} epochs",
+        f"on images the layer's exponent is {both(images['kh'])} (published {published['kh']})",
+        f"the data's {data} ({published['data']}), the untrained layer's {untrained} ({published['untrained']}); "
+        f"k-means has {centroids} in both, the images {both(images['kh_start'])}",
+        f"with exponents of {both(noise['kh'])}",
+        f"{off['0']} and {off['1']} of its 2000 rows are further than 0.01 from their norm, and the "
+        f"{' and '.join(map(str, models['kh']['pruned_units']))} that never won are pruned",
     ]
 
 
@@ -139,12 +146,9 @@ def sentences():
     rows = re.search(r"of (\d+) rows (\d+) are further .* norm, (\d+) sit", " ".join(noise.results["notes"]))
     count, off, wrong = map(int, rows.groups())
     weights = settings["jacobian"]["weight"], settings["l2"]["weight"]
-    both = Run("paper-cpu-two-seeds").results["models"]
-    second = [both[model]["spectrum"]["images"]["alpha"][1] for model in ("kh", "kmeans")]
     return [
         *of_the_published_size(Run("paper-h100")),
         *of_controls(Run("paper-cpu")),
-        f"(`results/paper-cpu-two-seeds`, spectra alone) has {second[0]:.2f}, curved, and {second[1]:.2f}",
         "critical distances of Krotov–Hopfield under FGSM, PGD and a minimum-norm attack are "
         f"{min(versus_bp):.2f} to {max(versus_bp):.2f} times those of backprop (minimum-norm median "
         f"{quick.median('kh', 'minimum_norm')} against {quick.median('bp', 'minimum_norm')}) and some six times those "
@@ -191,19 +195,19 @@ def test_it_says_what_the_published_runs_found(sentence, text):
     assert sentence in text
 
 
-def test_at_the_published_size_centroids_surpass_the_rule_and_images_do_not():
+def test_at_the_published_size_centroids_surpass_the_rule_under_one_attack_and_images_under_none():
     paper, on_gpu = Run("paper-cpu").results, Run("paper-h100").results
-    assert paper["seeds"] == on_gpu["seeds"] == [0]
+    assert (paper["seeds"], on_gpu["seeds"]) == ([0, 1], [0])
     kept = ("layer", "attacks", "decoder", "hidden", "norm", "precision")
     assert all(paper["settings"][key] == on_gpu["settings"][key] for key in kept)
-    assert paper["models"]["kh"]["pruned_units"] == [3]
     found = {(model, attack): robuster(paper, attack, model, "kh") for model in FIXED for attack in GRADIENTS[:2]}
-    assert all((one.outcome == 1) == (model == "kmeans") for (model, _), one in found.items())
-    ratios = sorted(100 * (math.exp(one.log_ratio) - 1) for (model, _), one in found.items() if model == "kmeans")
+    assert {pair: one.outcome for pair, one in found.items() if one.outcome} == {("kmeans", "fgsm"): 1}
+    assert all(math.exp(found["kh_start", attack].log_ratio) < 1 + 1.5 * MARGIN for attack in GRADIENTS[:2])
+    [ahead] = {f"{100 * (math.exp(found['kmeans', attack].log_ratio) - 1):.0f} %" for attack in GRADIENTS[:2]}
     readme = plain((ROOT / "README.md").read_text(encoding="utf-8"))
     assert (
-        f"in one seed at the paper's size centroids surpass it by {ratios[0]:.0f} to {ratios[1]:.0f} % under FGSM "
-        "and PGD."
+        f"in two seeds at the paper's size centroids surpass it by {ahead} under FGSM, and by {ahead} under PGD, which "
+        "is not yet told from our margin."
     ) in readme
 
 
@@ -232,13 +236,11 @@ def test_the_readme_says_so_in_short():
 def test_what_is_said_of_spectra_at_the_published_size_is_so():
     models = Run("paper-cpu").results["models"]
     on_noise = {name: entry["spectrum"]["noise"]["verdict"] for name, entry in models.items()}
-    assert on_noise["kh"] == ["undecided"]
-    assert on_noise["kmeans"] == on_noise["kh_start"] == ["power law"]
-    assert on_noise["bp_matched"] == ["broken"]
-    both = Run("paper-cpu-two-seeds").results["models"]
-    layer, centroids = (both[name]["spectrum"] for name in ("kh", "kmeans"))
+    assert on_noise["kh"] == ["undecided", "power law"]
+    assert on_noise["kmeans"] == on_noise["kh_start"] == ["power law"] * 2
+    assert on_noise["bp_matched"] == ["broken"] * 2
+    layer, centroids = (models[name]["spectrum"] for name in ("kh", "kmeans"))
     assert layer["images"]["verdict"] == ["power law", "curved"]
-    assert layer["noise"]["verdict"] == ["undecided", "power law"]
     first, second = layer["images"]["alpha"]
     [other] = {f"{alpha:.2f}" for alpha in centroids["images"]["alpha"]}
     assert (
