@@ -6,6 +6,7 @@ import math
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -35,6 +36,16 @@ def test_examples_run_and_say_something(page, capsys):
         assert capsys.readouterr().out.strip()
     assert examples
     assert page != "docs/pieces.md" or namespace["fit"].alpha > 0
+
+
+@pytest.mark.parametrize("notebook", sorted(path.name for path in (ROOT / "docs" / "notebooks").glob("*.md")))
+def test_notebooks_run(notebook):
+    """In this process, which has what they import; that a kernel runs one is in test_site.py."""
+    cells = re.findall(r"```{code-cell}\n(.*?)```", text_of(f"docs/notebooks/{notebook}"), re.DOTALL)
+    with plt.ioff():
+        exec(compile("\n".join(cells), notebook, "exec"), {"__name__": "__main__"})
+    plt.close("all")
+    assert cells
 
 
 def test_examples_stand_nowhere_else():
