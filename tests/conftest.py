@@ -87,7 +87,7 @@ def compiled_programs_in_bounds():
     if WORKER:
         compiled_programs(KEPT)
     yield
-    if MAPPINGS.exists() and len(MAPPINGS.read_bytes().splitlines()) > 20_000:
+    if MAPPINGS.exists() and len(MAPPINGS.read_bytes().splitlines()) > 40_000:
         jax.clear_caches()
 
 
