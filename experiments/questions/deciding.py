@@ -1,6 +1,6 @@
 """How a hypothesis is decided: shares over seeds, within a tolerance or not, and lines that say so."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,14 @@ def within(found: Overall | None, tolerance: float) -> bool | None:
 def of_seeds(entry: Any, of: str, by: str) -> Overall | None:
     """The share of one number in another, over seeds."""
     pairs = zip(per_seed(dig(entry, of)), per_seed(dig(entry, by)), strict=True)
-    return overall([None if None in pair else pair[0] / pair[1] for pair in pairs])  # type: ignore[operator]
+    return over_seeds([None if None in pair else pair[0] / pair[1] for pair in pairs])  # type: ignore[operator]
+
+
+def over_seeds(values: Sequence[float | None] | np.ndarray) -> Overall | None:
+    """What the seeds come to; where one of several is left, it tells nothing of the others."""
+    found = overall(values)
+    alone = found is not None and found.seeds == 1 < len(values)
+    return found._replace(interval=(-np.inf, np.inf)) if found is not None and alone else found
 
 
 def alignments(results: Results) -> dict[str, Any]:

@@ -39,11 +39,12 @@ def cross(panel: Axes, x: Any, y: Any, style: ModelStyle, name: str = "") -> Non
 
 
 def mean_log(arrays: Arrays, path: str) -> np.ndarray:
-    """Geometric mean over seeds."""
+    """Geometric mean over the seeds that there are."""
     if not arrays:
         raise Missing(f"there is no {FILE} beside results.json")
     values = np.asarray(arrays[path], np.float64)
-    return np.exp(np.log(np.where(values > 0, values, np.nan)).mean(axis=0))
+    logarithms = np.log(np.where(values > 0, values, np.nan))
+    return np.exp(logarithms[~np.isnan(logarithms).all(axis=1)].mean(axis=0))
 
 
 def curve(panel: Axes, course: Mapping[str, Any], key: str, color: str, words: str) -> None:

@@ -11,6 +11,7 @@ from experiments.report.claims.comparing import with_interval
 from experiments.report.numbers import (
     NOT_AVAILABLE,
     dig,
+    near_first,
     p_text,
     percent_text,
     present,
@@ -213,7 +214,7 @@ def correlations_table(results: Results) -> Html:
 def boundaries_table(results: Results) -> Html:
     """Length and curvature of decision boundaries on planes through test images."""
     title, models = "Decision boundaries on random planes through test images", models_of(results)
-    radii = sorted(seen(models, "boundaries"), key=lambda name: (len(name), name))
+    radii = near_first(seen(models, "boundaries"))
     if not radii:
         return _absent(title, "planes")
     columns = ("length", "curvature", "regions", "flips")

@@ -1,7 +1,7 @@
 """Reading numbers out of results.json: one per seed, ``null`` where a member is missing, infinite where censored."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jax_bioadv.analysis.crossed import Overall, overall
@@ -17,6 +17,11 @@ def dig(results: Any, *path: str) -> Any:
             return None
         results = results[key]
     return results
+
+
+def near_first(radii: Iterable[str]) -> list[str]:
+    """Names such as ``radius_2.44``, the smallest radius first."""
+    return sorted(radii, key=lambda name: float(name.removeprefix("radius_")))
 
 
 def per_seed(values: Any) -> list[float | None]:

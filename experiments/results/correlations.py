@@ -17,17 +17,19 @@ def correlations(models: dict[str, Any]) -> list[dict[str, Any]]:
         models: the ``models`` of results.json.
     """
     family: list[dict[str, Any]] = []
+    of_medians = any("jacobian_frobenius" in model["smoothness"] for model in models.values())
+    measures_of = {name: _measures(model, of_medians) for name, model in models.items()}
     for attack in COMPARED:
         medians_of = {
             name: with_infinity(critical["median"], critical["censored"])
             for name, model in models.items()
             if (critical := model["critical_l2"].get(attack)) is not None
         }
-        for measure in dict.fromkeys(name for model in models.values() for name in _measures(model)):
+        for measure in dict.fromkeys(name for measures in measures_of.values() for name in measures):
             members = [
                 (name, value, median)
-                for name, model in models.items()
-                for value, median in zip(_measures(model).get(measure, []), medians_of.get(name, []), strict=False)
+                for name, measures in measures_of.items()
+                for value, median in zip(measures.get(measure, []), medians_of.get(name, []), strict=False)
                 if value is not None and median is not None
             ]
             names, values, medians = zip(*members, strict=True) if members else ((), (), ())
@@ -51,9 +53,14 @@ def correlations(models: dict[str, Any]) -> list[dict[str, Any]]:
     return [{**one, "p_corrected": p} for one, p in zip(family, corrected, strict=True)]
 
 
-def _measures(model: dict[str, Any]) -> dict[str, list[float | None]]:
-    """Everything of a model that might go with its robustness, one number per seed."""
-    measures = {"jacobian_frobenius": model["jacobian_norm"]["activation"], **model["smoothness"]}
+def _measures(model: dict[str, Any], of_medians: bool) -> dict[str, list[float | None]]:
+    """Everything of a model that might go with its robustness, one number per seed.
+
+    The norm of its Jacobian is that of the median image as all measures are, or the mean where no model has medians.
+    """
+    measures = {**model["smoothness"]}
+    if not of_medians:
+        measures |= {"jacobian_frobenius": model["jacobian_norm"]["activation"]}
     measures |= {f"alpha_{kind}": model["spectrum"][kind]["alpha"] for kind in ("images", "noise")}
     for radius, boundary in model["boundaries"].items():
         measures |= {

@@ -30,7 +30,8 @@ REFERENCES = Path(__file__).parents[2] / "results" / "quick"
 _SHOWN = (
     *("test_accuracy", "n_attacked", "control", "converged", "pruned_units", "decoder_converged", "spectrum"),
     *("critical_l2", "critical_linf", "jacobian_norm", "robust_accuracy", "masking", "certified_l2", "smoothness"),
-    *("boundaries", "corruptions", "test_accuracy_overall", "smoothness_overall"),
+    *("boundaries", "corruptions"),
+    *(f"{name}_{what}" for name in ("test_accuracy", "smoothness") for what in ("interval", "overall")),
 )
 
 

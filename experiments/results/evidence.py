@@ -3,6 +3,7 @@
 Everything here reads the outcomes of finished tasks; it computes nothing that a model is needed for.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -94,7 +95,18 @@ class Evidence:
         }
 
     def critical(self, attack: str, model: str, seed: int) -> Outcome | None:
-        """An outcome with the arrays ``images`` and ``critical_l2``."""
+        """An outcome with the arrays ``images`` and ``critical_l2``.
+
+        An image at which the minimum-norm attack fails is as near as any other attack found it.
+        """
+        found = self._found(attack, model, seed)
+        if found is None or attack != "minimum_norm" or np.isfinite(found.arrays["critical_l2"]).all():
+            return found
+        lengths, shortest = found.arrays["critical_l2"], self._shortest(model, seed, found.arrays["images"])
+        lengths = np.where(np.isinf(lengths), shortest, lengths)
+        return dataclasses.replace(found, arrays={**found.arrays, "critical_l2": lengths})
+
+    def _found(self, attack: str, model: str, seed: int) -> Outcome | None:
         plan = self.plan
         task = plan.minimum_norm(model, seed) if attack == "minimum_norm" else plan.attack(attack, model, seed)
         found = self.outcome(task)
@@ -186,7 +198,8 @@ class Evidence:
             ratios = upper[lower > 0] / lower[lower > 0]
             gaps.append(finite(float(np.median(ratios))) if ratios.size else None)
             gap_intervals.append(interval(robustness.median_interval(ratios)) if ratios.size else None)
-            violations.append(int((lower > upper).sum()))
+            # Where no attack ran, or none succeeded, there is nothing that could violate a bound.
+            violations.append(int((lower > upper).sum()) if np.isfinite(upper).any() else None)
         summaries = {name: critical_summary(column) for name, column in columns.items()}
         return {**summaries, "gap": gaps, "gap_interval": gap_intervals, "violations": violations}
 
@@ -194,7 +207,7 @@ class Evidence:
         """Length of the shortest adversarial perturbation of each image, infinity where there is none."""
         shortest = np.full(len(images), np.inf)
         for attack in COMPARED:
-            found = self.critical(attack, model, seed)
+            found = self._found(attack, model, seed)
             if found is not None:
                 _, ours, theirs = np.intersect1d(images, found.arrays["images"], return_indices=True)
                 shortest[ours] = np.minimum(shortest[ours], found.arrays["critical_l2"][theirs])

@@ -175,7 +175,24 @@ def test_spectral_regularization_gives_nothing_that_the_untrained_network_has():
     ],
 )
 def test_the_spectral_regularizer_must_leave_its_start_towards_the_target(alpha, target, verdict):
-    results = changed(evidence(1), "baselines", "untrained", "spectrum", "images", "alpha", [1.5])
-    results = changed(results, "models", "spectral", "spectrum", "images", "alpha", alpha)
-    results = changed(results, "settings", "spectral", "exponent", target)
-    assert spectral_regularizer_moves(results).verdict is verdict
+    assert spectral_regularizer_moves(regularized(alpha, [1.5], target)).verdict is verdict
+
+
+def regularized(alpha, start, target, stderr=0.001):
+    """Results of a spectral network with these exponents, and untrained ones with those."""
+    results = changed(evidence(len(alpha)), "settings", "spectral", "exponent", target)
+    for path, values in ((("models", "spectral"), alpha), (("baselines", "untrained"), start)):
+        results = changed(results, *path, "spectrum", "images", "alpha", values)
+        results = changed(results, *path, "spectrum", "images", "stderr", [stderr] * len(values))
+    return results
+
+
+@pytest.mark.parametrize(("alpha", "start"), [([1.05, 1.10], [1.29, 1.30]), ([1.5, 1.51], [1.49, 1.5])])
+def test_where_seeds_scatter_it_is_not_said_that_nothing_moved(alpha, start):
+    finding = spectral_regularizer_moves(regularized(alpha, start, 1.0))
+    assert finding.verdict is Verdict.UNDECIDED
+    assert "not told whether anything moved" in finding.sentence
+
+
+def test_where_the_regression_is_rough_it_is_not_said_that_nothing_moved():
+    assert spectral_regularizer_moves(regularized([1.5], [1.5], 1.0, stderr=0.01)).verdict is Verdict.UNDECIDED

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from experiments.models import label
-from experiments.questions.deciding import within
+from experiments.questions.deciding import over_seeds, within
 from experiments.report.claims import Finding, Results, Verdict
 from experiments.report.claims.comparing import LESS, MARGIN, MORE, SIGNIFICANCE
 from experiments.report.claims.verdicts import undecided
 from experiments.report.numbers import dig, number_text, p_text, per_seed, present, summary_text
-from jax_bioadv.analysis.crossed import Overall, overall
+from jax_bioadv.analysis.crossed import Overall
 from jax_bioadv.analysis.statistics import rank_correlation
 from jax_bioadv.data.manifolds import spectral_exponent
 
@@ -49,7 +49,7 @@ def _data(entry: Any, key: str) -> float | None:
 def _share(values: Any, reference: float | None) -> Overall | None:
     if reference is None:
         return None
-    return overall([None if one is None else one / reference - 1 for one in per_seed(values)])
+    return over_seeds([None if one is None else one / reference - 1 for one in per_seed(values)])
 
 
 def _ends(found: Overall) -> tuple[float, float]:
@@ -117,7 +117,7 @@ def _above(results: Results, models: list[str], where: str = "preactivation") ->
     lines, answers, beside = {}, dict[tuple[int, str], bool | None](), []
     for one, entry in manifolds(results).items():
         for model in models:
-            found = overall(per_seed(alphas(entry, model, where)))
+            found = over_seeds(per_seed(alphas(entry, model, where)))
             if found is None:
                 continue
             low, high = _ends(found)
@@ -153,7 +153,7 @@ def steeper_than_controls(results: Results) -> Finding:
     beyond = math.log1p(MARGIN)
     for one, entry in manifolds(results).items():
         for model in dig(entry, "models") or {}:
-            ours, theirs = (overall(per_seed(alphas(entry, name))) for name in (RULE, model))
+            ours, theirs = (over_seeds(per_seed(alphas(entry, name))) for name in (RULE, model))
             if model == RULE or ours is None or theirs is None or min(ours.centre, theirs.centre) <= 0:
                 continue
             ratio, arm = math.log(ours.centre / theirs.centre), math.hypot(_arm(ours), _arm(theirs))
@@ -191,7 +191,7 @@ def cut_leaves_the_exponent(results: Results) -> Finding:
     lines, answers = {}, dict[str, bool | None]()
     for name, entry in (dig(results, "sets") or {}).items():
         values, whole = alphas(entry, RULE), dig(entry, "models", RULE, "alpha_of_whole")
-        reference = overall(per_seed(whole))
+        reference = over_seeds(per_seed(whole))
         if name.startswith("images ") and reference is not None and present(values):
             answers[name] = within(_share(values, reference.centre), SAME)
             told = f"{summary_text(values)} against {summary_text(whole)}"

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 
 from experiments.models import label
-from experiments.questions.deciding import numbers_of, sorted_lines, within
+from experiments.questions.deciding import numbers_of, over_seeds, sorted_lines, within
 from experiments.report.claims import Finding, Results, Verdict
 from experiments.report.claims.verdicts import names, undecided
 from experiments.report.numbers import dig, per_seed, summary_text
 from experiments.shaped_models import SHAPED
-from jax_bioadv.analysis.crossed import Overall, overall
+from jax_bioadv.analysis.crossed import Overall
 from jax_bioadv.analysis.power_law import EXPONENT_TOLERANCE
 
 ADDING = 0.15
@@ -53,7 +53,7 @@ def gap(one: Any, other: Any, unit: Any) -> Overall | None:
     """The second less the first, in units of the third, over seeds; None where a seed of them all is missing."""
     if not len(per_seed(one)) == len(per_seed(other)) == len(per_seed(unit)):
         return None
-    return overall((numbers_of(other) - numbers_of(one)) / numbers_of(unit))
+    return over_seeds((numbers_of(other) - numbers_of(one)) / numbers_of(unit))
 
 
 def _ordered(entry: Any) -> list[float | None]:
@@ -66,7 +66,7 @@ def noise_rises(results: Results) -> Finding:
     answers: dict[str, bool | None] = {}
     lines = {}
     for model in on_images_alone(results):
-        gain = overall(per_seed(dig(results, "models", model, "alignment", "gain")))
+        gain = over_seeds(per_seed(dig(results, "models", model, "alignment", "gain")))
         if gain is not None:
             low, high = gain.interval or (-np.inf, np.inf)
             answers[model] = True if high < 0 else False if low > 0 else None

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 
 from experiments.models import label
-from experiments.questions.deciding import alignments, numbers_of, of_seeds, sorted_lines, within
+from experiments.questions.deciding import alignments, numbers_of, of_seeds, over_seeds, sorted_lines, within
 from experiments.report.claims import Finding, Results, Verdict
 from experiments.report.claims.comparing import MARGIN
 from experiments.report.claims.verdicts import names, undecided
 from experiments.report.numbers import dig, number_text, p_text, per_seed, present, summary_text
-from jax_bioadv.analysis.crossed import overall
 from jax_bioadv.analysis.statistics import rank_correlation
 
 ADDING = 0.15
@@ -54,7 +53,7 @@ def covariance_predicts(results: Results) -> Finding:
     """
     entries = alignments(results)
     shares = {
-        model: overall((np.array(present(one["measured"])) - present(one["images"])) / present(one["inputs"]))
+        model: over_seeds((numbers_of(one["measured"]) - numbers_of(one["images"])) / numbers_of(one["inputs"]))
         for model, one in entries.items()
         if len(present(one["images"])) == len(present(one["measured"])) == len(present(one["inputs"])) > 0
     }
@@ -112,7 +111,7 @@ def needs_alignment(results: Results) -> Finding:
     if "kh" not in entries:
         return undecided("The exponents of the Krotov–Hopfield layer do not surely add.")
     gaps = {
-        model: overall([_gap(*each) for each in zip(per_seed(one["unaligned"]), per_seed(one["sum"]), strict=True)])
+        model: over_seeds([_gap(*each) for each in zip(per_seed(one["unaligned"]), per_seed(one["sum"]), strict=True)])
         for model, one in entries.items()
     }
     still = {model: within(share, ADDING) for model, share in gaps.items()}
@@ -169,8 +168,8 @@ def training_aligns(results: Results) -> Finding:
     )
     if not all(dig(course, "converged") or [False]):
         return undecided(f"{said}; but the layers have not converged, and their rows are not yet images.")
-    near = overall(np.subtract(numbers_of(last["nearby"]), numbers_of(first["nearby"])))
-    gone = overall(_missing_share(last) - _missing_share(first))
+    near = over_seeds(np.subtract(numbers_of(last["nearby"]), numbers_of(first["nearby"])))
+    gone = over_seeds(_missing_share(last) - _missing_share(first))
     if near is None or gone is None or near.interval is None or gone.interval is None:
         return undecided(f"{said}: one seed has no interval.")
     if near.interval[0] > 0 and gone.interval[1] < 0:

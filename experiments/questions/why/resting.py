@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from experiments.models import label
-from experiments.questions.deciding import numbers_of, within
+from experiments.questions.deciding import numbers_of, over_seeds, within
 from experiments.report.claims import Finding, Results, Verdict
 from experiments.report.claims.comparing import LESS, MARGIN, MORE
 from experiments.report.claims.verdicts import undecided
 from experiments.report.numbers import dig, per_seed, summary_text
-from jax_bioadv.analysis.crossed import Overall, overall
+from jax_bioadv.analysis.crossed import Overall
 
 UNEXPLAINED = 0.1
 """The fixed point may leave this share of what tells rows apart unexplained (our choice)."""
@@ -24,7 +24,7 @@ def at_rest(results: Results) -> Finding:
     lines = {name: _rest_text(one) for name, one in entries.items() if dig(one, "explained")}
     if "kh" not in lines:
         return undecided("The trained layer was not held against its fixed point.")
-    left = overall([None if one is None else 1 - one for one in per_seed(entries["kh"]["explained"])])
+    left = over_seeds([None if one is None else 1 - one for one in per_seed(entries["kh"]["explained"])])
     answer = within(left, UNEXPLAINED)
     told = {name: f"{label(name)}: {line}" for name, line in lines.items()}
     untrained = tuple(line for name, line in told.items() if name != "kh")
@@ -49,7 +49,7 @@ def followed_through(results: Results) -> Finding:
     """The spectrum of the means, raised to W|W|^(p-2), is that of the trained layer."""
     entry = dig(results, "rest", "kh") or {}
     shares = {
-        key: overall(numbers_of(dig(entry, "predicted", key)) / numbers_of(dig(entry, "trained", key)) - 1)
+        key: over_seeds(numbers_of(dig(entry, "predicted", key)) / numbers_of(dig(entry, "trained", key)) - 1)
         for key in ("layer", "images")
         if dig(entry, "predicted", key) and dig(entry, "trained", key)
     }
@@ -73,7 +73,7 @@ def followed_through(results: Results) -> Finding:
 def change(results: Results, variant: str, key: str) -> Overall | None:
     """By which share an exponent changes with one other setting, seed by seed, as a logarithm."""
     one, base = (dig(results, "variants", name, key) for name in (variant, "base"))
-    return overall(np.log(numbers_of(one) / numbers_of(base))) if one and base else None
+    return over_seeds(np.log(numbers_of(one) / numbers_of(base))) if one and base else None
 
 
 def setting_changes(results: Results, variants: Sequence[str], expected: int, key: str = "layer") -> Finding:

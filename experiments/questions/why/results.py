@@ -109,7 +109,7 @@ def pack(plan: WhyPlan, ledger: Ledger) -> Arrays:
         keep_rows(packed, f"spectrum/{model}", [ledger.find(plan.alignment(model, seed)) for seed in seeds], SPECTRA)
         first = KNOWN[model].first_layer
         layer = None if first is None else ledger.find(plan.first_layer(KNOWN[model], 0))
-        if layer is not None and KNOWN[model].powered:
+        if layer is not None and layer.arrays and KNOWN[model].powered:  # none where it diverged
             packed[f"rows/{model}"] = for_drawing(_synapses(layer, plan.settings.layer.p)[:SHOWN_ROWS])
     for name in RESTING:
         kinds = [f"{kind}/{on}" for kind in ("trained", "predicted", "won") for on in ("layer", "images")]

@@ -4,13 +4,12 @@ from collections.abc import Iterable
 
 from experiments.attacks import ATTACKS, attack_label
 from experiments.models import ROWS, label
-from experiments.questions.deciding import alignments, numbers_of, sorted_lines, within
+from experiments.questions.deciding import alignments, numbers_of, over_seeds, sorted_lines, within
 from experiments.questions.why.plan import START
 from experiments.report.claims import Finding, Results, Verdict
 from experiments.report.claims.comparing import compare, measured, robuster
 from experiments.report.claims.verdicts import names, undecided
 from experiments.report.numbers import dig, summary_text
-from jax_bioadv.analysis.crossed import overall
 from jax_bioadv.analysis.power_law import EXPONENT_TOLERANCE
 
 
@@ -20,7 +19,7 @@ def same_spectrum(results: Results, model: str) -> bool | None:
     if model not in entries or START not in entries:
         return None
     answers = {
-        within(overall(numbers_of(entries[model][key]) / numbers_of(entries[START][key]) - 1), EXPONENT_TOLERANCE)
+        within(over_seeds(numbers_of(entries[model][key]) / numbers_of(entries[START][key]) - 1), EXPONENT_TOLERANCE)
         for key in ("images", "layer")
     }
     return False if False in answers else True if answers == {True} else None

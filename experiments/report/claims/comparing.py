@@ -22,7 +22,7 @@ import numpy as np
 import scipy
 
 from experiments.models import label
-from experiments.report.numbers import dig, number_text, overall_text, p_text
+from experiments.report.numbers import dig, number_text, overall_text, p_text, per_seed
 from jax_bioadv.analysis.crossed import Overall
 from jax_bioadv.figures import overall_at
 
@@ -86,8 +86,10 @@ class Difference(NamedTuple):
 
 
 def measured(entry: Any, *path: str, confidence: float = 0.95) -> Overall | None:
-    """What the seeds of a quantity come to, over seeds and images."""
-    return overall_at(entry, *path, confidence=confidence)
+    """What the seeds of a quantity come to, over seeds and images; one that is left of several tells of no other."""
+    found = overall_at(entry, *path, confidence=confidence)
+    alone = found is not None and found.seeds == 1 < len(per_seed(dig(entry, *path)))
+    return found._replace(interval=None) if found is not None and alone else found
 
 
 def compare(first: Overall | None, second: Overall | None, smaller_is_better: bool = False) -> Difference | None:
@@ -106,8 +108,9 @@ def compare(first: Overall | None, second: Overall | None, smaller_is_better: bo
 
 
 def _logarithms(quantity: Overall) -> tuple[float, float, float]:
-    """Lower end, centre and upper end."""
+    """Lower end, centre and upper end; where all that was drawn is 0, a bootstrap does not know how far others lie."""
     low, high = quantity.interval or (0.0, math.inf)
+    high = high if high > 0 else math.inf
     return tuple(math.log(end) if end > 0 else -math.inf for end in (low, quantity.centre, high))  # type: ignore[return-value]
 
 
@@ -168,8 +171,14 @@ def robuster(results: Results, attack: str, first: str, second: str) -> Differen
     ends = dig(pair, "log_ratio_interval") or [None, None]
     low, high = -math.inf if ends[0] is None else ends[0], math.inf if ends[1] is None else ends[1]
     p, short = dig(pair, "p_corrected"), f"×\u00a0{number_text(math.exp(sign * pair['log_ratio']))}"
-    significant, seeds = p is not None and p < SIGNIFICANCE, dig(pair, "seeds") or 1
-    told = Difference(pair["log_ratio"], (low, high), significant, ratio_text(pair, sign), short, seeds)
+    significant, text = p is not None and p < SIGNIFICANCE, ratio_text(pair, sign)
+    planned = len(dig(results, "seeds") or [1])
+    seeds = dig(pair, "seeds") or planned
+    if seeds < planned:
+        text += f", in {seeds} of {planned} seeds"
+    if seeds == 1 < planned:  # which tells nothing of the others
+        low, high = -math.inf, math.inf
+    told = Difference(pair["log_ratio"], (low, high), significant, text, short, seeds)
     return told if sign > 0 else told.turned()
 
 

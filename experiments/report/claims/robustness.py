@@ -1,12 +1,15 @@
 """Claims about robustness: who must be perturbed further, at what price in accuracy, under the strongest attacks."""
 
 import itertools
+import math
 from collections.abc import Callable, Hashable, Mapping
 from typing import NamedTuple
 
 from experiments.attacks import ATTACKS, attack_label, attack_labels
 from experiments.models import label
 from experiments.report.claims.comparing import (
+    MARGIN,
+    MORE,
     SIGNIFICANCE,
     Difference,
     Results,
@@ -20,7 +23,7 @@ from experiments.report.claims.judging import against_controls, control_lines, j
 from experiments.report.claims.verdicts import Finding, Verdict, names, undecided
 from experiments.report.numbers import dig, number_text
 from experiments.results.published import ROBUSTNESS_ORDER
-from experiments.threats import threat_labels
+from experiments.threats import THREATS, threat_labels
 
 RIVALS = ("bp", "l2", "jacobian", "spectral")
 NO_ONE_RESISTS = 0.02
@@ -130,7 +133,11 @@ def order_in_the_worst_case(results: Results) -> Finding:
     if not found:
         return undecided(futile[0] + "." if futile else "No robust accuracies under threat models.", (), futile)
     finding = _over(found, threats, Verdict.HOLDS, Verdict.FAILS)
-    return finding._replace(opposing=(*finding.opposing, *futile))
+    finding = finding._replace(opposing=(*finding.opposing, *futile))
+    spaces = {THREATS[threat].raw for threat in found if threat in THREATS}
+    if finding.verdict is not Verdict.HOLDS or len(spaces) == 2:
+        return finding
+    return finding._replace(verdict=Verdict.UNDECIDED, sentence=f"{finding.sentence[:-1]}; the other space is open.")
 
 
 def accuracy_for_robustness(results: Results, attack: str = "pgd") -> Finding:
@@ -151,6 +158,7 @@ def accuracy_for_robustness(results: Results, attack: str = "pgd") -> Finding:
         told.append((matched.outcome > 0, words))
     supporting = tuple(text for speaks_for, text in told if speaks_for)
     opposing = tuple(text for speaks_for, text in told if not speaks_for)
+    evidence = supporting, opposing
     numbers = f"Accuracy {dearer.short}, critical distance {farther.short} relative to backprop"
     if -1 in (dearer.outcome, farther.outcome):
         keys: set[Hashable] = {("accuracy", frozenset(("kh", "bp")))} if dearer.outcome < 0 else set()
@@ -158,17 +166,18 @@ def accuracy_for_robustness(results: Results, attack: str = "pgd") -> Finding:
         return Finding(Verdict.CONTRADICTS, f"{numbers}.", supporting, opposing, ("kh", "bp"), frozenset(keys))
     if 0 in (dearer.outcome, farther.outcome):
         return undecided(f"{numbers}: not told apart.", supporting, opposing)
-    if matched is None:
+    if matched is None or level is None:
         said = f"{numbers}; no accuracy-matched network was run."
         return Finding(Verdict.AGREES, said, supporting, opposing, ("kh", "bp"))
+    if abs(level.log_ratio) >= MORE * math.log1p(MARGIN):
+        return undecided(f"{numbers}, but backprop did not stop at the same accuracy ({level.text}).", *evidence)
     if matched.outcome > 0:
         said = (
             f"{numbers}, and {matched.short} relative to backprop of the same accuracy: accuracy alone does not buy it."
         )
         controls = standing(controls_of(results), lambda model: robuster(results, attack, "kh", model))
         for_it, against_it = control_lines(controls)
-        evidence = ((*supporting, *for_it), (*opposing, *against_it))
-        return against_controls(said[:-1], controls, evidence, ("kh", "bp"))
+        return against_controls(said[:-1], controls, ((*supporting, *for_it), (*opposing, *against_it)), ("kh", "bp"))
     if matched.outcome < 0 or matched.has_no_lead():
         said = f"{numbers}, but backprop stopped at the same accuracy does as well ({matched.short})."
         return Finding(Verdict.SHARED, said, supporting, opposing)

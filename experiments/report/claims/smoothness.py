@@ -20,7 +20,7 @@ from experiments.report.claims.judging import judge
 from experiments.report.claims.robustness import RIVALS
 from experiments.report.claims.spectra import is_power_law, spectrum_text
 from experiments.report.claims.verdicts import Finding, Verdict, names, undecided
-from experiments.report.numbers import centre, dig, p_text, signed_text
+from experiments.report.numbers import centre, dig, near_first, p_text, signed_text
 from jax_bioadv.analysis import statistics
 from jax_bioadv.analysis.crossed import Overall
 from jax_bioadv.styles import measure_name
@@ -108,7 +108,7 @@ def regularizers_smooth_without_power_law(results: Results) -> Finding:
 
 def smoother_boundaries(results: Results) -> Finding:
     """Paper: the Krotov–Hopfield network's decision boundaries are smoother."""
-    radii = sorted(dig(results, "models", "kh", "boundaries") or {}, key=_radius)
+    radii = near_first(dig(results, "models", "kh", "boundaries") or {})
     if not radii:
         return undecided("The boundaries' lengths on planes through test images are not available.")
 
@@ -130,11 +130,6 @@ def smoother_boundaries(results: Results) -> Finding:
             where = f"{what} at {radius.replace('_', ' ')}, against {label(rival)}"
             _book(found, where, supporting, opposing)
     return finding._replace(supporting=tuple(supporting), opposing=tuple(opposing))
-
-
-def _radius(name: str) -> tuple[int, str]:
-    """``radius_4`` before ``radius_20``."""
-    return len(name), name
 
 
 def _expected(measure: str) -> int:
@@ -169,12 +164,12 @@ def smoothness_goes_with_robustness(results: Results) -> Finding:
     evidence = (tuple(supporting), tuple(opposing))
     own = right.get("jacobian_frobenius", {})
     if not own:
-        return undecided(f"{said}; mean ‖∂a/∂x‖, the paper's own measure, is not available.", *evidence)
+        return undecided(f"{said}; ‖∂a/∂x‖, the paper's own measure, is not available.", *evidence)
     kept, total = sum(sign > 0 for sign in own.values()), len(own)
     told = "; ".join(
         f"{attack_label(one['attack'])} {_told(one)}" for one in entries if one["measure"] == "jacobian_frobenius"
     )
-    said += f"; mean ‖∂a/∂x‖, the paper's own measure, goes with robustness under {kept} of {total} attacks ({told})"
+    said += f"; ‖∂a/∂x‖, the paper's own measure, goes with robustness under {kept} of {total} attacks ({told})"
     if min(own.values()) < 0:
         return Finding(Verdict.FAILS, f"{said}, and against it under others.", *evidence)
     if kept < total:
@@ -203,7 +198,7 @@ def _best(entries: Sequence[Mapping[str, Any]], kind: str) -> str:
 def exponents_and_boundaries(results: Results) -> Finding:
     """Open question of the paper: does the geometry of the decision boundary follow the spectrum?"""
     models = dig(results, "models") or {}
-    radii = sorted({radius for model in models for radius in dig(models, model, "boundaries") or {}}, key=_radius)
+    radii = near_first({radius for model in models for radius in dig(models, model, "boundaries") or {}})
     found = {}
     for radius in radii:
         rows = {

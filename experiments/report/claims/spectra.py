@@ -151,7 +151,7 @@ def power_laws(results: Results, kind: str) -> Finding:
 def exponent(entry: Any) -> Overall | None:
     """The exponent over seeds; of one spectrum, with twice the regression's standard error about it."""
     alphas, errors = present(dig(entry, "alpha")), present(dig(entry, "stderr"))
-    if len(set(alphas)) == 1 and errors:
+    if len(set(alphas)) == 1 and errors and len(alphas) == len(per_seed(dig(entry, "alpha"))):
         return overall(alphas[:1], [(alphas[0] - 2 * errors[0], alphas[0] + 2 * errors[0])])
     return overall(alphas)
 

@@ -50,12 +50,13 @@ def spectral_regularizer_moves(results: Results) -> Finding:
     ours, start = found.centre, begun.centre
     given = dig(results, "settings", "spectral", "exponent")
     target = float(given) if given is not None else SPECTRAL_TARGET_ALPHA
-    doubt = max(
-        SAME_ALPHA, math.hypot(*((one.interval[1] - one.centre if one.interval else 0.0) for one in (found, begun)))
-    )
+    arm = math.hypot(*(one.interval[1] - one.centre if one.interval else 0.0 for one in (found, begun)))
+    doubt = max(SAME_ALPHA, arm)
     numbers = f"α on test images: {ours:.2f} after training, {start:.2f} untrained, target {target:.2f}"
-    if abs(ours - start) <= doubt:
+    if abs(ours - start) + arm <= SAME_ALPHA:
         return Finding(Verdict.FAILS, f"{numbers}; the regularizer moved nothing.", (), (numbers,))
+    if abs(ours - start) <= doubt:
+        return undecided(f"{numbers}; it is not told whether anything moved.")
     gain = abs(start - target) - abs(ours - target)
     if abs(gain) <= doubt:
         return undecided(f"{numbers}; both are equally far from it.")
