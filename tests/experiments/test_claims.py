@@ -7,7 +7,7 @@ from claim_cases import by_medians, changed, recompared, with_accuracies, with_m
 from evidence_cases import CONTROLS, PAPER, evidence
 
 from experiments.report.claims import GROUPS, Verdict, findings
-from experiments.report.claims.comparing import compare, robuster
+from experiments.report.claims.comparing import compare, measured, robuster
 from experiments.report.claims.robustness import (
     accuracy_for_robustness,
     more_robust,
@@ -171,6 +171,7 @@ def test_a_median_beyond_all_strengths_is_the_largest():
         (lambda results: recompared(results, "pgd", "kh", "bp", -0.5, "bp"), Verdict.CONTRADICTS),
         (lambda results: with_accuracies(results, "bp", [0.3, 0.31, 0.3]), Verdict.CONTRADICTS),
         (lambda results: changed(results, "models", "bp", "test_accuracy", [None] * 3), Verdict.UNDECIDED),
+        (lambda results: with_accuracies(results, "bp_matched", [0.55, 0.56, 0.55]), Verdict.UNDECIDED),  # unmatched
     ],
 )
 def test_accuracy_is_a_price_only_if_it_buys_something(change, verdict):
@@ -186,6 +187,29 @@ def test_the_worst_case_may_keep_the_order_or_not(seeds):
     claim = order_in_the_worst_case(results)
     assert claim.verdict is Verdict.FAILS
     assert "L∞, raw pixels" in claim.sentence
+
+
+def test_the_order_in_one_space_is_not_that_in_both():
+    results = evidence(5)
+    for model in results["models"].values():
+        model["robust_accuracy"] = {name: model["robust_accuracy"][name] for name in ("raw_l2", "raw_linf")}
+    finding = order_in_the_worst_case(results)
+    assert finding.verdict is Verdict.UNDECIDED
+    assert "the other space is open" in finding.sentence
+
+
+def test_one_seed_that_is_left_of_several_decides_nothing():
+    """The others diverged."""
+    results = evidence(3)
+    for pair in results["comparisons"]:
+        pair["seeds"] = 1
+    alone = robuster(results, "pgd", "kh", "bp")
+    assert alone.outcome == 0
+    assert alone.text.endswith("in 1 of 3 seeds")
+    for model in results["models"].values():
+        model["test_accuracy"][1:] = model["test_accuracy_interval"][1:] = [None, None]
+    accuracies = (measured(results["models"][model], "test_accuracy") for model in ("kh", "bp"))
+    assert compare(*accuracies).outcome == 0
 
 
 def test_a_threat_that_no_model_resists_tells_nothing():

@@ -118,6 +118,29 @@ def test_a_violated_bound_is_told():
     assert "L2: 3 images" in claim.sentence
 
 
+def test_bounds_that_no_attack_met_are_not_said_to_hold():
+    results = evidence(2)
+    for model in results["models"].values():
+        model["certified_l2"] |= {"violations": [None, None], "gap": [None, None]}
+    assert bounds_are_consistent(results).verdict is Verdict.UNDECIDED
+
+
+def test_the_smallest_radius_is_the_nearest_however_it_is_written():
+    results = evidence(2)
+    for model in results["models"].values():
+        near, far = model["boundaries"].pop("radius_4"), model["boundaries"].pop("radius_20")
+        model["boundaries"] = {"radius_12.2": far, "radius_2.44": near}
+    assert "boundary length per plane of radius 2.44" in smoother_boundaries(results).sentence
+
+
+def test_no_boundary_on_a_few_planes_is_not_known_to_be_none_on_all():
+    results = evidence(2)
+    for kind in ("length", "length_interval"):
+        nothing = [0.0, 0.0] if kind == "length" else [[0.0, 0.0]] * 2
+        results = changed(results, "models", "kh", "boundaries", "radius_4", kind, nothing)
+    assert smoother_boundaries(results).verdict is Verdict.UNDECIDED
+
+
 def test_a_gradient_attack_weaker_than_noise_is_suspicious():
     results = evidence(1)
     assert gradient_attacks_beat_noise(results).verdict is Verdict.HOLDS

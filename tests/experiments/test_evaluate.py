@@ -26,6 +26,7 @@ from jax_bioadv import data
 from jax_bioadv.analysis.boundaries import landscape, random_plane
 from jax_bioadv.analysis.robustness import median_with_censoring
 from jax_bioadv.figures import style
+from jax_bioadv.figures.seeds import overall_at
 from jax_bioadv.weights import load_weights
 
 # Little of everything that is not compared.
@@ -147,6 +148,7 @@ def test_it_is_drawn_again_from_what_is_published(unit, tmp_path, monkeypatch):
 def test_numbers_of_two_spaces_share_no_column(raw):
     results, folder = raw
     [model] = results["models"].values()
+    assert overall_at(results["references"]["models"]["kh"], "test_accuracy").over == "images"
     assert results["network"]["space"] == "raw"
     assert list(model["robust_accuracy"]) == ["raw_l2"]
     beside = same_threats(results)["models"]

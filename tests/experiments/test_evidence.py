@@ -2,14 +2,18 @@
 
 import itertools
 import math
+import types
 
 import numpy as np
 import pytest
 from contract import arrays, read_results
 
 from experiments.attacks import ATTACKS
+from experiments.engine.tasks import Outcome
 from experiments.models import PAPER_MODELS
 from experiments.results.collect import with_overall
+from experiments.results.correlations import correlations
+from experiments.results.evidence import Evidence
 from experiments.settings.presets import PRESETS
 from jax_bioadv.analysis import statistics
 
@@ -231,3 +235,43 @@ def test_corrupted_images_are_counted_condition_by_condition(model, smoke, resul
         assert found["by_severity"][severity] == [pytest.approx(right[:, place].mean())]
     [[low, high]] = found["overturned_interval"]
     assert low <= found["overturned"][0] <= high
+
+
+def made_up(**outcomes):
+    """The evidence of one network from these outcomes, by the names of attacks and measurements."""
+    plan = types.SimpleNamespace(
+        settings=types.SimpleNamespace(seeds=1),
+        attack=lambda attack, model, seed: attack,
+        minimum_norm=lambda model, seed: "minimum_norm",
+        bounds=lambda model, seed: "bounds",
+    )
+    return Evidence(plan, outcomes.get)
+
+
+def distances(*lengths):
+    return Outcome({}, {"images": np.arange(len(lengths)), "critical_l2": np.array(lengths)})
+
+
+def test_where_the_minimum_norm_attack_fails_an_image_is_as_near_as_another_attack_found_it():
+    """Its failure is no robustness; what it found stays, though another may be nearer."""
+    both = made_up(
+        minimum_norm=distances(1.0, np.inf, np.inf), pgd=distances(0.5, 3.0, np.inf), fgsm=distances(9.0, 4.0)
+    )
+    np.testing.assert_array_equal(both.critical("minimum_norm", "bp", 0).arrays["critical_l2"], [1.0, 3.0, np.inf])
+    np.testing.assert_array_equal(both.critical("pgd", "bp", 0).arrays["critical_l2"], [0.5, 3.0, np.inf])
+
+
+def test_a_bound_that_no_attack_met_is_not_kept():
+    certified = Outcome({}, {"images": np.arange(2), "lipschitz": np.full(2, 0.1), "relaxation": np.full(2, 0.2)})
+    assert made_up(bounds=certified)._bounds("bp")["violations"] == [None]
+    assert made_up(bounds=certified, pgd=distances(0.15, 0.3))._bounds("bp")["violations"] == [1]
+
+
+def test_means_and_medians_of_jacobian_norms_are_not_ranked_together(results):
+    """A model without the stage of smoothness has the mean alone."""
+    models = {name: dict(entry) for name, entry in results["models"].items()}
+    models["l2"]["smoothness"] = {}
+    members = {one["measure"]: one["models"] for one in correlations(models)}
+    assert members["jacobian_frobenius"] == members["relative_jacobian"] == len(models) - 1
+    without = correlations({name: {**entry, "smoothness": {}} for name, entry in models.items()})
+    assert {one["measure"]: one["models"] for one in without}["jacobian_frobenius"] == len(models)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -10,13 +11,19 @@ from figure_cases import built_but_not_printed
 from pages import check_links
 from question_cases import answer
 
+from experiments.engine.tasks import Outcome
+from experiments.images import Images
 from experiments.questions import command as questions
 from experiments.questions import question
+from experiments.questions.drawing import mean_log
+from experiments.questions.why.plan import WhyPlan
+from experiments.questions.why.results import pack
 from experiments.report import __main__ as report
 from experiments.report import figures as drawing
 from experiments.report.figures import Undrawn
 from experiments.results.figure_arrays import FILE
 from experiments.results.schema import read_results
+from jax_bioadv import data
 from jax_bioadv.storage import read_json
 
 MODELS = "kh,bp,kh_start,rows_white"
@@ -136,3 +143,15 @@ def test_what_cannot_work_is_refused_before_any_task(arguments, message, tmp_pat
     assert code == 2
     assert message in said.getvalue().splitlines()[-1]
     assert not list(tmp_path.glob("*/stages"))
+
+
+def test_a_seed_that_is_missing_leaves_the_mean_of_the_others():
+    curves = {"spectrum": np.array([[1.0, 4.0, np.nan], [np.nan] * 3, [4.0, 9.0, 3.0]])}
+    np.testing.assert_allclose(mean_log(curves, "spectrum"), [2.0, 6.0, np.nan])
+
+
+def test_rows_of_a_layer_that_diverged_are_left_out():
+    chosen = questions.parse(["1", "--preset", "smoke", "--models", "kh,bp", "--why.attacked", "kh"]).settings
+    plan = WhyPlan(chosen, Images(data.load("digits"), chosen.norm))
+    diverged = types.SimpleNamespace(find=lambda task: Outcome({"diverged": f"{task.name}: a weight grew"}))
+    assert set(pack(plan, diverged)) == {"image_shape"}

@@ -169,6 +169,12 @@ def test_seeds_that_differ_decide_nothing():
     assert verdict("push", changed("variants", "delta 0", "layer", [1.1, 1.7, 2.3])) is OPEN
 
 
+def test_one_seed_that_is_left_of_several_decides_nothing():
+    assert verdict("add", changed("models", "kh", "alignment", exponents(2.76, 1.4))) is not OPEN
+    left = {name: [values[0], None, None] for name, values in exponents(2.76, 1.4).items()}
+    assert verdict("add", changed("models", "kh", "alignment", left)) is OPEN
+
+
 def test_a_setting_of_one_seed_has_no_interval_and_no_verdict():
     results = {"variants": {"base": {"layer": [1.4]}, "delta 0": {"layer": [2.0]}}}
     assert resting.setting_changes(results, ("delta 0",), 1).verdict is OPEN
