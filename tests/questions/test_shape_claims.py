@@ -28,6 +28,7 @@ def network(on_images, on_noise, gain=-0.4, accuracy=0.47, predicted=None, **tar
         "alignment": {key: seeds(value) for key, value in alignment.items()},
         "predicted_noise": seeds(on_noise if predicted is None else predicted),
         "target": {of: seeds(value) for of, value in target.items()},
+        "spectrum": {kind: {"verdict": ["power law"] * 3} for kind in ("images", "noise")},
         "test_accuracy": seeds(accuracy),
         "test_accuracy_interval": [[accuracy - 0.004, accuracy + 0.004]] * 3,
     }
@@ -111,6 +112,11 @@ NEARLY = {f"law_both_{strength}": network(1.0, 0.8, images=1.0, noise=1.0) for s
 FALLS = {name: network(1.0, 0.2, gain=0.3, images=1.0) for name in ("spectral", "law_images_weak", "law_images_strong")}
 NOT_COPIED = {f"rule_spectra_{strength}": network(2.9, 0.4, images=2.9, noise=1.4) for strength in STRENGTHS}
 BETTER = {f"law_both_{strength}": network(1.0, 1.0, accuracy=0.7, images=1.0, noise=1.0) for strength in STRENGTHS}
+BENT = {
+    name: {**entry, "spectrum": {kind: {"verdict": ["curved"] * 3} for kind in ("images", "noise")}}
+    for name, entry in made_up()["models"].items()
+    if kind_of(name) == "law_both"
+}
 
 
 @pytest.mark.parametrize(
@@ -123,6 +129,7 @@ BETTER = {f"law_both_{strength}": network(1.0, 1.0, accuracy=0.7, images=1.0, no
         ("both", with_models(**MISSED), FAILS),
         ("both", with_models(**NEARLY), OPEN),
         ("both", with_models(law_both_weak=MISSED["law_both_weak"]), HOLDS),
+        ("both", with_models(**BENT), FAILS),
         ("longer-law", with_models(**MISSED), OPEN),
         ("longer-law", with_lead("law_both", "law_images", -0.5), FAILS),
         ("longer-law", with_lead("law_both", "law_images", 0.05), OPEN),

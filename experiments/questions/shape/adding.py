@@ -7,6 +7,7 @@ import numpy as np
 from experiments.models import label
 from experiments.questions.deciding import numbers_of, over_seeds, sorted_lines, within
 from experiments.report.claims import Finding, Results, Verdict
+from experiments.report.claims.spectra import is_power_law
 from experiments.report.claims.verdicts import names, undecided
 from experiments.report.numbers import dig, per_seed, summary_text
 from experiments.shaped_models import SHAPED
@@ -108,9 +109,12 @@ def of_kind(results: Results, kind: str) -> list[str]:
     return [name for name, (one, _) in SHAPED.items() if one == kind and dig(results, "models", name)]
 
 
-def both_reached(results: Results, kind: str = "law_both") -> Finding:
-    """Some network of the kind has both of its exponents."""
-    answers = {model: reached(results, model) for model in of_kind(results, kind)}
+def both_reached(results: Results) -> Finding:
+    """Some network that was to have both laws has their exponents, and laws."""
+    answers = {model: reached(results, model) for model in of_kind(results, "law_both")}
+    for model in [model for model, answer in answers.items() if answer]:
+        laws = [is_power_law(results, model, kind) for kind in MEASURED]
+        answers[model] = False if False in laws else None if None in laws else True
     if not answers:
         return undecided("The networks whose two spectra are shaped are needed.")
     lines = {model: reach_text(results, model) for model in answers}
