@@ -165,7 +165,7 @@ def sentences():
         f"(PGD {quick.median('adversarial', 'pgd')} against {quick.median('kh', 'pgd')})",
         f"The hybrid's power under backprop does not help ({quick.median('bp_power', 'minimum_norm')})",
         f"Spectral regularization reaches its target of {settings['spectral']['exponent']:.0f} on images",
-        "the rank correlation of the mean ‖∂a/∂x‖ with the minimum-norm distance is "
+        "the rank correlation of ‖∂a/∂x‖, at the median image, with the minimum-norm distance is "
         f"{quick.correlation('jacobian_frobenius')}; of the same norm relative to image and activation it is "
         f"{quick.correlation('relative_jacobian')}, of the curvature of the loss "
         f"{quick.correlation('loss_curvature')}, of the length of decision boundaries at radius 4 "

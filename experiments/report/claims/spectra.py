@@ -189,9 +189,11 @@ def exponents_above_the_data(results: Results) -> Finding:
     return against_controls(said, turned, evidence)
 
 
-def _gain(change: Overall | None, margin: float = 0.0) -> int:
+def _gain(change: Overall | None, margin: float = 0.0) -> int | None:
     """1 if numbers rose, or fell by less than a margin, −1 if they fell by more, 0 if it is not clear."""
-    if change is None or change.interval is None:
+    if change is None:
+        return None
+    if change.interval is None:
         return 0
     low, high = change.interval
     risen = low > -LESS * margin if margin else low > 0
@@ -212,7 +214,7 @@ def pruning_is_harmless(results: Results) -> Finding:
     before, after = (dig(layer, "spectrum", kind) for kind in ("images_raw", "images"))
     raw, pruned = _of_the_same_seeds(*(dig(fits, "r2") for fits in (before, after)))
     whole, kept = _of_the_same_seeds(*(dig(layer, key) for key in ("test_accuracy_unpruned", "test_accuracy")))
-    found: list[tuple[int, str]] = []
+    found: list[tuple[int | None, str]] = []
     if raw:
         text = f"spectrum on images, {spectrum_text(before)} before and {spectrum_text(after)} after"
         found.append((_gain(overall(np.subtract(pruned, raw))), text))
@@ -220,8 +222,8 @@ def pruning_is_harmless(results: Results) -> Finding:
         text = f"test accuracy {number_text(centre(whole))} before, {number_text(centre(kept))} after"
         change = overall(dig(layer, "test_accuracy_change") or [], dig(layer, "test_accuracy_change_interval"))
         found.append((_gain(change, HARMLESS), text))
-    supporting = tuple(text for outcome, text in found if outcome > 0)
-    opposing = tuple(text for outcome, text in found if outcome <= 0)
+    supporting = tuple(text for outcome, text in found if outcome == 1)
+    opposing = tuple(text for outcome, text in found if outcome in (0, -1))
     units = number_text(centre(dig(layer, "pruned_units")))
     said = f"{units} units pruned of the layer started from noise: " + "; ".join(text for _, text in found)
     late = [
@@ -231,10 +233,10 @@ def pruning_is_harmless(results: Results) -> Finding:
     ]
     if late:
         return undecided(f"{said}; but {' and '.join(late)} had not converged.", supporting, opposing)
-    if any(outcome < 0 for outcome, _ in found):
+    if any(outcome == -1 for outcome, _ in found):
         against = frozenset([("pruning", "noise_start")])
         return Finding(Verdict.CONTRADICTS, f"{said}.", supporting, opposing, ("noise_start",), against)
-    if len(found) < 2:
+    if sum(outcome is not None for outcome, _ in found) < 2:
         return undecided(f"{said}{'; ' if found else ''}not available: accuracy or spectrum without pruning.")
     if opposing:
         return undecided(f"{said}: not told apart over seeds.", supporting, opposing)
