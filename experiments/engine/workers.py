@@ -7,8 +7,10 @@ finds in the run's directory what its task builds on, and leaves the outcome the
 import contextlib
 import functools
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -16,7 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from experiments.engine.ledger import Ledger
-from experiments.engine.tasks import Task
+from experiments.engine.tasks import Outcome, Task
 from jax_bioadv.command_line import IncompleteError
 
 Opened = Callable[[], contextlib.AbstractContextManager[tuple[Sequence[Task], Ledger]]]
@@ -92,7 +94,8 @@ def complete_side_by_side(
 def _startable(ledger: Ledger, waiting: dict[str, Task], expected: Callable[[Task], float]) -> list[Task]:
     """What builds on nothing that is still to come; tasks that build on a failed one are failed and left out."""
     for task in [task for task in waiting.values() if any(one.fingerprint in ledger.failures for one in _needs(task))]:
-        ledger.complete(waiting.pop(task.fingerprint))
+        failed = next(ledger.failures[one.fingerprint][1] for one in _needs(task) if one.fingerprint in ledger.failures)
+        ledger.store(waiting.pop(task.fingerprint), Outcome({"failed": failed}), 0.0)
     ready = [task for task in waiting.values() if all(ledger.find(one) is not None for one in _needs(task))]
     return sorted(ready, key=expected, reverse=True)
 
@@ -105,10 +108,19 @@ def _needs(task: Task) -> Sequence[Task]:
 
 
 def _open(opened: Opened) -> None:
-    """Signals are for the first process, which ends the others."""
+    """Signals are for the first process, which ends the others; where it is killed, they end by themselves."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_first, daemon=True).start()
     global _opened
     _opened = opened
+
+
+def _end_with_the_first() -> None:
+    """Then nobody wants this work any more, and another run may begin in the folder, whose lock is gone."""
+    first = multiprocessing.parent_process()
+    assert first is not None
+    multiprocessing.connection.wait([first.sentinel])
+    os._exit(1)
 
 
 @functools.cache

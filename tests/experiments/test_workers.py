@@ -1,5 +1,6 @@
 """Tasks side by side in processes come to what they come to one after another; failures stop what builds on them."""
 
+import dataclasses
 import os
 import pickle
 import subprocess
@@ -50,6 +51,15 @@ def test_a_failure_stops_what_builds_on_it_alone(tmp_path):
     assert note == "middle failed (ValueError: impossible); 1 tasks that need it were not run"
 
 
+def test_what_else_a_task_needs_that_cannot_be_done_is_left_to_the_other_processes(tmp_path):
+    chain = Chain(tmp_path)
+    needs = {**chain.last.needs, "beside": chain.beside}
+    chain.tasks = (chain.first, chain.middle, dataclasses.replace(chain.last, needs=needs), chain.beside)
+    told = side_by_side(chain, fail="middle", error=ValueError("impossible"))
+    assert told == [("first", True), ("middle", False), ("last", False), ("beside", True)]
+    assert chain.runs == []
+
+
 def test_a_full_disk_ends_the_run(tmp_path):
     with pytest.raises(StorageError, match="no space"):
         side_by_side(Chain(tmp_path), fail="first", error=StorageError("no space"))
@@ -64,6 +74,32 @@ def test_an_outcome_that_is_not_found_again_ends_the_run(tmp_path):
     """As of a process that began after the code had changed: what needs it would be waited for without end."""
     with pytest.raises(IncompleteError, match=r"middle is done, but .* does not hold its outcome"):
         side_by_side(Chain(tmp_path), settings=1)
+
+
+AT_WORK = """
+import multiprocessing, threading
+from concurrent.futures import ProcessPoolExecutor
+from experiments.engine import workers
+
+def work():
+    print("at work", flush=True)
+    threading.Event().wait(100)
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), workers._open, (None,)) as pool:
+        pool.submit(work).result()
+"""
+
+
+def test_a_process_ends_with_the_one_that_started_it(tmp_path):
+    """Killed, that one cannot end others; the pipe is closed when all are gone."""
+    script = tmp_path / "at_work.py"
+    script.write_text(AT_WORK)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment) as first:
+        assert first.stdout.readline() == "at work\n"
+        first.kill()
+        assert first.communicate(timeout=30) == ("", None)
 
 
 COMMANDS = {
