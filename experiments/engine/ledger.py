@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.engine import provenance
+from experiments.engine.populations import drop_checkpoints
 from experiments.engine.sources import digest_of
 from experiments.engine.tasks import Outcome, Task
 from experiments.engine.terminal import EACH_TASK
@@ -150,9 +150,9 @@ class Ledger:
         _move(record, self._set_aside_file("stages", name, fingerprint, ".json"))
 
     def clear_up(self, tasks: Sequence[Task]) -> None:
-        """Leave the outcomes of these tasks alone where they belong, and no checkpoints once all of them are there."""
+        """Leave the outcomes of these tasks alone where they belong, and no checkpoints of them once all are there."""
         if all(self.find(task) is not None for task in tasks):
-            shutil.rmtree(self.directory / "checkpoints", ignore_errors=True)
+            drop_checkpoints(self.directory, tasks)
         self.set_aside_all_but(tasks)
 
     def set_aside_all_but(self, tasks: Sequence[Task]) -> None:

@@ -4,6 +4,7 @@ Members of a program share their images and whatever shapes it, and differ in th
 population names: :func:`program_of` tells which tasks go together.
 """
 
+import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -152,6 +153,18 @@ def drop_chunk(works: Sequence[Work], devices: Devices) -> None:
         shutil.rmtree(_folder(works), ignore_errors=True)
 
 
+def drop_checkpoints(directory: Path, tasks: Sequence[Task]) -> None:
+    """Forget the trainings of these tasks, which are done; those of others stay, for whoever goes back to them."""
+    done = {task.fingerprint for task in tasks}
+    alone = {fingerprint[:16] for fingerprint in done}
+    for folder in (directory / "checkpoints").glob("*"):
+        members = _members(folder)
+        if folder.name[-16:] in alone or (members and done.issuperset(members)):
+            shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):  # others are there, or none ever was
+        (directory / "checkpoints").rmdir()
+
+
 def _folder(works: Sequence[Work]) -> Path:
     members = [work.task.fingerprint for work in works]
     digest = members[0] if len(works) == 1 else digest_of(members)
@@ -160,12 +173,16 @@ def _folder(works: Sequence[Work]) -> Path:
 
 def begun_chunks(directory: Path) -> list[list[str]]:
     """The fingerprints of every chunk that left a checkpoint; it goes on with them, however much now fits."""
-    found = []
-    for path in sorted((directory / "checkpoints").glob(f"*/{CHUNK}")) if is_first() else ():
-        if not any(path.parent.glob("*.npz")):
-            continue  # it may have been too large for the memory before its first checkpoint
-        try:
-            found.append([str(member) for member in read_json(path)])
-        except (StorageError, TypeError) as error:
-            logger.warning("the checkpoints in %s cannot be used: %s", path.parent, error)
-    return broadcast(found)
+    folders = sorted((directory / "checkpoints").glob("*")) if is_first() else ()
+    # Without a checkpoint it may have been too large for the memory.
+    found = [_members(folder) for folder in folders if any(folder.glob("*.npz"))]
+    return broadcast([members for members in found if members])
+
+
+def _members(folder: Path) -> list[str]:
+    """The fingerprints of the chunk whose checkpoints are in a folder; none where it does not tell them."""
+    try:
+        return [str(member) for member in read_json(folder / CHUNK)] if (folder / CHUNK).exists() else []
+    except (StorageError, TypeError) as error:
+        logger.warning("the checkpoints in %s cannot be used: %s", folder, error)
+        return []

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
@@ -10,6 +9,7 @@ import jax
 
 from experiments.engine.estimate import Estimate, in_words
 from experiments.engine.ledger import Ledger
+from experiments.engine.populations import drop_checkpoints
 from experiments.engine.progress import Progress
 from experiments.engine.sweeping import TRAINED, Sweep
 from experiments.engine.tasks import Task
@@ -71,7 +71,7 @@ def complete_sweep(sweep: Sweep, settings: Settings) -> None:
             sweep.complete(stage)
     sweep.write()
     if is_first() and not sweep.ledger.failures:
-        shutil.rmtree(sweep.directory / "checkpoints", ignore_errors=True)
+        drop_checkpoints(sweep.directory, tasks)
 
 
 @contextlib.contextmanager

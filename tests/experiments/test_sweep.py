@@ -9,6 +9,7 @@ import pytest
 from sweep_cases import Found, furthest_apart, run_sweep, stamps
 
 from experiments.engine import sweeping
+from experiments.engine.populations import begun_chunks
 from experiments.report import closing
 from experiments.training import trainer
 from jax_bioadv import population
@@ -202,6 +203,7 @@ def test_a_begun_chunk_of_other_settings_is_named(tmp_path, monkeypatch, no_figu
         assert run_sweep(tmp_path, *arguments)[0] == 130
     assert run_sweep(tmp_path, "--backprop.epochs", "2", *arguments)[0] == 0
     assert "checkpoints of 3 members together are of other tasks, and not used" in (tmp_path / "log.txt").read_text()
+    assert [len(members) for members in begun_chunks(tmp_path)] == [3], "who goes back to them finds them"
 
 
 def test_a_member_that_fails_harms_no_other_is_named_and_tried_again(finished, copied, monkeypatch, no_figure):

@@ -229,6 +229,25 @@ def test_checkpoints_of_the_same_task_under_other_settings_are_named(tmp_path, c
     assert message.startswith("middle: the checkpoints in ")
 
 
+def test_a_run_that_is_done_leaves_the_checkpoints_of_others(tmp_path):
+    """Also where some of its tasks were begun together with one that is not of it; stacks and streams write no members."""
+    done, other = Chain(tmp_path), Chain(tmp_path, settings=5)
+
+    def begun(*tasks):
+        return begin_chunk([Work(task, {}, tmp_path) for task in tasks], one_device()).folder
+
+    begun(done.first), begun(done.first, done.beside)
+    (tmp_path / "checkpoints" / done.middle.fingerprint[:16]).mkdir()
+    left = {begun(other.middle), begun(done.first, other.last), tmp_path / "checkpoints" / other.last.fingerprint[:16]}
+    (tmp_path / "checkpoints" / other.last.fingerprint[:16]).mkdir()
+    done.complete()
+    done.ledger.clear_up(done.tasks)
+    assert set((tmp_path / "checkpoints").iterdir()) == left
+    other.complete()
+    other.ledger.clear_up([*other.tasks, *done.tasks])
+    assert not (tmp_path / "checkpoints").exists()
+
+
 def test_the_seconds_of_a_task_are_those_of_its_run(tmp_path, monkeypatch):
     """And not those of what it needs, which runs before it here."""
     clock = [0.0]
