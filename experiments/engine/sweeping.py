@@ -65,11 +65,12 @@ class Sweep:
         Raises:
             ValueError: not one member of a group fits.
         """
-        planned: set[str] = set()
+        known: set[str] = set()
         for stage in (*TRAINED, *self.measurements):
             pending: dict[Any, list[Task]] = {}
             for task in self.tasks(stage):
                 kind = population_of(task)
+                known.add(task.fingerprint)
                 if kind is not None and self.ledger.find(task) is None:
                     pending.setdefault(self._program(task, kind), []).append(task)
             for program, tasks in pending.items():
@@ -78,9 +79,8 @@ class Sweep:
                 self.at_a_time[program] = fitting
                 name = tasks[0].name.rpartition("-")[0]
                 logger.info("%s: %d to do, at most %d at a time", name, len(tasks), min(fitting, len(tasks)))
-                planned.update(task.fingerprint for task in tasks)
         for members in begun_chunks(self.directory):
-            if not planned.issuperset(members):
+            if not known.issuperset(members):
                 logger.warning("checkpoints of %d members together are of other tasks, and not used", len(members))
 
     def _varied(self, task: Task, kind: Population) -> list[str]:
@@ -102,7 +102,7 @@ class Sweep:
             else:
                 by_itself.append(task)
         for program, tasks in groups.items():
-            for chunk in self._chunks(tasks, self.at_a_time[program]):
+            for chunk in self._chunks(program, tasks, self.tasks(stage)):
                 self._complete_together(program[0], chunk)
             self.write()
         self.ledger.complete_all(by_itself)
@@ -111,37 +111,46 @@ class Sweep:
     def _has_what_it_needs(self, task: Task) -> bool:
         return not any(outcome.diverged or outcome.failed for outcome in self._needed(task).values())
 
-    def _chunks(self, tasks: Sequence[Task], at_a_time: int) -> Iterator[list[Task]]:
-        """Those that were begun, as they were; the others as many at a time as fit."""
+    def _chunks(self, program: Any, tasks: Sequence[Task], of_stage: Sequence[Task]) -> Iterator[list[Task]]:
+        """Those that were begun, as they were, also where a stop has left only some to do; others, as many as fit."""
         left = {task.fingerprint: task for task in tasks}
+        known = {task.fingerprint: task for task in of_stage}
         for members in begun_chunks(self.directory):
-            if all(member in left for member in members):
-                yield [left.pop(member) for member in members]
-        others = list(left.values())
+            chunk = [known[member] for member in members if member in known]
+            begun = len(chunk) == len(members) and not left.keys().isdisjoint(members)
+            if begun and all(self._program(task, task.run) == program for task in chunk):
+                yield chunk
+                left = {member: task for member, task in left.items() if member not in members}
+        others, at_a_time = list(left.values()), self.at_a_time[program]
         yield from (others[first : first + at_a_time] for first in range(0, len(others), at_a_time))
 
     def _complete_together(self, kind: Population, tasks: Sequence[Task]) -> None:
-        """Run members as one program; after an error by halves, until those that it comes from stand alone."""
-        left = list(tasks)
+        """Run members as one program; after an error by halves, until those that it comes from stand alone.
+
+        Of a chunk that a stop has left half stored, what is there stays.
+        """
+        left = [task for task in tasks if self.ledger.find(task) is None]
         works = [Work(task, self._needed(task), self.directory) for task in tasks]
         try:
             for work, outcome, seconds in kind.together(works, self._varied(tasks[0], kind), self.devices):
-                self.ledger.store(work.task, checked(work.task, outcome), seconds)
-                left.remove(work.task)
+                if work.task in left:
+                    self.ledger.store(work.task, checked(work.task, outcome), seconds)
+                    left.remove(work.task)
             return
         except StorageError:
             raise
         except Exception as error:
             stop_if_told()
-            if len(left) == 1:
+            if len(tasks) == 1:
                 self.ledger.store(left[0], failure(left[0], error), 0.0)
                 return
-            stage = left[0].stage
-            logger.warning("%s of %d members failed, tried again by halves: %s", stage, len(left), type(error).__name__)
+            stage, count = tasks[0].stage, len(tasks)
+            logger.warning("%s of %d members failed, tried again by halves: %s", stage, count, type(error).__name__)
         drop_chunk(works, self.devices)
         half = len(left) // 2  # out of the except clause, whose traceback holds arrays
-        self._complete_together(kind, left[:half])
-        self._complete_together(kind, left[half:])
+        for part in (left[:half], left[half:]):
+            if part:
+                self._complete_together(kind, part)
 
     def _needed(self, task: Task) -> dict[str, Outcome]:
         return {short: self.ledger.complete(other) for short, other in task.needs.items()}

@@ -196,6 +196,31 @@ def test_a_sweep_goes_on_from_its_checkpoint_when_other_numbers_of_members_fit(
     assert (tmp_path / "sweep" / "sweep.csv").read_bytes() == (finished.directory / "sweep.csv").read_bytes()
 
 
+def test_a_sweep_stopped_while_a_chunk_is_stored_trains_none_of_its_members_anew(
+    finished, tmp_path, monkeypatch, no_figure
+):
+    store, stored = sweeping.SharedLedger.store, []
+
+    def stopped_at_the_second(ledger, task, *found):
+        if stored:
+            raise KeyboardInterrupt
+        stored.append(task)
+        store(ledger, task, *found)
+
+    with monkeypatch.context() as patch:
+        stopping(patch, "train bp", after=None)
+        patch.setattr(sweeping.SharedLedger, "store", stopped_at_the_second)
+        assert run_sweep(tmp_path / "sweep", *RATES)[0] == 130
+    before = stamps(tmp_path / "sweep")
+    with monkeypatch.context() as patch:
+        steps = stopping(patch, "train bp", after=None)
+        assert run_sweep(tmp_path / "sweep", *RATES) == (0, "")
+    assert steps == [2, 1], "all but the last epoch, which has no checkpoint"
+    assert before.items() <= stamps(tmp_path / "sweep").items()
+    assert (tmp_path / "sweep" / "sweep.csv").read_bytes() == (finished.directory / "sweep.csv").read_bytes()
+    assert not (tmp_path / "sweep" / "checkpoints").exists()
+
+
 def test_a_begun_chunk_of_other_settings_is_named(tmp_path, monkeypatch, no_figure):
     arguments = ["--models", "bp", "--measure", "none", *RATES[4:]]
     with monkeypatch.context() as patch:
