@@ -74,9 +74,11 @@ def passes(task: Task) -> float:
 
 
 def _trained(given: Mapping[str, Any]) -> float:
-    """Passes of a stack's training: of a readout and of each stage's filters, or of backpropagation."""
+    """Passes of a stack's training: of a readout and of each stage's filters, or of backpropagation and its attack."""
     images = given["stack"].images
     if "readout" in given:
         return images * (given["readout"].epochs + 10 * given["depth"])
-    besides = {"jacobian": 2, "spectral": 2, "adversarial": 1}
-    return images * given["backprop"].epochs * (1 + GRADIENT) * (1 + sum(besides.get(name, 0) for name in given))
+    attack = given.get("adversarial")
+    epochs = (attack or given["backprop"]).epochs
+    besides = {"jacobian": 2, "spectral": 2, "adversarial": attack.steps if attack else 0}
+    return images * epochs * (1 + GRADIENT) * (1 + sum(besides.get(name, 0) for name in given))

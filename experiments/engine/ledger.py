@@ -87,8 +87,10 @@ class Ledger:
         """What stands beside a finished task's outcome: seconds, settings, what made it."""
         return read_json(self._record(task))
 
-    def seconds(self, task: Task) -> float:
-        return float(self.record(task)["seconds"])
+    def seconds(self, task: Task) -> float | None:
+        """How long a finished task took; None if a training diverged, which says nothing of how long tasks take."""
+        record = self.record(task)
+        return None if Outcome(record["values"]).diverged else float(record["seconds"])
 
     def find(self, task: Task) -> Outcome | None:
         """The task's outcome if it stands on disk, under the same fingerprint and unaltered."""

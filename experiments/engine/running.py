@@ -99,8 +99,9 @@ def telling(
         return
     estimate, unknown = estimated(), {task.fingerprint for task in missing}
     for task in tasks:
-        if task.fingerprint not in unknown:
-            estimate.learn(task, ledger.seconds(task))
+        seconds = None if task.fingerprint in unknown else ledger.seconds(task)
+        if seconds is not None:
+            estimate.learn(task, seconds)
     logger.info("it will take about %s on %s", in_words(estimate.seconds(missing)), jax.devices()[0].device_kind)
     progress = Progress(tasks, missing, estimate, side_by_side)
     ledger.listener = progress.done

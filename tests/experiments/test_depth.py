@@ -16,6 +16,7 @@ from stopped_trainings import goes_on_bitwise
 from experiments import depth
 from experiments.depth_plan import DepthPlan, model_and_depth
 from experiments.engine.ledger import Ledger
+from experiments.evaluation_estimate import passes
 from experiments.images import RawImages
 from experiments.models import label
 from experiments.networks import opened
@@ -80,6 +81,14 @@ def planned(*arguments):
     images = RawImages(data.load("digits"), chosen.norm)
     measured = in_pixels(chosen.measured, images.typical_norm)
     return DepthPlan(dataclasses.replace(chosen, measured=measured), "smoke", images)
+
+
+def test_the_estimate_counts_an_adversarial_training_by_its_own_epochs_and_steps():
+    little = ("--models", "bp,adversarial", "--backprop.epochs", "2", "--adversarial.epochs", "5")
+    plan = planned(*little, "--adversarial.steps", "3")
+    measured = len(plan.images.test)  # once through the network, for its accuracy
+    plain, attacked = (passes(plan.model(f"{name}-1", 0)) - measured for name in ("bp", "adversarial"))
+    assert attacked / plain == pytest.approx((5 / 2) * (1 + 3))
 
 
 @pytest.mark.parametrize(("model", "module"), [("random-2", readouts), ("bp-1", stacks)])

@@ -114,6 +114,19 @@ def test_what_failed_or_diverged_says_nothing_of_how_long_tasks_take(plan, clock
     assert progress.estimate.seconds([last]) == before
 
 
+def test_what_diverged_in_an_earlier_run_says_nothing_either(plan, clock, tmp_path):
+    def diverges(work):
+        return Outcome({"diverged": "broken: loss is nan"})
+
+    broken = Task("broken", "train", diverges, plan.images, "highest", {})
+    last, ledger = plan.model("bp", 0), Ledger(tmp_path)
+    ledger.complete(broken)
+    estimate = Estimate(plan.settings, plan.images, product_seconds=1e-6)
+    before = estimate.seconds([last])
+    with running.telling(ledger, [broken, last], [last], lambda: estimate) as learned:
+        assert learned.seconds([last]) == before
+
+
 @pytest.fixture
 def slow_task(plan):
     """A task that shows for so many seconds what it prints meanwhile."""
