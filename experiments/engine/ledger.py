@@ -12,12 +12,12 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.engine import provenance
-from experiments.engine.populations import drop_checkpoints
+from experiments.engine.populations import drop_checkpoints, outcomes
 from experiments.engine.sources import digest_of
 from experiments.engine.tasks import Outcome, Task
 from experiments.engine.terminal import EACH_TASK
@@ -214,29 +214,41 @@ class Ledger:
             return found
         needed = {short: self.complete(other) for short, other in task.needs.items()}
         started = time.perf_counter()
-        outcome = self.compute(task, needed)
+        computed = self._computed(task, needed)
+        outcome = next(computed)
         seconds = time.perf_counter() - started
         self.store(task, outcome, seconds)
+        next(computed, None)  # not before it is kept
         return outcome
 
     def compute(self, task: Task, needed: Mapping[str, Outcome]) -> Outcome:
         """The task's outcome from those of the tasks that it needs."""
+        (outcome,) = self._computed(task, needed)
+        return outcome
+
+    def _computed(self, task: Task, needed: Mapping[str, Outcome]) -> Iterator[Outcome]:
+        """The one outcome; who goes on after it has kept it: a training's checkpoints are dropped."""
         failed = next((outcome.failed for outcome in needed.values() if outcome.failed), None)
         if failed:
-            return Outcome({"failed": failed})
+            yield Outcome({"failed": failed})
+            return
         required = (outcome for short, outcome in needed.items() if short not in task.optional)
         diverged = next((outcome.diverged for outcome in required if outcome.diverged), None)
         if diverged:
-            return Outcome({"diverged": diverged})
+            yield Outcome({"diverged": diverged})
+            return
+        found = outcomes(task, needed, self.directory)
         try:
-            return checked(task, task.compute(needed, self.directory))
+            outcome = checked(task, next(found))
         except DivergenceError as error:
-            return Outcome({"diverged": f"{task.name}: {error}"})
+            outcome = Outcome({"diverged": f"{task.name}: {error}"})
         except StorageError:
             raise
         except Exception as error:
             stop_if_told()
-            return failure(task, error)
+            outcome = failure(task, error)
+        yield outcome
+        next(found, None)
 
     def say_what_runs_again(self, missing: Sequence[Task]) -> None:
         """A line on what was found again among set-aside outcomes, and on what of the missing runs again, and why."""

@@ -98,6 +98,16 @@ def alone(kind: Population, work: Work) -> Outcome:
     return finished.outcome
 
 
+def outcomes(task: Task, needed: Mapping[str, Outcome], directory: Path) -> Iterator[Outcome]:
+    """A task's one outcome; a population forgets its checkpoints when it is asked for more, as :func:`alone` does."""
+    kind = population_of(task)
+    if kind is None:
+        yield task.compute(needed, directory)
+    else:
+        for finished in kind.together([Work(task, needed, directory)], (), one_device()):
+            yield finished.outcome
+
+
 def population_of(task: Task) -> Population | None:
     """What does such tasks together, if anything does."""
     return task.run if isinstance(task.run, Population) else None

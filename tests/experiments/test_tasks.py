@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from task_cases import IMAGES, Chain
 
 from experiments.engine import ledger, provenance
-from experiments.engine.populations import begin_chunk, one_device
-from experiments.engine.tasks import Task, Work, with_needs
+from experiments.engine.populations import Finished, alone, begin_chunk, drop_chunk, one_device
+from experiments.engine.tasks import Outcome, Task, Work, with_needs
+from jax_bioadv.storage import StorageError
 
 names = st.text("abc", max_size=3)
 contents = st.tuples(
@@ -230,7 +231,7 @@ def test_checkpoints_of_the_same_task_under_other_settings_are_named(tmp_path, c
 
 
 def test_a_run_that_is_done_leaves_the_checkpoints_of_others(tmp_path):
-    """Also where some of its tasks were begun together with one that is not of it; stacks and streams write no members."""
+    """Also where one of its tasks was begun together with one that is not; stacks and streams write no members."""
     done, other = Chain(tmp_path), Chain(tmp_path, settings=5)
 
     def begun(*tasks):
@@ -246,6 +247,38 @@ def test_a_run_that_is_done_leaves_the_checkpoints_of_others(tmp_path):
     other.complete()
     other.ledger.clear_up([*other.tasks, *done.tasks])
     assert not (tmp_path / "checkpoints").exists()
+
+
+@dataclasses.dataclass(frozen=True)
+class Begun:
+    """A training that has its checkpoints before it is done, as a population of one."""
+
+    vectorized: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
+
+    def together(self, works, varied, devices):
+        begin_chunk(works, devices)
+        yield Finished(works[0], Outcome({"sum": 1}), 0.0)
+        drop_chunk(works, devices)
+
+    def __call__(self, work):
+        return alone(self, work)
+
+    shape_of = members_that_fit = together
+
+
+def test_checkpoints_stay_until_the_outcome_is_kept(tmp_path, monkeypatch):
+    def full(*written):
+        raise StorageError("no space")
+
+    task = Task("begun", "train", Begun(), IMAGES, "highest")
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "write_json", full)
+        with pytest.raises(StorageError, match="no space"):
+            ledger.Ledger(tmp_path).complete(task)
+    assert list((tmp_path / "checkpoints").iterdir())
+    assert ledger.Ledger(tmp_path).complete(task).values == {"sum": 1}
+    assert not list((tmp_path / "checkpoints").iterdir())
 
 
 def test_the_seconds_of_a_task_are_those_of_its_run(tmp_path, monkeypatch):
