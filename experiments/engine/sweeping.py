@@ -89,6 +89,10 @@ class Sweep:
     def _program(self, task: Task, kind: Population) -> Any:
         return program_of(task, kind, self._varied(task, kind))
 
+    def _is_of(self, program: Any, task: Task) -> bool:
+        kind = population_of(task)
+        return kind is not None and self._program(task, kind) == program
+
     def complete(self, stage: str) -> None:
         """Do what of a stage is not done yet: as populations where there are such, else task by task."""
         by_itself: list[Task] = []
@@ -118,7 +122,7 @@ class Sweep:
         for members in begun_chunks(self.directory):
             chunk = [known[member] for member in members if member in known]
             begun = len(chunk) == len(members) and not left.keys().isdisjoint(members)
-            if begun and all(self._program(task, task.run) == program for task in chunk):
+            if begun and all(self._is_of(program, task) for task in chunk):
                 yield chunk
                 left = {member: task for member, task in left.items() if member not in members}
         others, at_a_time = list(left.values()), self.at_a_time[program]
