@@ -99,10 +99,11 @@ def alone(kind: Population, work: Work) -> Outcome:
 
 
 def outcomes(task: Task, needed: Mapping[str, Outcome], directory: Path) -> Iterator[Outcome]:
-    """A task's one outcome; a population forgets its checkpoints when it is asked for more, as :func:`alone` does."""
+    """A task's one outcome; asked for more, its checkpoints are forgotten, as :func:`alone` does."""
     kind = population_of(task)
     if kind is None:
         yield task.compute(needed, directory)
+        shutil.rmtree(directory / "checkpoints" / task.fingerprint[:16], ignore_errors=True)
     else:
         for finished in kind.together([Work(task, needed, directory)], (), one_device()):
             yield finished.outcome

@@ -1,7 +1,6 @@
 """Convolutional stacks: filters stage by stage and a readout, or backpropagation through the same architecture."""
 
 import dataclasses
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,11 +97,10 @@ _halving_adam = cache(halving_adam)
 
 @contextmanager
 def _resumable(work: Work, what: str, epochs: int) -> Iterator[dict[str, Any]]:
-    """Options of a training: progress that is shown, and checkpoints, after any epoch, that are gone at its end."""
+    """Options of a training: progress that is shown, and checkpoints, after any epoch, which the ledger drops."""
     folder = work.directory / "checkpoints" / work.task.fingerprint[:16]
     with progress(what, epochs, "epoch") as advance:
         yield {"checkpoints": Checkpoints(folder), "check_every": 1, "progress": advance}
-    shutil.rmtree(folder)
 
 
 def _outcome(

@@ -1,6 +1,5 @@
 """Trainings on a stream of images that do not fit into memory; they go on from their last chunk of batches."""
 
-import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -49,9 +48,7 @@ def _chunks(stream: Stream, epochs: int, chosen: StreamSettings) -> tuple[int, i
 def _trained(work: Work, chunk: streaming.Chunk, state: Any, chunks: int) -> tuple[Any, dict[str, np.ndarray]]:
     folder = work.directory / "checkpoints" / work.task.fingerprint[:16]
     with progress(f"train {work.name}", chunks, "chunk") as advance:
-        state, history = train(chunk, state, chunks, check_every=1, checkpoints=Checkpoints(folder), progress=advance)
-    shutil.rmtree(folder, ignore_errors=True)
-    return state, history
+        return train(chunk, state, chunks, check_every=1, checkpoints=Checkpoints(folder), progress=advance)
 
 
 def _start(work: Work, layer: LayerSettings, hidden: int, seed: int) -> krotov_hopfield.State:

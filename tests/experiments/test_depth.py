@@ -95,7 +95,14 @@ def test_the_estimate_counts_an_adversarial_training_by_its_own_epochs_and_steps
 def test_a_training_goes_on_bitwise_from_its_last_epoch(model, module, tmp_path, monkeypatch):
     """The readout's state has the random numbers of its dropout in it."""
     plan = planned("--readout.epochs", "3", "--backprop.epochs", "3")
-    goes_on_bitwise(plan.model(model, 0), module, 2, tmp_path, monkeypatch)
+    task = plan.model(model, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(stacks, "_accuracy", lambda *arguments: pytest.fail("stopped"))
+        with pytest.raises(pytest.fail.Exception, match="stopped"):
+            Ledger(tmp_path / "measured").complete(task)
+    assert list((tmp_path / "measured" / "checkpoints").iterdir()), "they stay until the outcome is kept"
+    goes_on_bitwise(task, module, 2, tmp_path, monkeypatch)
+    assert not list((tmp_path / "stopped" / "checkpoints").iterdir())
 
 
 def test_the_kept_network_has_the_accuracy_that_results_tell(study):
