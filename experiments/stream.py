@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
 
 from experiments.engine.command import SideBySide, following, parsed
@@ -20,6 +21,7 @@ from experiments.settings.streams import STREAM_PRESETS, UNREAD, StreamSettings
 from experiments.stream_plan import StreamPlan
 from experiments.streamed_images import StreamedImages, stored_images
 from jax_bioadv.command_line import exit_code, start
+from jax_bioadv.data import DataError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,10 +76,16 @@ def run(command: Command) -> Path:
 
 
 def _images(command: Command, settings: Settings) -> StreamedImages:
-    name = Path(settings.dataset).name
-    return StreamedImages(
-        name, *stored_images(settings.dataset, command.data_dir), settings.norm, command.stream.test_images
-    )
+    name, (training, testing) = Path(settings.dataset).name, stored_images(settings.dataset, command.data_dir)
+    images = StreamedImages(name, training, testing, settings.norm, command.stream.test_images)
+    shown = images.dataset.test_images
+    blank = np.flatnonzero(~shown.reshape(len(shown), -1).any(axis=1))
+    if len(blank):  # one that is learned from stays zero and moves nothing
+        raise DataError(
+            f"{testing.folder}: image {blank[0]} is all zero and has no unit norm; in all {len(blank)} of the first "
+            f"{len(shown)} are: store the images again without them"
+        )
+    return images
 
 
 def _planned(command: Command, images: StreamedImages) -> StreamPlan:

@@ -58,9 +58,10 @@ DATA_WINDOWS, LAYER_WINDOWS = ("spectra.last_on_data",), ("spectra.last_on_image
 
 
 def scale_of(dataset: Dataset) -> Scale:
-    """The size of the first training images, none of which may be blank."""
+    """The size of the first training images; of those that are all zero, which have none, nothing is taken."""
     count = max(1, min(_IMAGES, _VALUES // dataset.inputs))
     images = dataset.train_images[:count].reshape(-1, dataset.inputs).astype(np.float32) / 255
+    images = images[images.any(axis=1)]
     lengths = np.linalg.norm(images, axis=1)
     unit = lengths / np.linalg.norm(images, 3, axis=1)
     return Scale(float(np.median(unit)), float(np.median(lengths)), dataset.inputs)

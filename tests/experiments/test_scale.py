@@ -44,6 +44,15 @@ def test_the_sizes_are_those_of_the_images(digits):
     assert (found.unit, found.raw) == pytest.approx((np.median(lengths), np.median(raw)), rel=1e-6)
 
 
+def test_an_image_that_is_all_zero_has_no_size(digits):
+    blank = digits.train_images.copy()
+    blank[3] = 0
+    without = np.delete(digits.train_images, 3, axis=0)
+    assert scale_of(dataclasses.replace(digits, train_images=blank)) == scale_of(
+        dataclasses.replace(digits, train_images=without, train_labels=np.delete(digits.train_labels, 3))
+    )
+
+
 def ratios(settings, usual):
     def number(path, of):
         value = setting(of, path)

@@ -128,6 +128,25 @@ def test_what_cannot_work_is_refused_before_any_work(arguments, message, folder,
     assert not list(tmp_path.glob("stages/*"))
 
 
+def test_a_black_image_is_refused_before_any_work_where_it_is_measured_on_and_harmless_elsewhere(
+    tmp_path, digits, capsys, monkeypatch
+):
+    planned = []
+    monkeypatch.setattr(stream, "complete", lambda job, *more: planned.append(job.planned(job.images(*job[1:3]))))
+    black, few = digits.train_images.copy(), digits.test_images[:20].copy()
+    black[5] = few[5] = 0
+    for part, images, labels in (
+        ("train", black, digits.train_labels),
+        ("val", few, digits.test_labels[:20]),
+    ):
+        store([(images, labels)], tmp_path / part, digits.class_names, "digits")
+    given = ["--preset", "smoke", "--dataset", str(tmp_path), "--out", str(tmp_path / "run"), "--stream.test-images"]
+    assert stream.main([*given, "20"]) == 2
+    assert "val: image 5 is all zero and has no unit norm; in all 1 of the first 20" in capsys.readouterr().err
+    assert stream.main([*given, "5"]) == 0
+    assert planned[0].settings.attacks == STREAM_PRESETS["smoke"].attacks
+
+
 def test_two_parts_that_do_not_go_together_are_refused(folder, tmp_path, digits):
     training, _ = stored_images(str(folder), None)
     for images, names in ((digits.test_images[:, :4], digits.class_names), (digits.test_images, "abcdefghij")):
