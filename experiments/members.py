@@ -50,7 +50,8 @@ def members_of(settings: Settings, images: Images, grid: Grid) -> list[Member]:
     for point in points(grid):
         chosen = with_settings(settings, point)
         try:
-            plan = Plan(chosen, normed.setdefault(chosen.norm, images.with_norm(chosen.norm)))
+            of_its_norm = normed.setdefault(chosen.norm, images.with_norm(chosen.norm))
+            plan = Plan(chosen, of_its_norm, chosen.model_names)
         except ValueError as error:
             raise ValueError(f"at {describe(point) or 'the settings given'}: {error}") from error
         for model in plan.models:

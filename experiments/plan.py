@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -35,14 +35,16 @@ class Plan:
     Args:
         settings: checked here against the data, before any work.
         images: the data.
+        trained: models, and ``noise_start``, of which there are tasks: no setting of another one is checked against the
+            data; if None, all of a reproduction.
 
     Raises:
         ValueError: a setting that cannot work with these data.
     """
 
-    def __init__(self, settings: Settings, images: Images):
+    def __init__(self, settings: Settings, images: Images, trained: Collection[str] | None = None):
         train, test = images.dataset.train_images, images.dataset.test_images
-        settings.check(len(train), len(test), images.inputs)
+        settings.check(len(train), len(test), images.inputs, trained)
         check_cifar10_c(settings.corruptions, images)
         self.settings, self.images, self.models = settings, images, settings.model_names
 

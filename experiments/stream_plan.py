@@ -35,7 +35,7 @@ class StreamPlan(Plan):
                 raise ValueError(f"{name} cannot be trained on a stream; choose among {', '.join(MODELS)}")
         if settings.layer.start != "samples":
             raise ValueError("a layer on a stream starts from samples; leave --layer.start")
-        super().__init__(settings, images)
+        super().__init__(settings, images, settings.model_names)
         self.stream = only(stream, "window", "chunk")
 
     def first_layer(self, model: Model, seed: int) -> Task:

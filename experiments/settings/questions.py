@@ -65,6 +65,10 @@ class DimensionSettings:
     models: str = "kh,bp,kmeans,kh_start,random"
     """The rule, backpropagation and controls, separated by commas."""
 
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in self.models.split(","))
+
 
 @dataclass(frozen=True)
 class ShapeSettings:
@@ -156,9 +160,9 @@ class QuestionSettings(Settings):
         unknown = {name.strip() for name in self.why.attacked.split(",")} - set(self.model_names)
         if unknown:
             raise ValueError(f"why.attacked: {min(unknown)!r} is not among --models")
-        for name in self.dimension.models.split(","):
-            if name.strip() not in KNOWN or KNOWN[name.strip()].matches:
-                raise ValueError(f"dimension.models: {name.strip()!r} cannot be trained there")
+        for name in self.dimension.model_names:
+            if name not in KNOWN or KNOWN[name].matches:
+                raise ValueError(f"dimension.models: {name!r} cannot be trained there")
         if self.dimension.points > self.dimension.test_images:
             raise ValueError("dimension.points exceeds dimension.test-images")
         frozen = [name.strip() for name in self.mixing.frozen.split(",")]

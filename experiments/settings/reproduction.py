@@ -1,6 +1,7 @@
 """Everything that a reproduction of the paper can be told, and what cannot work."""
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -29,6 +30,8 @@ from experiments.settings.measurements import (
 )
 from experiments.threats import THREATS
 
+NOISE_START = "noise_start"
+"""The layer of figure A1 where models are named."""
 # Numbers that may be 0; every other one must be positive.
 MAY_BE_ZERO = {"layer.delta", "noise_start.delta", "spectral.constant_epochs", "landscape.image"} | {
     f"{name}.weight" for name in ("l2", "jacobian", "spectral")
@@ -128,30 +131,37 @@ class Settings:
         _require(len(set(self.boundaries.radii)) == len(self.boundaries.radii), "boundaries.radii has one twice")
         _require(bool(self.boundaries.radii), "boundaries.radii needs at least one radius")
 
-    def check(self, training_images: int, test_images: int, inputs: int) -> None:
-        """Raise ValueError for a value that cannot work, by itself or with so many images and pixels."""
+    def check(
+        self, training_images: int, test_images: int, inputs: int, trained: Collection[str] | None = None
+    ) -> None:
+        """Raise ValueError for a value that cannot work, by itself or with so many images and pixels.
+
+        Args:
+            training_images: their number.
+            test_images: likewise.
+            inputs: pixels of an image.
+            trained: models, and ``noise_start``, that are trained with these settings; if None, all of a reproduction.
+        """
         self.check_values()
-        for name, hidden, layer in (
-            ("hidden", self.hidden, self.layer),
-            ("noise-start-hidden", self.noise_start_hidden, self.noise_start),
-        ):
+        trained = (*self.model_names, NOISE_START) if trained is None else trained
+        layers, batches = [("hidden", self.hidden, self.layer)], [("layer", self.layer.batch_size)]
+        if NOISE_START in trained:
+            layers.append(("noise-start-hidden", self.noise_start_hidden, self.noise_start))
+            batches.append(("noise-start", self.noise_start.batch_size))
+        for name, hidden, layer in layers:
             _require(
                 layer.start != "samples" or hidden <= training_images,
                 f"{name}: {hidden} rows cannot start from {training_images} training images",
             )
-        for name, batch in (
-            ("layer", self.layer.batch_size),
-            ("noise-start", self.noise_start.batch_size),
-            ("decoder", self.decoder.batch_size),
-            ("backprop", self.backprop.batch_size),
-        ):
+        batches += [("decoder", self.decoder.batch_size), ("backprop", self.backprop.batch_size)]
+        for name, batch in batches:
             _require(
                 batch <= training_images, f"{name}.batch-size: {batch} exceeds the {training_images} training images"
             )
         _require(self.landscape.image < test_images, f"landscape.image: there are {test_images} test images")
         _require(inputs >= 2, "images need at least two pixels")
-        for name in self.model_names:
-            if (largest := KNOWN[name].largest) is not None:
+        for name in trained:
+            if name in KNOWN and (largest := KNOWN[name].largest) is not None:
                 most, why = largest(training_images, inputs)
                 _require(self.hidden <= most, f"hidden: {name} has at most {why}; lower it or leave {name} out")
 

@@ -77,7 +77,7 @@ def of_sweep(chosen):
 
 def of_question(number):
     def plan(chosen):
-        command = questions.Command(preset="smoke", settings=chosen)
+        command = questions.Command(preset="smoke", questions=(number,), settings=chosen)
         return questions._planned(command, number, Images(DIGITS, chosen.norm))
 
     return plan
@@ -205,6 +205,13 @@ def test_a_setting_that_no_task_reads_is_refused_before_any_work(command, argume
     assert code == 2
     assert message in said.getvalue()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["stream", "sweep", "2", "3", "4"])
+def test_a_setting_that_is_no_option_is_not_held_against_the_data(name):
+    plan, usual, options = COMMANDS[name]
+    numbers = {"noise_start.batch_size", "noise_start_hidden", "hidden"} - set(options)
+    plan(with_settings(usual, {"noise_start.start": "samples", **dict.fromkeys(numbers, 1501)}))
 
 
 def test_what_is_parsed_is_of_the_settings_own_classes():

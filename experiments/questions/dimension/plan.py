@@ -16,8 +16,9 @@ class OfSet(Plan):
     """The tasks on one set of data."""
 
     def __init__(self, name: str, settings: QuestionSettings, images: Images):
-        super().__init__(with_settings(settings, {"hidden": settings.dimension.hidden}), images)
-        self.name, self.points = name, settings.dimension.points
+        chosen = settings.dimension
+        super().__init__(with_settings(settings, {"hidden": chosen.hidden}), images, chosen.model_names)
+        self.name, self.points = name, chosen.points
 
     def task_name(self, name: str, stage: str) -> str:
         """By the name of the set."""
@@ -49,14 +50,14 @@ class DimensionPlan(Plan):
     settings: QuestionSettings
 
     def __init__(self, settings: QuestionSettings, images: Images):
-        super().__init__(with_settings(settings, {"hidden": settings.dimension.hidden}), images)
         chosen = settings.dimension
+        super().__init__(with_settings(settings, {"hidden": chosen.hidden}), images, chosen.model_names)
         for name, there in (("train_images", images.dataset.train_images), ("test_images", images.dataset.test_images)):
             if getattr(chosen, name) > len(there):
                 raise ValueError(f"dimension.{name.replace('_', '-')}: {images.dataset.name} has {len(there)}")
         if chosen.directions and max(chosen.directions) >= images.inputs:
             raise ValueError(f"dimension.directions must be below the number of pixels, {images.inputs}")
-        self.trained = tuple(name.strip() for name in chosen.models.split(","))
+        self.trained = chosen.model_names
         self.of_sets = {name: OfSet(name, settings, one) for name, one in sets_of(chosen, images).items()}
 
     def all_tasks(self) -> list[Task]:

@@ -18,7 +18,7 @@ class OfRecipe(Plan):
 
     def __init__(self, recipe: Recipe, settings: QuestionSettings, images: Images):
         chosen = {"hidden": settings.mixing.hidden, **recipe.changed}
-        super().__init__(with_settings(settings, chosen), images)
+        super().__init__(with_settings(settings, chosen), images, (recipe.model,))
         self.recipe = recipe
 
     def task_name(self, name: str, stage: str) -> str:
@@ -50,7 +50,7 @@ class MixingPlan(Plan):
     settings: QuestionSettings
 
     def __init__(self, settings: QuestionSettings, images: Images):
-        super().__init__(settings, images)
+        super().__init__(with_settings(settings, {"hidden": settings.mixing.hidden}), images, ())
         self.of_recipes = [OfRecipe(recipe, settings, images) for recipe in recipes(settings)]
 
     def all_tasks(self) -> list[Task]:

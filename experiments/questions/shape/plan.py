@@ -32,7 +32,7 @@ class ShapePlan(QuestionPlan):
     """
 
     def __init__(self, settings: QuestionSettings, images: Images):
-        super().__init__(settings.of_shapes, images)
+        super().__init__(settings.of_shapes, images, settings.shape.compared_names)
         strengths = self.settings.shape.strengths
         self.shaped = tuple(name for name, (_, strength) in SHAPED.items() if strength in strengths)
         self.matched = tuple(f"{MATCHED}_law_both_{strength}" for strength in strengths)
