@@ -93,7 +93,10 @@ def _answer(command: Command, question: Question, directory: Path) -> None:
 
 
 def _planned(command: Command, number: int, images: Images) -> Any:
-    return QUESTIONS[number].plan(following(command, command.settings, images), images)
+    """The plan of a question; those of all that are asked for are made, so that none is refused after hours of work."""
+    settings = following(command, command.settings, images)
+    plans = {asked: QUESTIONS[asked].plan(settings, images) for asked in command.questions}
+    return plans[number]
 
 
 def main(arguments: list[str] | None = None) -> int:

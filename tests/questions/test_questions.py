@@ -118,6 +118,13 @@ def test_the_arrays_of_the_figures_have_a_row_for_each_seed(answered):
         assert arrays["rows/kh_start"].shape == (6, 64)
 
 
+def test_what_a_later_question_cannot_work_with_is_refused_before_any_work_on_an_earlier_one(tmp_path):
+    code, said = answer("12", tmp_path, *LITTLE, "--dimension.train-images", "5000")
+    assert code == 2
+    assert said.splitlines()[-1] == "error: dimension.train-images: digits has 1500"
+    assert not list(tmp_path.glob("*/stages"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
