@@ -11,17 +11,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
 
+from experiments.engine.command import Place, images_of
 from experiments.engine.provenance import environment
 from experiments.engine.tasks import Outcome
 from experiments.images import Images
 from experiments.models import PAPER_MODELS
 from experiments.networks import measured_accuracy, purpose_key, trained_network
 from experiments.results.schema import read_results, whole_results
-from jax_bioadv import attacks, data
+from experiments.settings.reproduction import Settings
+from jax_bioadv import attacks
 from jax_bioadv.analysis.robustness import correctly_classified, median_with_censoring
 from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.models import Network
@@ -34,7 +37,11 @@ SEED = 0
 
 
 def publish(
-    directory: tyro.conf.Positional[Path], to: tyro.conf.Positional[Path], data_dir: Path | None = None
+    directory: tyro.conf.Positional[Path],
+    to: tyro.conf.Positional[Path],
+    data_dir: Path | None = None,
+    resize: int | None = None,
+    drop_blank_images: bool = False,
 ) -> None:
     """Copy what a finished run found, and write its networks down in as few bits as leave them what they are.
 
@@ -45,6 +52,8 @@ def publish(
         directory: of a reproduction.
         to: folder that is made, or whose files are written anew.
         data_dir: folder that holds the data; default: $JAX_BIOADV_DATA, else ~/.cache/jax-bioadv.
+        resize: as the run had it.
+        drop_blank_images: as the run had it.
 
     Raises:
         ValueError: the run has not come to its end, or its networks are not those of its results.
@@ -59,10 +68,15 @@ def publish(
         if not all("minimum_norm" in results["models"][name].get("critical_l2", {}) for name in models):
             raise ValueError("the run has no minimum-norm distances, which tell whether weights may be rounded")
     chosen = results["settings"]
-    images = Images(data.load(chosen["dataset"], data_dir=data_dir), chosen["norm"])
-    if images.dataset.sha256 != results["dataset"]["sha256"]:
-        raise ValueError(f"the data are not those of {directory}; name their folder with --data-dir")
-    found = {name: _written(name, directory, to / FOLDER, images, results) for name in models}
+    place = Place(data_dir=data_dir, resize=resize, drop_blank_images=drop_blank_images)
+    images, told = images_of(place, Settings(dataset=chosen["dataset"], norm=chosen["norm"])), results["dataset"]
+    if images.dataset.sha256 != told["sha256"]:
+        raise ValueError(
+            f"the data are not those of {directory}, {told['source']}: name their folder with --data-dir, and give "
+            "--resize and --drop-blank-images as the run had them"
+        )
+    with jax.default_matmul_precision(chosen["precision"]):
+        found = {name: _written(name, directory, to / FOLDER, images, results) for name in models}
     about = {"seed": SEED, "dataset": results["dataset"]["name"], "norm": chosen["norm"], "networks": found}
     write_json(to / FOLDER / ABOUT, {**about, "environment": environment(chosen["precision"])})
     for name in ("results.json", "figures.npz"):

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -80,6 +81,25 @@ def test_a_finished_run_is_published_with_its_networks(copied, home):
         decided = np.argmax(np.asarray(load_published(name, "mine")(images.test)), axis=1)
         accuracy = np.mean(decided == np.asarray(images.test_labels))
         assert accuracy == pytest.approx(results["models"][name]["test_accuracy"][0], abs=3 / len(decided))
+
+
+def test_the_images_and_the_precision_are_those_of_the_run(copied, home, capsys, monkeypatch):
+    results = read_results(copied)
+    smaller = data.load("digits", resize=4)
+    results["dataset"] |= {"sha256": smaller.sha256, "source": smaller.source}
+    results["settings"]["precision"] = "high"
+    write_json(copied / "results.json", results)
+    seen = []
+
+    def written(name, directory, folder, images, results):
+        seen.append((images.dataset.image_shape, jax.config.jax_default_matmul_precision))
+
+    monkeypatch.setattr(publish, "_written", written)
+    given = [str(copied), str(home / "results" / "mine")]
+    assert publish.main(given) == 2
+    assert "resized to 4 × 4 pixels: name their folder with --data-dir, and give --resize" in capsys.readouterr().err
+    assert publish.main([*given, "--resize", "4", "--drop-blank-images"]) == 0
+    assert set(seen) == {((4, 4, 1), "high")}
 
 
 def test_a_full_disk_leaves_what_was_published_before(copied, home, capsys, monkeypatch):
