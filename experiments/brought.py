@@ -6,6 +6,7 @@ function, from flattened images (batch, height · width · channels) to logits.
 
 import dataclasses
 import importlib
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -98,12 +99,15 @@ class Brought:
     @property
     def code(self) -> str:
         """A digest of the code that makes it: of its module, and of the modules beside it that it uses."""
-        module = sys.modules[self.function.__module__]
-        if module.__file__ is None:
+        function, (at, _, name) = self.function, self.build.partition(":")
+        if hasattr(function, "__qualname__"):  # a partial application, or an object, is what its module says it is
+            at, name = function.__module__, function.__qualname__
+        file = getattr(sys.modules.get(at), "__file__", None)
+        if file is None:
             return ""
-        path = Path(module.__file__).resolve()
+        path = Path(os.path.abspath(file))  # of a link, not of what it leads to, which may have another name
         package = path.parent if path.name == "__init__.py" else path
-        return code_digest_below(self.function, package.parents[module.__name__.count(".")])
+        return code_digest_below(at, name, package.parents[at.count(".")])
 
 
 @register_static

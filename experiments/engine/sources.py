@@ -22,11 +22,18 @@ from experiments.engine.names_read import Chain, Function, NamesRead, is_bound
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = Path(jax_bioadv.__file__).resolve().parents[1]  # elsewhere where the package is installed
 PACKAGES = ("jax_bioadv", "experiments")
+
+
+def _read_below(folder: Path) -> dict[Path, str]:
+    """Every module's source; a name with a dot before it is what an editor or a file system keeps beside a module."""
+    return {path: path.read_text(encoding="utf-8") for path in folder.rglob("*.py") if not path.name.startswith(".")}
+
+
 # As this process has it, whoever edits it meanwhile: read at once, and not when a digest is first asked for.
 AT_START = {
-    path: path.read_text(encoding="utf-8")
+    path: source
     for package in PACKAGES
-    for path in ((ROOT if (ROOT / package).is_dir() else LIBRARY) / package).rglob("*.py")
+    for path, source in _read_below((ROOT if (ROOT / package).is_dir() else LIBRARY) / package).items()
 }
 # Not followed, because no outcome depends on them: what keeps outcomes and states, and what refuses settings or names
 # a package that is missing.
@@ -57,14 +64,17 @@ def code_digest(*functions: Callable[..., Any]) -> str:
     return digest_of([digest, bound]) if bound else digest
 
 
-def code_digest_below(function: Callable[..., Any], folder: Path) -> str:
+def code_digest_below(module: str, name: str, folder: Path) -> str:
     """SHA-256 of all that a function from elsewhere may run of this project's code, and of the modules in a folder.
 
-    Of a folder of installed packages the function's own package alone counts.
+    Args:
+        module: that it is in.
+        name: of the function there.
+        folder: of installed packages the function's own alone counts.
     """
-    package = function.__module__.split(".")[0]
+    package = module.split(".")[0]
     reached = _Reached(ROOT, {package: folder} if folder.name in INSTALLED else folder)
-    reached.follow(function.__module__, tuple(function.__qualname__.split(".")[:1]))
+    reached.follow(module, tuple(name.split(".")[:1]))
     return reached.digest
 
 

@@ -148,6 +148,37 @@ def test_its_code_is_that_of_its_module_and_of_those_beside_it_that_it_uses(code
     assert code_of(beside="WIDTH = 4") != first
 
 
+PARTIAL = """
+from functools import partial
+from beside_it import WIDTH
+
+def make(depth):
+    return WIDTH
+
+build = partial(make, depth=3)
+"""
+
+
+def test_a_partial_application_counts_with_what_it_is_made_of(code_of):
+    first = code_of(PARTIAL)
+    assert code_of(PARTIAL) == first
+    assert len({first, code_of(PARTIAL.replace("=3", "=4")), code_of(PARTIAL, beside="WIDTH = 4")}) == 3
+
+
+def test_a_module_that_is_a_link_counts_as_it_is_written(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "linked").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path / "linked"))
+    (tmp_path / "linked" / "linked_module.py").symlink_to(tmp_path / "elsewhere" / "version_1.py")
+    digests = []
+    for width in (3, 4):
+        (tmp_path / "elsewhere" / "version_1.py").write_text(f"def build():\n    return {width}")
+        sys.modules.pop("linked_module", None)
+        digests.append(Brought("linked_module:build", SHAPE).code)
+    sys.modules.pop("linked_module")
+    assert digests[0] != digests[1]
+
+
 def test_one_that_guesses_is_suspected(images):
     network = loaded(brought("Convolutional"), None)
     assert "about as many as guessing: does it take --input unit, pixels normalised" in suspicion(network, images)

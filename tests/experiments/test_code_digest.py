@@ -197,6 +197,13 @@ def test_code_counts_as_it_was_when_the_process_began(monkeypatch):
     assert code_digest(layers.centroids) == before
 
 
+def test_what_an_editor_or_a_file_system_keeps_beside_a_module_is_no_module(tmp_path):
+    (tmp_path / "module.py").write_text("A = 1")
+    (tmp_path / ".#module.py").symlink_to("someone@somewhere.1234")
+    (tmp_path / "._module.py").write_bytes(b"\x00\x05\x16\x07\xff")
+    assert sources._read_below(tmp_path) == {tmp_path / "module.py": "A = 1"}
+
+
 def test_what_is_left_out_exists():
     for name in (*sources.WITHOUT_INFLUENCE, *sources.HOLD_SETTINGS):
         assert (ROOT / Path(*name.split(".")).with_suffix(".py")).is_file()
