@@ -52,7 +52,7 @@ def on_normalised(
 
 def cut_by_mixture(rule: KrotovHopfield, synapses: np.ndarray) -> np.ndarray:
     """Which rows are kept, as of a layer of the paper's."""
-    return decide_cut(synapses, PruningSettings(), float(rule.p), float(rule.radius)).keep
+    return decide_cut(synapses, PruningSettings("mixture"), float(rule.p), float(rule.radius)).keep
 
 
 def greedy(

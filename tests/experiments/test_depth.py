@@ -28,11 +28,9 @@ from experiments.report.figures import Undrawn
 from experiments.results.schema import read_results
 from experiments.settings.depth import DEPTH_PRESETS
 from experiments.settings.evaluation import in_pixels
-from experiments.settings.groups import PruningSettings
 from experiments.settings.paths import paths_of, setting, with_settings
-from experiments.stacks import PATCH_RULE, STACK_MODELS
+from experiments.stacks import STACK_MODELS
 from experiments.training import stacks
-from experiments.training.layers import decide_cut
 from jax_bioadv import data
 from jax_bioadv.figures import style
 from jax_bioadv.learning import readouts
@@ -105,15 +103,6 @@ def test_a_training_goes_on_bitwise_from_its_last_epoch(model, module, tmp_path,
     assert list((tmp_path / "measured" / "checkpoints").iterdir()), "they stay until the outcome is kept"
     goes_on_bitwise(task, module, 2, tmp_path, monkeypatch)
     assert not list((tmp_path / "stopped" / "checkpoints").iterdir())
-
-
-def test_filters_are_cut_by_the_mixture():
-    """Which code says by a default, that digests leave out: another default would be taken up by no fingerprint."""
-    rule, synapses = PATCH_RULE, np.random.default_rng(0).standard_normal((40, 27))
-    synapses[:20] *= 0.05
-    asked = (PruningSettings("mixture"), float(rule.p), float(rule.radius))
-    np.testing.assert_array_equal(stacks.cut_by_mixture(rule, synapses), decide_cut(synapses, *asked).keep)
-    assert PruningSettings().method == "mixture"
 
 
 def test_the_kept_network_has_the_accuracy_that_results_tell(study):
