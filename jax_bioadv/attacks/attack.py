@@ -12,6 +12,7 @@ in.
 """
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -176,6 +177,17 @@ def attack_keys(key: Key[Array, ""], image_indices: Integer[Array, " batch"]) ->
     prepare_key, perturb_key = jax.random.split(key)
     per_image = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
     return AttackKeys(per_image(prepare_key, image_indices), per_image(perturb_key, image_indices))
+
+
+def checked_counts(**counts: Any) -> tuple[int, ...]:
+    """The counts as integers of Python; ValueError, which names them, unless all are integers of at least 1."""
+    try:
+        whole = tuple(map(operator.index, counts.values()))
+    except TypeError:
+        raise ValueError(f"{', '.join(counts)} must be integers, got {counts}") from None
+    if min(whole) < 1:
+        raise ValueError(f"{', '.join(counts)} must be at least 1, got {counts}")
+    return whole
 
 
 def checked_bounds(bounds: tuple[float, float] | None) -> tuple[float, float] | None:

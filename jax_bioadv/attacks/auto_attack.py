@@ -32,7 +32,7 @@ from jax.tree_util import Partial
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
-from jax_bioadv.attacks.attack import Adversarial, Attack, LogitsFunction, attack_keys, checked_bounds
+from jax_bioadv.attacks.attack import Adversarial, Attack, LogitsFunction, attack_keys, checked_bounds, checked_counts
 from jax_bioadv.attacks.auto_attack_folder import AutoAttackFolder
 from jax_bioadv.attacks.auto_attack_outcome import AutoAttackOutcome, PartOutcome, classifier_flags, outcome_flags
 from jax_bioadv.attacks.auto_projected_gradient_descent import apgd
@@ -207,10 +207,9 @@ def autoattack(
         )
     if not (math.isfinite(epsilon) and epsilon > 0):
         raise ValueError(f"epsilon must be finite and positive, got {epsilon}")
+    steps, targets, queries = checked_counts(steps=steps, targets=targets, queries=queries)
     shape = checked_image_shape(image_shape)
-    attack = AutoAttack(
-        float(norm), float(epsilon), int(steps), int(targets), int(queries), shape, checked_bounds(bounds)
-    )
+    attack = AutoAttack(float(norm), float(epsilon), steps, targets, queries, shape, checked_bounds(bounds))
     attack.parts(classes=2 + attack.targets)  # each of which looks at its settings
     return attack
 

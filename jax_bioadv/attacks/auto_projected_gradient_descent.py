@@ -31,6 +31,7 @@ from jax_bioadv.attacks.attack import (
     Attack,
     LogitsFunction,
     checked_bounds,
+    checked_counts,
     clip_to,
     lead_of,
     lead_over_label,
@@ -112,11 +113,10 @@ def apgd(
     """
     if float(norm) not in (2, math.inf):
         raise ValueError(f"norm must be 2 or infinity, got {norm}; pgd climbs in balls of other norms")
-    if steps < 1 or restarts < 1 or targets < 1:
-        raise ValueError(f"steps, restarts and targets must be at least 1, got {steps}, {restarts} and {targets}")
+    steps, restarts, targets = checked_counts(steps=steps, restarts=restarts, targets=targets)
     if loss not in _LOSSES:
         raise ValueError(f"loss must be one of {', '.join(_LOSSES)}, got {loss!r}")
-    settings = _Settings(float(norm), int(steps), loss, int(restarts), int(targets), checked_bounds(bounds))
+    settings = _Settings(float(norm), steps, loss, restarts, targets, checked_bounds(bounds))
     return Attack(Partial(_prepare, settings), Partial(_perturb, settings), bounds=settings.bounds)
 
 

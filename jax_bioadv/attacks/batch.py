@@ -56,7 +56,8 @@ def checked_batch(
         images: (batch, inputs), floating.
         labels: (batch,), integers that name a logit.
         bounds: range that the images must lie in, None if there is none.
-        may_be_empty_or_broken: whether it is no fault if there is no image, or if values are not finite.
+        may_be_empty_or_broken: whether it is no fault if there is no image, if values are not finite, or if there is
+            one class alone.
 
     Returns:
         The batch, its labels as int32. Values that a caller's ``jit`` traces are not known and not checked.
@@ -71,6 +72,11 @@ def checked_batch(
     logits = _logits(function, pixels.shape[1], dtype)
     if logits.ndim != 2:
         raise ValueError(f"the classifier must give logits of shape (batch, classes), it gives {logits.shape} for one")
+    if logits.shape[1] < 2 and not may_be_empty_or_broken:
+        raise ValueError(
+            f"there must be at least 2 classes, the logits have {logits.shape[1]}; give one logit for each of two "
+            "classes"
+        )
     dtype = jnp.promote_types(dtype, logits.dtype)
     with np.errstate(over="ignore"):
         pixels = pixels.astype(dtype)
@@ -108,17 +114,23 @@ def check_same_classes(
 
 
 def checked_image_indices(image_indices: ArrayLike | None, images: int) -> Integer[np.ndarray, " images"]:
-    """An integer per image, by default its position; ValueError for anything else."""
+    """An integer per image, by default its position; ValueError for anything else, or for more than 32 bits."""
     indices = np.arange(images) if image_indices is None else np.asarray(image_indices)
     if indices.shape != (images,) or not np.issubdtype(indices.dtype, np.integer):
         raise ValueError(f"image_indices must have one integer per image, got {indices.dtype} of shape {indices.shape}")
+    # Keys are made of 32 bits: of more, two images would share their randomness.
+    low, high = (int(indices.min()), int(indices.max())) if images else (0, 0)
+    if low < -(2**31) or high >= 2**32 or high - low >= 2**32:
+        raise ValueError(f"image_indices must be integers of 32 bits, got {low} … {high}; give positions in the set")
     return indices
 
 
 def checked_image_shape(image_shape: Sequence[int]) -> tuple[int, int, int]:
     """(height, width, channels) of flattened images; ValueError for anything else, such as channels that come first."""
-    if len(image_shape) != 3 or min(image_shape) < 1:
-        raise ValueError(f"image_shape must be (height, width, channels), each at least 1; got {image_shape}")
+    if len(image_shape) != 3 or min(image_shape) < 1 or any(int(side) != side for side in image_shape):
+        raise ValueError(
+            f"image_shape must be (height, width, channels), each an integer of at least 1; got {image_shape}"
+        )
     height, width, channels = map(int, image_shape)
     if channels > _MOST_CHANNELS and height <= _MOST_CHANNELS:
         raise ValueError(

@@ -41,6 +41,7 @@ from jax_bioadv.attacks.attack import (
     LogitsFunction,
     attack_keys,
     checked_bounds,
+    checked_counts,
     clip_to,
     lead_of,
     lead_over_label,
@@ -108,9 +109,8 @@ def minimum_norm(
     """
     if float(norm) not in (2, math.inf):
         raise ValueError(f"norm must be 2 or infinity, got {norm}")
-    if steps < 1 or targets < 1:
-        raise ValueError(f"steps and targets must be at least 1, got {steps} and {targets}")
-    settings = _Settings(float(norm), int(steps), int(targets), checked_bounds(bounds))
+    steps, targets = checked_counts(steps=steps, targets=targets)
+    settings = _Settings(float(norm), steps, targets, checked_bounds(bounds))
     return Attack(Partial(_prepare, settings), Partial(_perturb, settings), bounds=settings.bounds)
 
 

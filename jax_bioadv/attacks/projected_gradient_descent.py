@@ -22,6 +22,7 @@ from jax_bioadv.attacks.attack import (
     LogitsFunction,
     StepSize,
     checked_bounds,
+    checked_counts,
     clip_to,
     log_odds_against,
     succeeded,
@@ -36,7 +37,7 @@ from jax_bioadv.attacks.lp_ball import check_norm, project, steepest_ascent, uni
 class _Settings:
     norm: float
     steps: int
-    step_size: float | int | StepSize
+    step_size: float | StepSize
     bounds: tuple[float, float] | None
     clip_each_step: bool
     targeted: bool
@@ -93,17 +94,18 @@ def pgd(
     Raises:
         ValueError: for a setting out of range, or for restarts that would all start from the same image.
     """
-    if steps < 1 or restarts < 1:
-        raise ValueError(f"steps and restarts must be at least 1, got {steps} and {restarts}")
+    steps, restarts = checked_counts(steps=steps, restarts=restarts)
     if restarts > 1 and not random_start:
         raise ValueError("restarts from the clean image are all the same: set random_start=True")
-    if isinstance(step_size, (int, float)) and not (math.isfinite(step_size) and step_size > 0):
-        raise ValueError(f"step_size must be finite and positive, got {step_size}")
     order = check_norm(norm)
     if step_size is None:
         step_size = published_step_size if order == math.inf else _RelativeStepSize(2.5 / steps)
+    elif not callable(step_size):
+        step_size = float(step_size)
+        if not (math.isfinite(step_size) and step_size > 0):
+            raise ValueError(f"step_size must be finite and positive, got {step_size}")
     settings = _Settings(
-        order, int(steps), step_size, checked_bounds(bounds), clip_each_step, targeted, random_start, int(restarts)
+        order, steps, step_size, checked_bounds(bounds), clip_each_step, targeted, random_start, restarts
     )
     return Attack(Partial(_prepare, settings), Partial(_perturb, settings), settings.targeted, settings.bounds)
 

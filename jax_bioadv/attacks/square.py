@@ -22,7 +22,7 @@ from jax import lax
 from jax.tree_util import Partial, register_static
 from jaxtyping import Array, Bool, Float, Int, Integer, Key
 
-from jax_bioadv.attacks.attack import Attack, LogitsFunction, checked_bounds, lead_over_label, succeeded
+from jax_bioadv.attacks.attack import Attack, LogitsFunction, checked_bounds, checked_counts, lead_over_label, succeeded
 from jax_bioadv.attacks.batch import checked_image_shape
 from jax_bioadv.attacks.best import Best, better_of, nothing_yet
 from jax_bioadv.attacks.square_changes import bumps_of, grid_of_bumps, moved, recoloured, stripes, tiles
@@ -72,12 +72,11 @@ def square(
     """
     if norm not in (2, math.inf):
         raise ValueError(f"norm must be 2 or infinity, for which the attack is defined; got {norm}")
-    if queries < 1 or restarts < 1:
-        raise ValueError(f"queries and restarts must be at least 1, got {queries} and {restarts}")
+    queries, restarts = checked_counts(queries=queries, restarts=restarts)
     if not 0 < p_init <= 1:
         raise ValueError(f"p_init is a share of the pixels, above 0 and at most 1; got {p_init}")
     shape = checked_image_shape(image_shape)
-    settings = _Settings(float(norm), int(queries), shape, float(p_init), checked_bounds(bounds), int(restarts))
+    settings = _Settings(float(norm), queries, shape, float(p_init), checked_bounds(bounds), restarts)
     return Attack(Partial(_prepare, settings), Partial(_perturb, settings), bounds=settings.bounds)
 
 

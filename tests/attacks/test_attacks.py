@@ -11,7 +11,7 @@ from flax import nnx
 from jax.tree_util import Partial
 
 from jax_bioadv import models
-from jax_bioadv.attacks import apgd, fgsm, gaussian, minimum_norm, pgd, square, transfer, worst_case
+from jax_bioadv.attacks import apgd, autoattack, fgsm, gaussian, minimum_norm, pgd, square, transfer, worst_case
 
 ATTACKS = {
     "gaussian": gaussian(),
@@ -238,6 +238,28 @@ def test_bounds_that_are_not_a_range_are_refused(build, bounds):
 def test_settings_out_of_range_are_refused(build, name, value):
     with pytest.raises(ValueError, match="hinge" if name == "loss" else name):
         build(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("build", "name", "value"),
+    [
+        (pgd, "step_size", np.float32(-0.01)),
+        (pgd, "step_size", np.float32("nan")),
+        *((build, "steps", 2.9) for build in (pgd, apgd, minimum_norm, autoattack)),
+        *((build, "restarts", 1.5) for build in (apgd, square)),
+        *((build, "targets", 1.5) for build in (apgd, minimum_norm)),
+        (square, "queries", np.float64(9.5)),
+    ],
+)
+def test_numbers_of_numpy_are_looked_at_and_counts_are_not_rounded(build, name, value):
+    needed = {"norm": 2, "epsilon": 0.1} if build is autoattack else {}
+    with pytest.raises(ValueError, match=name):
+        build.__wrapped__(**needed, **{name: value})  # past the types that tests check
+
+
+def test_counts_and_steps_of_numpy_are_those_of_python():
+    of_numpy = pgd.__wrapped__(2, np.int64(5), np.float32(0.25))
+    assert jax.tree.structure(of_numpy) == jax.tree.structure(pgd(2, 5, 0.25))  # what shares a compilation
 
 
 @pytest.mark.parametrize(("random_start", "restarts", "named"), [(True, 0, "restarts"), (False, 2, "random_start")])

@@ -25,6 +25,7 @@ from jax_bioadv.attacks import (
     transfer,
     worst_case,
 )
+from jax_bioadv.attacks.batch import checked_image_shape
 
 SHAPE, INPUTS, CLASSES, EPSILON = (2, 2, 3), 12, 10, 0.2
 KEY = jax.random.key(7)
@@ -230,6 +231,22 @@ def test_labels_that_name_no_logit_are_no_classes_to_be_right_about(images, labe
     assert len(correctly_classified(MODEL, images[:0], labels[:0])) == 0
 
 
+@pytest.mark.parametrize("entry", [each for each in ENTRIES if each != "transfer"])
+def test_one_class_is_nothing_to_attack(entry, images, labels):
+    one = Partial(lambda model, images: model(images)[:, :1], MODEL)
+    with pytest.raises(ValueError, match="at least 2 classes"):
+        ENTRIES[entry](fgsm(), one, images, 0 * labels)
+    assert len(correctly_classified(one, images, 0 * labels)) == len(images)
+
+
+@pytest.mark.parametrize("far", [2**32, -(2**31) - 1, 2**32 - 1])
+def test_images_whose_indices_would_share_randomness_are_refused(far, images, labels):
+    indices = np.arange(-1, len(labels) - 1)
+    indices[-1] = far
+    with pytest.raises(ValueError, match="image_indices must be integers of 32 bits"):
+        epsilon_sweep(fgsm(), KEY, MODEL, images, labels, [EPSILON], image_indices=indices)
+
+
 def test_an_attack_without_bounds_takes_any_finite_image(images, labels):
     wide = (255 * images - 100).astype(np.float32)
     found = fgsm(bounds=None)(KEY, MODEL, wide, labels, EPSILON)
@@ -245,6 +262,11 @@ def test_channels_that_come_first_are_refused(shape):
     with pytest.raises(ValueError, match=rf"image_shape=\({height}, {width}, {channels}\)"):
         square(image_shape=shape)
     square(image_shape=(height, width, channels))
+
+
+def test_images_have_no_half_rows():
+    with pytest.raises(ValueError, match="each an integer"):
+        checked_image_shape.__wrapped__((32, 32.5, 3))  # past the types that tests check
 
 
 def test_a_source_of_other_classes_is_refused(images, labels):
