@@ -59,7 +59,12 @@ def _over_windows(maps: Array, axis: int, pool: Pool, largest: bool) -> Array:
     padded = jnp.pad(maps, padding, constant_values=-jnp.inf if largest else 0.0)
     end = padded.shape[axis] - pool.size + 1
     shifted = [lax.slice_in_dim(padded, start, start + end, pool.stride, axis) for start in range(pool.size)]
-    return reduce(lambda one, other: jnp.where(other > one, other, one) if largest else one + other, shifted)
+    return reduce(_larger if largest else jnp.add, shifted)
+
+
+def _larger(one: Array, other: Array) -> Array:
+    """The first of equals; NaN where either is."""
+    return jnp.where((other > one) | jnp.isnan(other), other, one)
 
 
 @dataclass(frozen=True)
@@ -152,9 +157,9 @@ class Convolution(nnx.Module):
     def __init__(self, channels: int, settings: StageSettings, *, rngs: nnx.Rngs):
         size, self.settings = settings.size, settings
         inputs = size * size * channels
-        start = jax.random.normal(rngs.params(), (size, size, channels, settings.filters))
+        start = jax.random.normal(rngs.params(), (size, size, channels, settings.filters), jnp.float32)
         self.kernel = nnx.Param(start * (settings.radius / inputs**0.5))
-        self.bias = nnx.Param(jnp.zeros(settings.filters)) if settings.bias else None
+        self.bias = nnx.Param(jnp.zeros(settings.filters, jnp.float32)) if settings.bias else None
 
     @property
     def rows(self) -> Float[Array, "filters inputs"]:
@@ -176,6 +181,8 @@ class Convolution(nnx.Module):
         norm = settings.patch_norm
         if norm is not None and norm.centred:  # (x - mean x)·w is x·(w - mean w)
             kernel = kernel - jnp.mean(kernel, axis=(0, 1, 2))
+        dtype = jnp.promote_types(maps.dtype, kernel.dtype)  # a convolution wants one for both
+        maps, kernel = maps.astype(dtype), kernel.astype(dtype)
         strides = (settings.stride, settings.stride)
         overlaps = lax.conv_general_dilated(maps, kernel, strides, "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
         if norm is not None:

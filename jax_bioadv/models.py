@@ -50,6 +50,8 @@ def rectified_power_slope(
 ) -> Float[Array, "*shape"]:
     """``n·ReLU(h)^(n-1)``, the derivative of :func:`rectified_power`; 0 wherever h ≤ 0, for n = 1 too.
 
+    NaN stays NaN for n > 0.
+
     Args:
         preactivation: h.
         power: n; a number makes a program of cheap products for this n, an array one of general powers for any.
@@ -58,10 +60,14 @@ def rectified_power_slope(
         Slopes.
     """
     if isinstance(power, int | float):
-        return jnp.zeros_like(preactivation) if power == 0 else power * rectified_power(preactivation, power - 1)
-    active = preactivation > 0.0
-    # The inner where keeps 0 ** (n - 1) out of the gradient too: it would be NaN there.
-    return jnp.where(active, power * jnp.where(active, preactivation, 1.0) ** (power - 1.0), 0.0)
+        if power != 1:
+            return jnp.zeros_like(preactivation) if power == 0 else power * rectified_power(preactivation, power - 1)
+        slopes = rectified_power(preactivation, 0.0)
+    else:
+        idle = preactivation <= 0.0
+        # The inner where keeps 0 ** (n - 1) out of the gradient too: it would be NaN there.
+        slopes = jnp.where(idle, 0.0, power * jnp.where(idle, 1.0, preactivation) ** (power - 1.0))
+    return jnp.where(jnp.isnan(preactivation), preactivation, slopes)  # NaN ** 0 is 1
 
 
 def _symmetric_uniform(bound: float) -> nnx.Initializer:

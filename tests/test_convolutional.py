@@ -15,6 +15,7 @@ from jax_bioadv.convolutional import (
     Pool,
     Stage,
     StageSettings,
+    pooled,
     published_stages,
 )
 from jax_bioadv.learning import supervised
@@ -89,6 +90,20 @@ def test_a_stage_normalises_convolves_rectifies_and_pools(kind):
     windows = [[padded[:, i : i + 4, j : j + 4] for j in (0, 2, 4)] for i in (0, 2, 4)]
     pooled = [[(np.max if kind == "max" else np.mean)(each, axis=(1, 2)) for each in row] for row in windows]
     np.testing.assert_allclose(stage(MAPS), np.transpose(pooled, (2, 0, 1, 3)), rtol=1e-4, atol=1e-6)
+
+
+def test_a_maximum_keeps_nan_wherever_it_stands():
+    broken = MAPS.at[:, 1, 1].set(jnp.nan)
+    for pool in (Pool("max", 2, 2), Pool("average", 2, 2)):
+        found = np.isnan(pooled(broken, pool))
+        assert found[:, 0, 0].all()
+        assert found.mean() == 1 / 9
+
+
+def test_images_of_half_precision_go_in_without_batch_norm():
+    model = network(stages=(StageSettings(4, 3, 1, batch_norm=False, bias=True), STAGES[1]))
+    images = IMAGES.astype(jnp.bfloat16)
+    np.testing.assert_array_equal(model(images), model(images.astype(jnp.float32)))
 
 
 def test_in_training_a_batch_is_normalised_by_itself():

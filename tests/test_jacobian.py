@@ -19,7 +19,7 @@ from jax_bioadv.jacobian import (
     preactivation_jacobian_norm,
     projected_jacobian_norms_squared,
 )
-from jax_bioadv.models import Network, logits_function, rectified_power
+from jax_bioadv.models import Network, logits_function, rectified_power, rectified_power_slope
 
 # A sum of about a hundred float32 products, raised to the power n: a few hundred roundings of 6e-8 at the most.
 ROUNDING = 3e-5
@@ -93,6 +93,13 @@ def test_an_image_that_excites_nothing_has_no_slope_and_no_nan(kernel, power):
     assert activation_jacobian_norms(kernel, power, nothing) == 0.0
     gradient = jax.jit(jax.grad(lambda k: activation_jacobian_norms_squared(k, power, nothing).sum()))(kernel)
     np.testing.assert_array_equal(gradient, 0.0)
+
+
+@pytest.mark.parametrize("power", [1.0, 1.5, 4.5])
+def test_a_broken_image_is_not_smooth(kernel, power):
+    broken = jnp.full((1, 12), jnp.nan)
+    assert np.isnan(activation_jacobian_norms(kernel, power, broken))
+    assert np.isnan(rectified_power_slope(broken, power)).all()
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0, 4.5])

@@ -20,6 +20,7 @@ from jax_bioadv.analysis import (
     smoothness,
     tap_spectra,
 )
+from jax_bioadv.convolutional import ConvolutionalNetwork, StageSettings
 from jax_bioadv.learning import krotov_hopfield, regularizers, supervised
 from jax_bioadv.models import Network, fold_batch_norm, logits_function
 from jax_bioadv.sharding import make_mesh
@@ -90,6 +91,17 @@ def landscape():
     return boundaries.landscape(network(), jnp.asarray(PIXELS[0]), directions, 2.0, 5)._asdict()
 
 
+def generic_landscape():
+    tap, directions = taps_of(network())["activation"], np.eye(2, INPUTS, dtype=np.float32)
+    given = logits_function(network()), tap, jnp.asarray(PIXELS[0]), jnp.asarray(directions), 2.0, 5
+    return boundaries.generic_landscape(*given, projections=2, key=jax.random.key(0)).jacobian_norm
+
+
+def convolutional():
+    stage = StageSettings(HIDDEN, 2, bias=True, nonlinearity="relu")
+    return ConvolutionalNetwork((2, 2, 3), [stage], CLASSES, rngs=nnx.Rngs(0))(jnp.asarray(PIXELS))
+
+
 def generic_geometry():
     weights = np.random.default_rng(3).normal(size=(INPUTS, CLASSES))  # float64 where there is such
     logits = Partial(lambda weights, images: images @ weights, jnp.asarray(weights))
@@ -126,6 +138,8 @@ COMPUTED = {
     "smoothness of any network": smoothness_of_any,
     "spectrum of a tap": lambda: tap_spectra.tap_spectrum(taps_of(network())["activation"], PIXELS).eigenvalues,
     "landscape": landscape,
+    "generic_landscape": generic_landscape,
+    "convolutional": convolutional,
     "boundary_geometry": lambda: boundary_geometry.boundary_geometry(
         network(), PIXELS[:2], jax.random.key(0), radius=3.0, resolution=16
     )._asdict(),

@@ -134,8 +134,8 @@ def _directions(key: PRNGKeyArray | None, representation: Partial, image: Array,
     """Unit vectors in the space of the flattened representation."""
     if projections < 1 or key is None:
         raise ValueError(f"projections must be at least 1, and need a key; got {projections} and {key}")
-    outputs = jax.eval_shape(representation, image).size
-    vectors = jax.random.normal(key, (projections, outputs))
+    output = jax.eval_shape(representation, image)
+    vectors = jax.random.normal(key, (projections, output.size), output.dtype)
     return vectors / jnp.linalg.norm(vectors, axis=1, keepdims=True)
 
 

@@ -70,8 +70,8 @@ def at_random(
         radius: their expected L2 norm. (Deviation from Journé et al., whose random filters keep the 25 of SoftHebb's
             start: at 1, where local rules leave theirs, the readout sees features of about the same size from both.)
     """
-    shape = network.stages[index].convolution.rows.shape
-    return Filters(radius / shape[1] ** 0.5 * jax.random.normal(key, shape))
+    rows = network.stages[index].convolution.rows
+    return Filters(radius / rows.shape[1] ** 0.5 * jax.random.normal(key, rows.shape, rows.dtype))
 
 
 def by_soft_hebb(
