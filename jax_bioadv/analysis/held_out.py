@@ -13,6 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+# Squared errors of less than this share of the target's squares are rounding.
+_ROUNDING = 1e-24
+
 
 class HeldOutGain(NamedTuple):
     """How much less the squared error of predictions is with more measures: a share of that without them.
@@ -50,7 +53,8 @@ def held_out_gain(
         The gain.
 
     Raises:
-        ValueError: lengths that differ, numbers that are not finite, or fewer groups than four more than the columns.
+        ValueError: lengths that differ, numbers that are not finite, fewer groups than four more than the columns, no
+            resamples, or a target that is constant, or that ``base`` predicts up to rounding.
     """
     target = np.asarray(target, np.float64)
     fewer = np.column_stack([np.ones(len(target)), np.asarray(base, np.float64).reshape(len(target), -1)])
@@ -59,6 +63,8 @@ def held_out_gain(
         raise ValueError(f"there are {len(target)} networks and {len(groups)} groups")
     if not (np.isfinite(target).all() and np.isfinite(all_of_them).all()):
         raise ValueError("measures must be finite")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
     names = list(dict.fromkeys(groups))
     if len(names) < all_of_them.shape[1] + 4:
         raise ValueError(
@@ -67,6 +73,11 @@ def held_out_gain(
     group = np.array([names.index(one) for one in groups])
     errors = [_squared_errors(target, columns, group) for columns in (fewer[:, :1], fewer, all_of_them)]
     mean, without, whole = (np.bincount(group, one) for one in errors)
+    if without.sum() <= _ROUNDING * (target**2).sum():
+        raise ValueError(
+            "base predicts the target up to rounding, so that nothing is left to gain; take a target that varies, or "
+            "fewer measures as base"
+        )
     drawn = np.random.default_rng(seed).integers(len(names), size=(resamples, len(names)))
     shares = 1 - whole[drawn].sum(axis=1) / without[drawn].sum(axis=1)
     low, high = np.quantile(shares, [0.025, 0.975])

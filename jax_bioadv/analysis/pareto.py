@@ -35,17 +35,23 @@ class Gap(NamedTuple):
 
 
 def on_front(accuracy: PerNetwork, robustness: PerNetwork) -> Bool[np.ndarray, " networks"]:
-    """Whether no other network is better in one of the two and no worse in the other."""
+    """Whether no other network is better in one of the two and no worse in the other; ValueError for a NaN."""
+    _check_numbers(accuracy, robustness)
     no_worse = (accuracy >= accuracy[:, None]) & (robustness >= robustness[:, None])
     better = (accuracy > accuracy[:, None]) | (robustness > robustness[:, None])
     return np.asarray(~(no_worse & better).any(axis=1))
 
 
 def front_at(accuracy: PerNetwork, robustness: PerNetwork, at: float) -> int | None:
-    """Which network of that accuracy at least is the most robust; None where there is none."""
-    if not (accuracy >= at).any():
-        return None
-    return int(np.argmax(np.where(accuracy >= at, robustness, -np.inf)))
+    """Which network of that accuracy at least is the most robust; None where there is none, ValueError for a NaN."""
+    _check_numbers(accuracy, robustness, at)
+    there = np.flatnonzero(accuracy >= at)
+    return int(there[np.argmax(robustness[there])]) if there.size else None
+
+
+def _check_numbers(*measures: PerNetwork | float) -> None:
+    if any(np.isnan(each).any() for each in measures):
+        raise ValueError("accuracy or robustness is NaN, which is on neither side of a front; leave such networks out")
 
 
 def distance_from_front(

@@ -45,11 +45,13 @@ def partial_rank_correlation(
 
     Raises:
         ValueError: lengths that differ, values that are not numbers, fewer than four groups more than there are
-            measures held fixed, or a measure of which those leave nothing.
+            measures held fixed, no resamples, or a measure of which those leave nothing (here, or in every resample).
     """
     columns = [numbers_in(values, what) for values, what in ((x, "x"), (y, "y"), *((one, "given") for one in given))]
     if len({len(groups), *map(len, columns)}) != 1:
         raise ValueError("x, y, given and groups need one entry per member")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
     names = list(dict.fromkeys(groups))
     if len(names) < len(given) + 4:
         raise ValueError(
@@ -66,6 +68,8 @@ def partial_rank_correlation(
     for _ in range(resamples):
         chosen = generator.integers(len(names), size=len(names))
         drawn.append(_partial(_ranked(measures[:, np.concatenate([members[one] for one in chosen])])))
+    if np.isnan(drawn).all():
+        raise ValueError("what is held fixed leaves nothing in any resample; raise resamples or add groups")
     low, high = np.nanquantile(drawn, [0.025, 0.975])
     p_value, at_floor = _permuted(_ranked(measures), group, generator)
     return RankCorrelation(coefficient, (float(low), float(high)), p_value, at_floor, len(groups), len(names))

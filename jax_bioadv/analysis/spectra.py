@@ -85,7 +85,7 @@ class CovarianceSum:
     """
 
     def __init__(self, shift: Float[Array | np.ndarray, " units"]):
-        self.shift = np.asarray(shift, np.float64)
+        self.shift = np.array(shift, np.float64)  # its own copy
         self.samples = 0
         self._total = np.zeros(len(self.shift))
         self._products = np.zeros((len(self.shift), len(self.shift)))

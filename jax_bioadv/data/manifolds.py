@@ -61,12 +61,13 @@ def smooth_manifold(
         The points.
 
     Raises:
-        ValueError: a size below 1, fewer than two classes, or a smoothness or length that is not positive.
+        ValueError: a size below 1, fewer than two classes, or a smoothness or length that is not positive
+            and finite.
     """
-    if min(count, inputs, dimension) < 1 or classes < 2 or not min(smoothness, length) > 0:
+    if min(count, inputs, dimension) < 1 or classes < 2 or not all(0 < one < np.inf for one in (smoothness, length)):
         raise ValueError(
-            f"count, inputs and dimension must be at least 1, classes 2, smoothness and length positive, got {count}, "
-            f"{inputs}, {dimension}, {classes}, {smoothness} and {length}"
+            "count, inputs and dimension must be at least 1, classes 2, smoothness and length positive and finite, got "
+            f"{count}, {inputs}, {dimension}, {classes}, {smoothness} and {length}"
         )
     of_manifold, of_points = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
     waves, amplitudes = _waves(of_manifold, inputs, dimension, 2 * smoothness)

@@ -38,13 +38,17 @@ class ArraySource:
     Args:
         images: uint8, of shape (count, …).
         labels: integers (count,).
+
+    Raises:
+        DataError: for anything else.
     """
 
     def __init__(self, images: np.ndarray, labels: np.ndarray):
-        if images.dtype != np.uint8 or images.ndim < 2 or labels.shape != (len(images),):
+        of_images = images.dtype == np.uint8 and images.ndim >= 2
+        if not of_images or labels.shape != (len(images),) or labels.dtype.kind not in "iu":
             raise DataError(
-                f"a source needs uint8 images (count, …) and a label each, got {images.dtype} {images.shape} "
-                f"and labels {labels.shape}"
+                f"a source needs uint8 images (count, …) and an integer label each, got {images.dtype} {images.shape} "
+                f"and labels {labels.dtype} {labels.shape}"
             )
         self.images, self.labels = images.reshape(len(images), -1), np.asarray(labels, np.int32)
 

@@ -58,7 +58,12 @@ def test_the_manifold_is_that_of_the_seed():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"count": 0}, {"inputs": 0}, {"dimension": 0}, {"classes": 1}, {"length": 0.0}, {"smoothness": np.nan}]
+    "wrong",
+    [
+        *({name: 0} for name in ("count", "inputs", "dimension")),
+        {"classes": 1},
+        *({name: value} for name in ("length", "smoothness") for value in (0.0, np.nan, np.inf)),
+    ],
 )
 def test_sizes_that_make_no_manifold_are_refused(wrong):
     with pytest.raises(ValueError, match="must be at least 1"):

@@ -29,6 +29,19 @@ def test_the_front_falls_with_accuracy():
     assert (np.diff([y[one] for one in chosen if one is not None]) <= 0).all()
 
 
+def test_a_broken_network_is_on_no_front():
+    broken, whole = np.array([0.5, np.nan, 0.4]), np.array([1.0, 0.8, 0.9])
+    for pair in ((broken, whole), (whole, broken)):
+        with pytest.raises(ValueError, match="NaN"):
+            on_front(*pair)
+        with pytest.raises(ValueError, match="NaN"):
+            front_at(*pair, 0.1)
+
+
+def test_the_front_is_as_accurate_as_asked_where_nothing_is_robust():
+    assert front_at(np.array([0.1, 0.9]), np.array([1.0, -np.inf]), 0.5) == 1
+
+
 @pytest.mark.parametrize(("at", "value", "gap"), [(0.4, 1.5, 0.5), (0.2, 1.5, -0.5), (0.6, 1.5, None)])
 def test_the_distance_from_a_front_that_is_known_exactly(at, value, gap):
     front = np.full((2, 3), [[0.3], [0.5]]), np.full((2, 3), [[2.0], [1.0]])
@@ -115,11 +128,22 @@ def test_copies_of_a_network_are_no_new_networks():
         (lambda t, b, m, g: (t, b, m, g[:-1]), "groups"),
         (lambda t, b, m, g: (t, b, m, [0, 1, 2, 3] * 5), "too few"),
         (lambda t, b, m, g: (t, b * np.inf, m, g), "finite"),
+        (lambda t, b, m, g: (np.full_like(t, 0.3), b, m, g), "up to rounding"),
+        (lambda t, b, m, g: (0 * t, b, m, g), "up to rounding"),
+        (lambda t, b, m, g: (3 * b[:, 0] + 0.3, b, m, g), "up to rounding"),
     ],
 )
 def test_what_cannot_be_predicted_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         held_out_gain(*change(drawn(12, 20), drawn(13, 20, 1), drawn(14, 20, 1), list(range(20))))
+
+
+def test_intervals_need_resamples():
+    x, y, z = drawn(24, 3, 20)
+    with pytest.raises(ValueError, match="resamples must be at least 1"):
+        held_out_gain(x, y[:, None], z[:, None], range(20), resamples=0)
+    with pytest.raises(ValueError, match="resamples must be at least 1"):
+        partial_rank_correlation(x, y, [z], range(20), resamples=0)
 
 
 def test_with_nothing_held_fixed_it_is_the_rank_correlation():

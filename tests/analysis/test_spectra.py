@@ -82,6 +82,14 @@ def test_a_shift_near_the_mean_saves_nine_decades():
     np.testing.assert_allclose(covariance_spectrum(found), eigenvalues, rtol=1e-4)
 
 
+def test_a_sum_keeps_its_shift_whatever_becomes_of_the_array():
+    blocks, shift = np.split(power_law_features(np.random.default_rng(4), 2.0, 20, 300), 2), np.zeros(20)
+    total = summed(blocks[:1], shift)
+    shift += 1.0
+    total.add(blocks[1])
+    np.testing.assert_allclose(total.covariance(), covariance(np.concatenate(blocks)), rtol=1e-10, atol=1e-13)
+
+
 def test_sums_that_cannot_be_are_refused():
     total = CovarianceSum(np.zeros(2))
     with pytest.raises(ValueError, match="not finite"):

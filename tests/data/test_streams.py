@@ -93,4 +93,6 @@ def test_sizes_that_do_not_fit_are_refused(source, options, said):
 
 def test_a_source_of_something_else_is_refused():
     with pytest.raises(DataError, match="uint8 images"):
-        ArraySource(np.zeros((3, 4)), np.zeros(3))
+        ArraySource(np.zeros((3, 4)), np.zeros(3, int))
+    with pytest.raises(DataError, match="integer label each"):
+        ArraySource(np.zeros((2, 4), np.uint8), np.array([1.7, -0.2]))
