@@ -26,15 +26,17 @@ class PatchNorm(NamedTuple):
     """
 
     order: float = 2.0
-    """p, at least 1."""
+    """p, at least 1 and finite."""
     centred: bool = False
     """Whether the patch's own mean is subtracted first; for order 2 alone."""
     offset: float = 0.0
 
     def check(self) -> None:
         """Raise ValueError for values outside their range."""
-        if not self.order >= 1.0 or not self.offset >= 0.0:
-            raise ValueError(f"a patch norm needs order >= 1 and offset >= 0, got {self.order} and {self.offset}")
+        if not 1.0 <= self.order < float("inf") or not 0.0 <= self.offset < float("inf"):
+            raise ValueError(
+                f"a patch norm needs finite order >= 1 and offset >= 0, got {self.order} and {self.offset}"
+            )
         if self.centred and self.order != 2.0:
             raise ValueError(f"centred patches are divided by their norm of order 2, not {self.order}")
 

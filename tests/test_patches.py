@@ -81,7 +81,8 @@ def test_a_patch_without_norm_stays_zero_and_has_a_gradient():
 def test_what_is_no_patch_is_refused():
     with pytest.raises(ValueError, match="side 6"):
         extract(MAPS, 6)
-    with pytest.raises(ValueError, match="order >= 1"):
-        PatchNorm(0.5).check()
+    for norm in (PatchNorm(0.5), PatchNorm(np.inf), PatchNorm(np.nan), PatchNorm(offset=np.inf)):
+        with pytest.raises(ValueError, match="order >= 1"):
+            norm.check()
     with pytest.raises(ValueError, match="order 2"):
         PatchNorm(3.0, centred=True).check()

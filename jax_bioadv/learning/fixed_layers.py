@@ -37,7 +37,7 @@ def centroid_rows(
         Rows that may stand where synapses do.
 
     Raises:
-        ValueError: there are fewer images than centroids.
+        ValueError: there are fewer images than centroids, or p or radius is out of its range.
     """
     with extra("analysis"):
         from sklearn.cluster import MiniBatchKMeans
@@ -53,7 +53,9 @@ def centroid_rows(
 def rows_of_norm(
     rows: Float[Array | np.ndarray, "hidden inputs"], p: float, radius: float
 ) -> Float[np.ndarray, "hidden inputs"]:
-    """Rows scaled to an L_p norm; one that is zero stays so."""
+    """Rows scaled to an L_p norm; one that is zero stays so. ValueError unless 1 ≤ p < ∞ and 0 < radius < ∞."""
+    if not 1 <= p < np.inf or not 0 < radius < np.inf:
+        raise ValueError(f"p must be at least 1, radius positive, and both finite, got {p} and {radius}")
     norms = (np.abs(rows) ** p).sum(axis=1, keepdims=True) ** (1 / p)
     return np.asarray(radius * rows / np.where(norms > 0, norms, 1), np.float32)
 

@@ -68,7 +68,7 @@ def sequential_step(
     images: Float[Array, "samples inputs"],
     learning_rate: Float[Array, ""] | float,
 ) -> Float[Array, "hidden inputs"]:
-    """The rule itself: ``W += lr·ΔW`` for one image after another, in the order given."""
+    """The rule itself: ``W += lr·ΔW`` for one image after another, in the order given; ValueError as of `increment`."""
 
     def of_one(synapses: Array, image: Array) -> tuple[Array, None]:
         return synapses + learning_rate * increment(rule, synapses, image, sequential=True), None
@@ -167,6 +167,9 @@ def step(
 
     Returns:
         The next state and what the minibatch did.
+
+    Raises:
+        ValueError: another accumulation, a hyper-parameter outside its range, or fewer rows than k.
     """
     synapses, info = minibatch_step(
         rule, state.synapses, images, learning_rate, accumulation=accumulation, precision=precision
@@ -239,7 +242,7 @@ def epoch(
         The next state and what the epoch looked like.
 
     Raises:
-        ValueError: there are fewer images than a batch has.
+        ValueError: there are fewer images than a batch has, or what :func:`step` refuses.
     """
     order = jax.random.permutation(jax.random.fold_in(state.key, state.epoch), len(images))
 

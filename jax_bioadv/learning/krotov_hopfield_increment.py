@@ -132,13 +132,21 @@ def increment(
         rule: hyper-parameters.
         synapses: W.
         image: one flattened image x.
-        sequential: rank by ``h_μ / ‖W_μ‖_p^(p-1)`` and push ranks 2…k; else rank by ``h_μ`` and push rank k.
+        sequential: rank by ``h_μ / ‖W_μ‖_p^(p-1)``, 0 for a row of zeros, and push ranks 2…k; else rank by ``h_μ`` and
+            push rank k.
 
     Returns:
         ΔW, before any learning rate.
+
+    Raises:
+        ValueError: a hyper-parameter outside its range, or fewer rows than k.
     """
+    rule.check(len(synapses))
     overlap = jnp.matmul(effective_weights(synapses, rule.p), image, precision="highest")
-    scores = overlap / row_norms(synapses, rule.p) ** (rule.p - 1) if sequential else overlap
+    scores = overlap
+    if sequential:
+        norms = row_norms(synapses, rule.p)
+        scores = overlap / jnp.where(norms > 0, norms, 1) ** (rule.p - 1)
     activation = learning_activation(scores, rule, sequential=sequential)
     return activation[:, None] * (rule.radius**rule.p * image[None, :] - overlap[:, None] * synapses)
 
@@ -166,8 +174,9 @@ def minibatch_increment(
         ΔW and the index of every image's winner.
 
     Raises:
-        ValueError: for another accumulation.
+        ValueError: for another accumulation, a hyper-parameter outside its range, or fewer rows than k.
     """
+    rule.check(len(synapses))
     if accumulation not in ("auto", "scatter", "product"):
         raise ValueError(f"accumulation must be 'auto', 'scatter' or 'product', got {accumulation!r}")
     if accumulation == "auto":

@@ -60,3 +60,9 @@ def test_from_a_stream_it_is_the_same_as_from_the_same_batches_in_memory(digits)
 def test_rows_have_the_norm_that_is_asked_for_and_zero_stays_zero():
     rows = rows_of_norm(np.array([[3.0, 4.0], [0.0, 0.0]]), 2.0, 2.0)
     np.testing.assert_allclose(rows, [[1.2, 1.6], [0, 0]])
+
+
+@pytest.mark.parametrize(("p", "radius"), [(np.inf, 1.0), (0.5, 1.0), (2.0, np.inf), (2.0, 0.0)])
+def test_norms_that_rows_cannot_have_are_refused(p, radius):
+    with pytest.raises(ValueError, match="p must be at least 1, radius positive, and both finite"):
+        rows_of_norm(np.ones((2, 2)), p, radius)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from jax_bioadv.learning.krotov_hopfield import (
     KrotovHopfield,
+    State,
     effective_weights,
     increment,
     init,
@@ -18,6 +19,7 @@ from jax_bioadv.learning.krotov_hopfield import (
     minibatch_step,
     row_norms,
     sequential_step,
+    step,
 )
 from jax_bioadv.learning.krotov_hopfield_increment import learning_activation
 
@@ -241,3 +243,18 @@ def test_no_change_and_tiny_changes_are_not_blown_up():
 def test_an_accumulation_of_another_name_is_refused():
     with pytest.raises(ValueError, match="'scatter' or 'product', got 'sactter'"):
         minibatch_increment.__wrapped__(KrotovHopfield(), jnp.ones((4, 3)), jnp.ones((2, 3)), accumulation="sactter")
+
+
+def test_a_pruned_row_wins_nothing_under_the_sequential_rule():
+    synapses, image = jnp.array([[0.0, 0.0], [0.6, 0.6]]), jnp.array([0.5, 0.5])
+    moved = compiled_increment(KrotovHopfield(delta=0.5), synapses, image, sequential=True)
+    assert (moved[1] > 0).all()
+    np.testing.assert_array_equal(moved[0], -0.5 * image)  # the only other row is the runner-up
+
+
+def test_no_rank_is_pushed_that_there_is_not():
+    rule, rows, images = KrotovHopfield(k=3), jnp.ones((2, 3)), jnp.ones((2, 3))
+    state = State(rows, jnp.array(0), jax.random.key(0))
+    for learn in (lambda: step(rule, state, images, 0.1), lambda: sequential_step(rule, rows, images, 0.1)):
+        with pytest.raises(ValueError, match="k = 3 needs at least as many hidden units, got 2"):
+            learn()
