@@ -29,7 +29,7 @@ def test_rings_add_up_to_the_squared_norm_whatever_the_shape():
         ((16, 16), "height, width, channels"),
         ((16, 16, 1), "are no images"),
         ((3, 16, 16), "has its channels first"),
-        ((0, 16, 16), "each at least 1"),
+        ((0, 16, 16), "at least 1"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(shape, message):
