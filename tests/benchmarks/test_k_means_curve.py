@@ -25,7 +25,7 @@ def noise_or_stripes(monkeypatch):
         pictures[labels == 1] = (255 * (np.arange(32) % 4 < 2)).astype(np.uint8)[None, :, None, None]
         return pictures, labels
 
-    given = Dataset("two", *images(40), *images(40), ("noise", "stripes"), "made here")
+    given = Dataset("two", *images(200), *images(40), ("noise", "stripes"), "made here")
     monkeypatch.setattr(k_means_curve, "load", lambda name: given)
 
 
