@@ -10,6 +10,7 @@ SLOW_FILES = [
     for name in (
         "experiments/test_reproduce.py",
         "experiments/test_depth.py",
+        "experiments/test_sweep_members.py",
         "experiments/test_sweep.py",
         "test_site.py",
         "experiments/test_commands.py",

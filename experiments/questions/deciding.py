@@ -8,7 +8,7 @@ import numpy as np
 from experiments.models import label
 from experiments.report.claims import Results
 from experiments.report.claims.comparing import LESS, MORE
-from experiments.report.numbers import dig, per_seed
+from experiments.report.numbers import dig, is_alone, per_seed
 from jax_bioadv.analysis.crossed import Overall, overall
 
 
@@ -33,8 +33,7 @@ def of_seeds(entry: Any, of: str, by: str) -> Overall | None:
 def over_seeds(values: Sequence[float | None] | np.ndarray) -> Overall | None:
     """What the seeds come to; where one of several is left, it tells nothing of the others."""
     found = overall(values)
-    alone = found is not None and found.seeds == 1 < len(values)
-    return found._replace(interval=(-np.inf, np.inf)) if found is not None and alone else found
+    return found._replace(interval=(-np.inf, np.inf)) if is_alone(found, len(values)) else found
 
 
 def alignments(results: Results) -> dict[str, Any]:

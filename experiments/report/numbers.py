@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from jax_bioadv.analysis.crossed import Overall, overall
 from jax_bioadv.figures import overall_at
@@ -17,6 +17,11 @@ def dig(results: Any, *path: str) -> Any:
             return None
         results = results[key]
     return results
+
+
+def is_alone(found: Overall | None, planned: int) -> TypeGuard[Overall]:
+    """Whether one seed of several is all that is left, as where the others diverged: it tells nothing of them."""
+    return found is not None and found.seeds == 1 < planned
 
 
 def near_first(radii: Iterable[str]) -> list[str]:

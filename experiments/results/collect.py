@@ -71,21 +71,21 @@ class Collector:
         return {name: shares, f"{name}_interval": intervals}
 
     def accuracy_changed_by_pruning(self) -> dict[str, list[Any]]:
-        """On the same images, in each seed that has both decoders."""
-        changes: list[float | None] = []
-        intervals: list[Any] = []
-        for seed in self.seeds:
-            both = [self.outcome(self.plan.noise_start_decoder(pruned, seed)) for pruned in (False, True)]
-            right = [one.arrays["right"] for one in both if one is not None and "right" in one.arrays]
-            if len(right) < 2:
-                changes.append(None)
-                intervals.append(None)
-                continue
-            (whole, cut), images = right, right[0].size
-            gained, lost = int((cut & ~whole).sum()), int((whole & ~cut).sum())
-            changes.append((gained - lost) / images)
-            intervals.append(interval(change_interval(gained, lost, images)))
-        return {"test_accuracy_change": changes, "test_accuracy_change_interval": intervals}
+        changes = [self._changed_by_pruning(seed) for seed in self.seeds]
+        return {
+            "test_accuracy_change": [None if one is None else one[0] for one in changes],
+            "test_accuracy_change_interval": [None if one is None else one[1] for one in changes],
+        }
+
+    def _changed_by_pruning(self, seed: int) -> tuple[float, list[float | None]] | None:
+        """The change and its interval, on the same images; None without both decoders."""
+        both = [self.outcome(self.plan.noise_start_decoder(pruned, seed)) for pruned in (False, True)]
+        right = [one.arrays["right"] for one in both if one is not None and "right" in one.arrays]
+        if len(right) < 2:
+            return None
+        whole, cut = right
+        gained, lost, images = int((cut & ~whole).sum()), int((whole & ~cut).sum()), whole.size
+        return (gained - lost) / images, interval(change_interval(gained, lost, images))
 
     def noise_start_decoders_converged(self, seed: int) -> bool | None:
         found = [self.outcome(self.plan.noise_start_decoder(pruned, seed)) for pruned in (False, True)]

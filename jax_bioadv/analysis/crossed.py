@@ -131,9 +131,9 @@ def change_interval(gained: int, lost: int, images: int, confidence: float = 0.9
     Raises:
         ValueError: there is no image, more changed than there are, or confidence is out of range.
     """
-    if min(gained, lost) < 0 or gained + lost > images:
+    if images < 1 or min(gained, lost) < 0 or gained + lost > images:
         raise ValueError(f"of {images} images {gained} cannot be gained and {lost} lost")
-    up, down = gained / images if images else 0.0, lost / images if images else 0.0
+    up, down = gained / images, lost / images
     (up_low, up_high), (down_low, down_high) = (share_interval(one, images, confidence) for one in (up, down))
     change = up - down
     return change - math.hypot(up - up_low, down_high - down), change + math.hypot(up_high - up, down - down_low)

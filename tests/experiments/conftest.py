@@ -74,6 +74,12 @@ def no_figures(monkeypatch):
 
 
 @pytest.fixture
+def no_figure(monkeypatch):
+    """The same for a sweep."""
+    monkeypatch.setattr(closing, "draw_sweep", lambda directory: [])
+
+
+@pytest.fixture
 def unprinted(monkeypatch):
     """Figures are built and laid out, and not printed, which takes as long again."""
     monkeypatch.setattr(closing.drawing.figures, "save_figure", built_but_not_printed)

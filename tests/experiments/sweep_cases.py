@@ -20,6 +20,9 @@ SMALL = [
     *("--attacks.images", "6", "--attacks.epsilons", "5", "--attacks.pgd-steps", "2", "--attacks.method", "search"),
 ]
 
+# The budget is a part of what a program is made for: by default it is half of the memory that is free at the moment.
+BUDGET = ("--memory-gib", "1")
+
 
 def run_sweep(directory, *arguments):
     """The exit code, and what the user was told besides what there is to do and how far it is."""

@@ -7,7 +7,6 @@ import pytest
 from sweep_cases import run_sweep
 
 from experiments.engine.ledger import Ledger
-from experiments.report import closing
 from experiments.settings.paths import with_settings
 from experiments.settings.presets import PRESETS
 from experiments.training import networks
@@ -58,10 +57,9 @@ def test_a_network_is_trained_in_place(plan_of, tmp_path, monkeypatch):
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves((states[0].parameters, states[0].optimizer)))
 
 
-def test_chunks_of_one_size_are_traced_once(tmp_path, count, monkeypatch):
+def test_chunks_of_one_size_are_traced_once(tmp_path, count, monkeypatch, no_figure):
     starts, epochs = count(networks, "_start"), count(networks.supervised, "make_epoch")
     monkeypatch.setattr(population, "members_that_fit", lambda *arguments: 2)
-    monkeypatch.setattr(closing, "draw_sweep", lambda directory: [])
     # A size that no other test has, whose programs this process may have kept.
     options = ("--models", "bp", "--seeds", "4", "--measure", "spectra", "--backprop.batch-size", "90")
     assert run_sweep(tmp_path, *options) == (0, "")

@@ -22,7 +22,7 @@ import numpy as np
 import scipy
 
 from experiments.models import label
-from experiments.report.numbers import dig, number_text, overall_text, p_text, per_seed
+from experiments.report.numbers import dig, is_alone, number_text, overall_text, p_text, per_seed
 from jax_bioadv.analysis.crossed import Overall
 from jax_bioadv.figures import overall_at
 
@@ -88,8 +88,7 @@ class Difference(NamedTuple):
 def measured(entry: Any, *path: str, confidence: float = 0.95) -> Overall | None:
     """What the seeds of a quantity come to, over seeds and images; one that is left of several tells of no other."""
     found = overall_at(entry, *path, confidence=confidence)
-    alone = found is not None and found.seeds == 1 < len(per_seed(dig(entry, *path)))
-    return found._replace(interval=None) if found is not None and alone else found
+    return found._replace(interval=None) if is_alone(found, len(per_seed(dig(entry, *path)))) else found
 
 
 def compare(first: Overall | None, second: Overall | None, smaller_is_better: bool = False) -> Difference | None:
