@@ -17,6 +17,7 @@ def test_it_is_built_without_a_warning(tmp_path):
     others = [f"notebooks/{path.name}" for path in (sources / "notebooks").glob("*.md") if path.stem != "rule"]
     with (sources / "conf.py").open("a") as settings:
         settings.write(f"nb_execution_excludepatterns = {others}\nsuppress_warnings.append('myst-nb.lexer')\n")
+        settings.write("extensions.remove('sphinx.ext.viewcode')\n")  # as many pages again, of coloured code
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", str(sources), str(tmp_path / "html")]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
     built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
