@@ -236,6 +236,13 @@ def test_the_legend_of_spectra_lies_within_the_figure(columns):
     assert box.x1 <= figure.bbox.x1
 
 
+def test_a_seed_that_is_missing_and_a_dead_layer_have_no_spectrum_and_leave_the_others():
+    spectra = {"kh": np.stack([np.geomspace(1, 1e-3, 20), np.full(20, np.nan)]), "l2": np.zeros((1, 20))}
+    spectra["bp"] = np.zeros((0, 0))
+    [panel] = drawn(figures.tap_spectra_figure({"images": {"hidden": spectra}})).axes
+    assert len(panel.lines) == 1
+
+
 def test_shares_near_zero_have_ticks_that_differ():
     entry = {
         "test_accuracy": [0.7],

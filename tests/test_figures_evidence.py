@@ -103,6 +103,15 @@ def test_ratios_turn_with_the_pair():
     assert ratio.interval == pytest.approx((math.exp(0.2), math.exp(0.7)))
     assert not ratio.decided
     assert ratios_to([pair], "l2") == {}
+    pair["log_ratio_interval"] = [None, -0.2]
+    assert ratios_to([pair], "kh")["pgd"]["bp"].interval == (pytest.approx(math.exp(0.2)), math.inf)
+
+
+def test_an_interval_without_an_end_has_an_arrow():
+    pair = {"attack": "pgd", "first": "kh", "second": "bp", "log_ratio": 0.5, "log_ratio_interval": [0.2, None]}
+    [panel] = drawn(figures.comparison_figure([pair], "kh")).axes
+    [at_the_edge] = [line for line in panel.lines if list(line.get_xdata()) == [panel.get_xlim()[1]]]
+    assert at_the_edge.get_marker() == ">"
 
 
 def test_the_bar_is_the_worst_case():

@@ -72,6 +72,15 @@ def test_lines_stand_beside_one_another_and_are_named_once():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(lines)
 
 
+def test_a_line_is_the_same_in_every_panel_and_named_wherever_it_is():
+    lines = {name: SweepLine([0], [[float(name)]]) for name in ("16", "200", "400")}
+    figure = drawn({"α": {"200": lines["200"]}, "accuracy": lines}, ["0"], line_label="hidden")
+    alone, (_, ours, _) = figure.axes[0].containers[0].lines[0], [c.lines[0] for c in figure.axes[1].containers]
+    assert alone.get_xdata() == ours.get_xdata()
+    assert (*alone.get_color(), alone.get_marker()) == (*ours.get_color(), ours.get_marker())
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["200", "16", "400"]
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
 def test_there_is_a_panel_for_each_quantity(count):
     panels = {f"quantity {number}": {"": SweepLine([0], [[1.0]])} for number in range(count)}

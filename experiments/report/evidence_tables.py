@@ -48,9 +48,9 @@ def seen(models: Mapping[str, Any], *path: str) -> list[str]:
 
 
 def _compared(pair: Mapping[str, Any] | None, sign: float) -> list[str]:
-    if pair is None or dig(pair, "log_ratio") is None:
-        return [NOT_AVAILABLE, "", ""]
     share = dig(pair, "superiority")
+    if pair is None or "log_ratio" not in pair or (pair["log_ratio"] is None and share is None):
+        return [NOT_AVAILABLE, "", ""]
     farther = percent_text(None if share is None else share if sign > 0 else 1 - share)
     return [with_interval(pair, sign), farther, p_text(dig(pair, "p_corrected")).removeprefix("= ")]
 

@@ -177,7 +177,8 @@ class Drawing:
         curves: list[SpectrumCurve | None] = []
         for seed, row in enumerate(self._rows(f"spectrum/{name}/{kind}")):
             parts = {size: part for size, rows in populations.items() if (part := rows[seed]) is not None}
-            curves.append(None if row is None else SpectrumCurve(row, fit_of(entry, kind, seed), parts))
+            dead = row is None or not row[0] > 0  # nothing varies, so that there is nothing to draw
+            curves.append(None if dead else SpectrumCurve(row, fit_of(entry, kind, seed), parts))
         return curves
 
 

@@ -10,7 +10,7 @@ from experiments.models import in_order, label
 from experiments.questions.question import findings as question_findings
 from experiments.questions.registry import QUESTIONS
 from experiments.report.claims.depth import answers
-from experiments.report.numbers import centre, dig, present, told, verdicts_text
+from experiments.report.numbers import centre, dig, number_text, per_seed, told, verdicts_text
 from experiments.results.schema import read_results, whole_results
 from experiments.stacks import STACK_MODELS
 from experiments.threats import THREAT_LABELS
@@ -40,7 +40,7 @@ def _cell(model: Any, *path: str) -> str:
     middle = centre(values)
     if middle is None:
         return "–"
-    return f"{middle:.3g}" if len(present(values)) < 2 else told(model, *path)
+    return number_text(middle) if len(per_seed(values)) < 2 else told(model, *path)
 
 
 def _verdict(model: Any, *path: str) -> str:

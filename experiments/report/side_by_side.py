@@ -30,11 +30,12 @@ def _lines(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def names_of(runs: Runs) -> list[str]:
-    """What each run is called: its data set or its preset, whichever differs."""
+    """What each run is called: its data set or its preset, whichever differs; with its place where neither does."""
     several = len({one["dataset"]["name"] for one in runs}) > 1
     sizes = len({one["preset"] for one in runs}) > 1 or not several
     words = [[one["dataset"]["name"]] * several + [one["preset"]] * sizes for one in runs]
-    return [" ".join(each) for each in words]
+    names = [" ".join(each) for each in words]
+    return [f"{name} {place}" if names.count(name) > 1 else name for place, name in enumerate(names, 1)]
 
 
 def verdict_rows(runs: Runs) -> Iterator[tuple[str, ...]]:

@@ -38,9 +38,10 @@ CAPTIONS = {
     ),
     "figure5": (
         "Figure 5 — the Krotov–Hopfield network against the others",
-        "How many times as far the Krotov–Hopfield network's images must be moved to be misclassified, paired over "
-        "images, with 95 % intervals over seeds and images. Right of 1 it is more robust. Hollow markers: not told "
-        "apart after correction for all pairs.",
+        "How many times as far the images of the Krotov–Hopfield network (of the first model, where that was not run) "
+        "must be moved to be misclassified, paired over images, with 95 % intervals over seeds and images; an arrow: "
+        "the interval does not end. Right of 1 it is more robust. Hollow markers: not told apart after correction for "
+        "all pairs.",
     ),
     "figure6": (
         "Figure 6 — robust accuracy in the worst case",

@@ -241,8 +241,8 @@ def with_overall(entry: dict[str, Any]) -> None:
             else:
                 with_overall(value)
         elif isinstance(value, list) and (intervals is not None or name in OVER_SEEDS_ALONE):
-            censored = entry.get("censored", [None] * len(value)) if name == "median" else [None] * len(value)
-            entry[f"{name}_overall"] = _overall(with_infinity(value, censored), intervals)
+            known = entry.get("censored") if name == "median" else intervals
+            entry[f"{name}_overall"] = _overall(with_infinity(value, known or [None] * len(value)), intervals)
 
 
 def _overall(values: list[Any], intervals: list[Any] | None) -> dict[str, Any] | None:

@@ -72,9 +72,8 @@ def collect_evaluation(plan: EvaluationPlan, ledger: Ledger, preset: Preset, ref
 def _in_norms(plan: EvaluationPlan, collector: Collector) -> dict[str, Any]:
     """Critical L2 perturbations as they are where every image is divided by its norm."""
     norms: np.ndarray = plan.images.test_norms  # type: ignore[attr-defined]
-    found = {attack: collector.outcome(plan.attack(attack, plan.name, 0)) for attack in ATTACKS}
-    found["minimum_norm"] = collector.outcome(plan.minimum_norm(plan.name, 0))
-    there = {attack: None if one is None or not one.arrays else one.arrays for attack, one in found.items()}
+    found = {attack: collector.evidence.critical(attack, plan.name, 0) for attack in (*ATTACKS, "minimum_norm")}
+    there = {attack: None if one is None else one.arrays for attack, one in found.items()}
     return {
         attack: critical_summary([None if one is None else one["critical_l2"] / norms[one["images"]]])
         for attack, one in there.items()

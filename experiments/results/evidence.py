@@ -53,11 +53,16 @@ def on_same_images(one: Outcome, other: Outcome) -> tuple[np.ndarray, np.ndarray
     return one.arrays["critical_l2"][in_one], other.arrays["critical_l2"][in_other]
 
 
-def with_infinity(medians: Sequence[float | None], censored: Sequence[float | None]) -> list[float | None]:
-    """Medians with infinity where more than half of the images were never flipped, which ranks above all others."""
+def with_infinity(numbers: Sequence[float | None], known: Sequence[Any]) -> list[float | None]:
+    """Numbers with infinity, which ranks above all others, where one is null though something is known of its seed.
+
+    Args:
+        numbers: of each seed, such as medians, which are null where more than half of the images were never flipped.
+        known: of each seed: the share of images that were never flipped, or an interval; None where it is missing.
+    """
     return [
-        math.inf if median is None and share is not None else median
-        for median, share in zip(medians, censored, strict=True)
+        math.inf if number is None and found is not None else number
+        for number, found in zip(numbers, known, strict=True)
     ]
 
 

@@ -43,13 +43,20 @@ def whole_results(directory: Path) -> Iterator[None]:
 
 
 def _restore_infinite_medians(results: dict[str, Any]) -> None:
-    """JSON has no infinity: a null median with more than half of the images censored is one, and so is a null end."""
+    """JSON has no infinity: a null median with more than half of the images censored is one, and so is a null end.
+
+    So is a null gap between certificate and attack that has an interval.
+    """
     references = (results.get("references") or {}).get("models", {})
     for model in [*results.get("models", {}).values(), *references.values()]:
         for group in ("critical_l2", "critical_linf", "critical_l2_in_norms", "certified_l2"):
             for entry in model.get(group, {}).values():
                 if isinstance(entry, dict) and "median" in entry:
                     _restore_infinite_median(entry)
+        bounds = model.get("certified_l2", {})
+        for place, ends in enumerate(bounds.get("gap_interval", [])):
+            if ends is not None and bounds["gap"][place] is None:
+                bounds["gap"][place] = math.inf
 
 
 def _restore_infinite_median(entry: dict[str, Any]) -> None:

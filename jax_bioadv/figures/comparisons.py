@@ -8,6 +8,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, NullLocator
@@ -29,7 +30,10 @@ FINE_TICKS = (0.1, 0.2, 0.35, 0.5, 0.7, 1, 1.4, 2, 3, 5, 7, 10)
 
 
 class Ratio(NamedTuple):
-    """Critical distance of the reference over that of another model: value, 95 % interval, and if they differ."""
+    """Critical distance of the reference over that of another model: value, 95 % interval, and if they differ.
+
+    An interval that is open has 0 or infinity as its end.
+    """
 
     value: float
     interval: tuple[float, float] | None
@@ -46,8 +50,9 @@ def ratios_to(comparisons: Sequence[Mapping[str, Any]], reference: str) -> dict[
         sign = 1.0 if first == reference else -1.0
         ends = pair.get("log_ratio_interval")
         interval = None
-        if ends is not None and None not in ends:
-            low, high = sorted(math.exp(sign * end) for end in ends)
+        if ends is not None and set(ends) != {None}:
+            open_ended = (-math.inf if ends[0] is None else ends[0], math.inf if ends[1] is None else ends[1])
+            low, high = sorted(math.exp(sign * end) for end in open_ended)
             interval = (low, high)
         other = second if first == reference else first
         ratio = Ratio(math.exp(sign * log_ratio), interval, pair.get("better") is not None)
@@ -61,7 +66,14 @@ def _draw(
     for model, ratio in ratios.items():
         style, place = styles[model], places[model]
         if ratio.interval is not None:
-            panel.plot(ratio.interval, [place, place], color=style.color, linewidth=2.4, solid_capstyle="butt")
+            edges = panel.get_xlim()
+            panel.plot(
+                np.clip(ratio.interval, *edges), [place, place], color=style.color, linewidth=2.4,
+                solid_capstyle="butt",
+            )  # fmt: skip
+            for end, edge, arrow in zip(ratio.interval, edges, "<>", strict=True):
+                if end in (0.0, math.inf):
+                    panel.plot([edge], [place], arrow, color=style.color, markersize=8, clip_on=False)
         face = style.color if ratio.decided else "white"
         panel.plot(
             [ratio.value], [place], marker=style.marker, color=style.color, markerfacecolor=face, markersize=9.5,
@@ -99,7 +111,13 @@ def comparison_figure(
     ours = styles.pop(reference).label
     models = list(styles)
     places = {model: place for place, model in enumerate(models)}
-    ends = [end for ratios in found.values() for ratio in ratios.values() for end in (ratio.interval or (ratio.value,))]
+    ends = [
+        end
+        for ratios in found.values()
+        for ratio in ratios.values()
+        for end in (ratio.value, *(ratio.interval or ()))
+        if 0 < end < math.inf
+    ]
     low, high = min(0.8, *ends) / 1.15, max(1.25, *ends) * 1.15
     columns = min(len(attacks), 4)
     rows = -(-len(attacks) // columns)

@@ -154,6 +154,8 @@ def tap_spectra_figure(
         for panel, tap in zip(row, columns, strict=True):
             for model, style in known.items():
                 for values in taps.get(tap, {}).get(model, []):
+                    if not np.nanmax(values, initial=0.0) > 0:  # a seed that is missing, or a dead layer
+                        continue
                     shown = values[np.isfinite(values) & (values > 1e-9 * np.nanmax(values))]
                     panel.loglog(
                         np.arange(1, len(shown) + 1), shown / shown[0], color=style.color, linestyle=style.dashes,

@@ -29,10 +29,12 @@ class SweepLine(NamedTuple):
     values: Sequence[Numbers]
 
 
-def _draw(panel: Axes, lines: Mapping[str, SweepLine], ticks: Sequence[Any]) -> None:
-    colors = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.85, max(len(lines), 2)))
-    offsets = np.linspace(-SPREAD, SPREAD, len(lines)) if len(lines) > 1 else [0.0]
-    for number, (name, line) in enumerate(lines.items()):
+def _draw(panel: Axes, lines: Mapping[str, SweepLine], every: Sequence[str], ticks: Sequence[Any]) -> None:
+    """A panel; ``every`` line of the figure has its own color, marker and offset, in whichever panels it is."""
+    colors = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.85, max(len(every), 2)))
+    offsets = np.linspace(-SPREAD, SPREAD, len(every)) if len(every) > 1 else [0.0]
+    for name, line in lines.items():
+        number = every.index(name)
         rows = [np.array([np.nan if value is None else value for value in row], float) for row in line.values]
         if not rows:
             continue
@@ -92,16 +94,18 @@ def sweep_figure(
     rows = -(-len(panels) // columns)
     figure = new_figure(3.6 * columns, 2.9 * rows + 0.5)
     axes = [figure.add_subplot(rows, columns, place + 1) for place in range(len(panels))]
+    every = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     for panel, (quantity, lines) in zip(axes, panels.items(), strict=True):
-        _draw(panel, lines, ticks)
+        _draw(panel, lines, every, ticks)
         panel.set_ylabel(quantity)
         panel.set_xlabel(x_label)
     settle(axes)
     letter(axes)
-    handles, names = axes[0].get_legend_handles_labels()
+    handles = {name: one for panel in axes for one, name in zip(*panel.get_legend_handles_labels(), strict=True)}
+    names = [name for name in every if name in handles]
     if len(names) > 1 or line_label:
         figure.legend(
-            handles,
+            [handles[name] for name in names],
             names,
             title=line_label or None,
             loc="outside lower center",

@@ -19,6 +19,13 @@ def by_medians(results):
     return {**results, "comparisons": []}
 
 
+def without(results, model):
+    """The same had the model not been run."""
+    models = {name: entry for name, entry in results["models"].items() if name != model}
+    pairs = [pair for pair in results["comparisons"] if model not in (pair["first"], pair["second"])]
+    return {**results, "models": models, "comparisons": pairs}
+
+
 def with_medians(results, model, attack, median):
     seeds = len(results["seeds"])
     medians = [median * (1 + 0.01 * seed) for seed in range(seeds)]

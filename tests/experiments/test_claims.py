@@ -3,11 +3,11 @@
 import re
 
 import pytest
-from claim_cases import by_medians, changed, recompared, with_accuracies, with_medians
+from claim_cases import by_medians, changed, recompared, with_accuracies, with_medians, without
 from evidence_cases import CONTROLS, PAPER, evidence
 
 from experiments.report.claims import GROUPS, Verdict, findings
-from experiments.report.claims.comparing import compare, measured, robuster
+from experiments.report.claims.comparing import compare, measured, robuster, with_interval
 from experiments.report.claims.robustness import (
     accuracy_for_robustness,
     more_robust,
@@ -167,6 +167,12 @@ def test_a_median_beyond_all_strengths_is_the_largest():
     [
         (lambda results: results, Verdict.AGREES),
         (lambda results: recompared(results, "pgd", "kh", "bp_matched", 0.0, None), Verdict.SHARED),
+        (lambda results: recompared(results, "pgd", "kh", "kmeans", -0.3, "kmeans"), Verdict.SHARED),
+        (
+            lambda results: without(recompared(results, "pgd", "kh", "kmeans", -0.3, "kmeans"), "bp_matched"),
+            Verdict.SHARED,
+        ),
+        (lambda results: without(results, "bp_matched"), Verdict.AGREES),
         (lambda results: recompared(results, "pgd", "kh", "bp_matched", 0.1, None, 0.5), Verdict.UNDECIDED),
         (lambda results: recompared(results, "pgd", "kh", "bp", -0.5, "bp"), Verdict.CONTRADICTS),
         (lambda results: with_accuracies(results, "bp", [0.3, 0.31, 0.3]), Verdict.CONTRADICTS),
@@ -210,6 +216,21 @@ def test_one_seed_that_is_left_of_several_decides_nothing():
         model["test_accuracy"][1:] = model["test_accuracy_interval"][1:] = [None, None]
     accuracies = (measured(results["models"][model], "test_accuracy") for model in ("kh", "bp"))
     assert compare(*accuracies).outcome == 0
+
+
+def test_of_two_numbers_of_seeds_the_smaller_is_that_of_the_interval():
+    """Three of the second's five seeds diverged: what it owes to the two that are left has the tails of two."""
+    many, few = overall([1, 1.001, 0.999, 1, 1]), overall([1.2114, 1.2306, None, None, None])
+    assert compare(many, few).has_no_lead()
+    assert compare(many, few).seeds == compare(few, many).seeds == 2
+    assert not compare(many, few).has_no_lead(4)
+
+
+def test_ratios_that_are_infinite_or_open_are_told_as_that():
+    pair = {"log_ratio": None, "log_ratio_interval": [0.5, None], "superiority": 0.97, "p_corrected": 0.001}
+    assert with_interval(pair, 1.0) == "∞ [1.65, ∞]"
+    assert with_interval(pair, -1.0) == "0 [0, 0.607]"
+    assert with_interval(pair | {"log_ratio": 0.5}, 1.0) == "1.65 [1.65, ∞]"
 
 
 def test_a_threat_that_no_model_resists_tells_nothing():

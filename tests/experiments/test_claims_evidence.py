@@ -107,8 +107,12 @@ def test_masking_is_told_by_model_and_check():
     claim = no_masking(changed(results, "models", "kh", "masking", "black_box", "suspect", [True, True]))
     assert claim.verdict is Verdict.FAILS
     assert claim.opposing == ("Krotov–Hopfield: suspect: black box in 2 of 2 seeds",)
+    verdicts = changed(results, "models", "kh", "masking", {"verdict": ["no_sign", "suspect", "suspect"]})
+    assert no_masking(verdicts).verdict is Verdict.FAILS
     del results["models"]["bp"]["masking"]
-    assert no_masking(results).verdict is Verdict.UNDECIDED
+    unknown = no_masking(changed(results, "models", "kh", "masking", "black_box", "suspect", [True, False]))
+    assert unknown.verdict is Verdict.UNDECIDED
+    assert "No check is suspicious in most seeds" in unknown.sentence
 
 
 def test_a_violated_bound_is_told():
@@ -149,6 +153,12 @@ def test_a_gradient_attack_weaker_than_noise_is_suspicious():
     assert gradient_attacks_beat_noise(equal).verdict is Verdict.UNDECIDED
     spared = changed(results, "models", "kh", "critical_l2", "pgd", "censored", [0.4])
     assert gradient_attacks_beat_noise(spared).verdict is Verdict.FAILS
+    some = changed(results, "models", "kh", "critical_l2", "pgd", "censored", [0.025])
+    assert gradient_attacks_beat_noise(some).verdict is Verdict.UNDECIDED
+    said = ", and PGD spares no more images than FGSM."
+    assert gradient_attacks_beat_noise(results).sentence.endswith(said)
+    del results["models"]["bp"]["critical_l2"]["fgsm"]
+    assert not gradient_attacks_beat_noise(results).sentence.endswith(said)
     unreached = changed(results, "models", "kh", "critical_l2", "pgd", "median", [INFINITY])
     assert gradient_attacks_beat_noise(unreached).verdict is Verdict.UNDECIDED
 

@@ -7,6 +7,7 @@ from evidence_cases import PAPER, evidence
 from experiments.report.claims import Verdict
 from experiments.report.claims.spectra import (
     exponents_above_the_data,
+    is_power_law,
     power_laws,
     pruning_is_harmless,
 )
@@ -158,9 +159,24 @@ def test_spectral_regularization_is_judged_on_both_inputs(kind, verdicts, verdic
     assert spectral_fails_on_noise(results).verdict is verdict
 
 
-def test_spectral_regularization_gives_nothing_that_the_untrained_network_has():
-    results = changed(evidence(2), "baselines", "untrained", "spectrum", "images", "r2", [0.999] * 2)
-    assert spectral_fails_on_noise(results).verdict is Verdict.SHARED
+@pytest.mark.parametrize(
+    ("r2", "verdict"), [([0.999] * 2, Verdict.SHARED), ([0.999, 0.95], Verdict.UNDECIDED), ([0.95] * 2, Verdict.AGREES)]
+)
+def test_spectral_regularization_gives_nothing_that_the_untrained_network_has(r2, verdict):
+    results = changed(evidence(2), "baselines", "untrained", "spectrum", "images", "r2", r2)
+    assert spectral_fails_on_noise(results).verdict is verdict
+
+
+def test_one_seed_that_is_left_of_several_decides_nothing():
+    """The others diverged."""
+    results = evidence(3)
+    assert is_power_law(results, "spectral", "noise") is False
+    for values in results["models"]["spectral"]["spectrum"]["noise"].values():
+        values[1:] = [None] * 2
+    assert is_power_law(results, "spectral", "noise") is None
+    assert spectral_regularizer_moves(regularized([1.2] * 3, [1.5, 1.51, 1.49], 1.0)).verdict is Verdict.HOLDS
+    alone = regularized([1.2, None, None], [1.5, 1.51, 1.49], 1.0)
+    assert spectral_regularizer_moves(alone).verdict is Verdict.UNDECIDED
 
 
 @pytest.mark.parametrize(

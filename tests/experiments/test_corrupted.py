@@ -188,6 +188,10 @@ def test_smoothness_can_go_with_corruptions_against_them_or_neither():
         norm = entry["jacobian_norm"]["activation"][0]
         results = overturned(results, model, 1 / norm)
     assert smoothness_against_corruptions(results).verdict is Verdict.FAILS
+    none = results
+    for model in results["models"]:
+        none = overturned(none, model, 0.0)
+    assert smoothness_against_corruptions(none).verdict is Verdict.UNDECIDED
     for place, model in enumerate(results["models"]):
         results = overturned(results, model, 0.1 + 0.05 * (place * 5 % 14))
     assert smoothness_against_corruptions(results).verdict is Verdict.UNDECIDED

@@ -163,6 +163,12 @@ def test_numbers_of_two_spaces_share_no_column(raw):
     assert model["critical_l2_in_norms"]["pgd"]["median"] == [median_with_censoring(each)]
 
 
+def test_in_norms_too_an_image_is_as_near_as_any_attack_found_it(raw):
+    """Whatever the minimum-norm attack fails on."""
+    found = next(iter(raw[0]["models"].values()))
+    assert found["critical_l2_in_norms"]["minimum_norm"]["censored"] == found["critical_l2"]["minimum_norm"]["censored"]
+
+
 def test_maps_have_spectra_of_their_positions_too(raw):
     taps = next(iter(raw[0]["models"].values()))["taps"]
     assert list(taps) == ["convolution", "dense"]

@@ -173,6 +173,7 @@ def test_spectra_come_with_a_verdict_and_with_exponents_by_other_ways(model, kin
 def test_what_the_seeds_come_to_stands_beside_every_list_with_an_interval():
     found = {
         "attack": {"median": [None, 2.0], "median_interval": [[1.0, None], [1.5, 2.5]], "censored": [0.6, 0.1]},
+        "bounds": {"gap": [None, 2.0], "gap_interval": [[1.0, None], [1.5, 2.5]]},
         "smoothness": {"norm": [1.0, 2.0]},
         "smoothness_interval": {"norm": [[0.5, 1.5], [1.5, 2.5]]},
         "images": {"alpha": [2.0, 2.2], "r2": [0.9, 0.9]},
@@ -180,6 +181,7 @@ def test_what_the_seeds_come_to_stands_beside_every_list_with_an_interval():
     with_overall(found)
     median, norm = found["attack"]["median_overall"], found["smoothness_overall"]["norm"]
     assert median == {"centre": None, "interval": [1.0, None], "over": "seeds and images", "infinite_seeds": 1}
+    assert found["bounds"]["gap_overall"] == median
     assert norm["centre"] == 1.5
     assert norm["over"] == "seeds and images"
     assert norm["interval"][0] < 0.5

@@ -141,10 +141,13 @@ def test_a_null_median_is_infinite_only_where_censoring_says_so(tmp_path):
     }
     results["models"]["bp"]["critical_l2"]["pgd"] = {"median": [None], "median_interval": [None], "censored": [None]}
     results["models"]["l2"]["certified_l2"]["upper"] = {"median": [None], "median_interval": [[0.2, None]]}
+    results["models"]["l2"]["certified_l2"] |= {"gap": [None], "gap_interval": [[1.3, None]]}
+    results["models"]["bp"]["certified_l2"] |= {"gap": [None], "gap_interval": [None]}
     written(tmp_path, results)
     models = read_results(tmp_path)["models"]
     assert models["kh"]["critical_l2"]["pgd"]["median"] == [INFINITY]
     assert models["bp"]["critical_l2"]["pgd"]["median"] == [None]
+    assert [models[name]["certified_l2"]["gap"] for name in ("l2", "bp")] == [[INFINITY], [None]]
     assert models["l2"]["certified_l2"]["upper"] == {"median": [INFINITY], "median_interval": [[0.2, INFINITY]]}
 
 

@@ -57,7 +57,7 @@ def test_a_run_is_called_by_what_differs(run):
     other = {**run, "dataset": {**run["dataset"], "name": "mnist"}}
     smaller = {**run, "preset": "quick"}
     assert side_by_side.names_of([run, smaller]) == ["paper", "quick"]
-    assert side_by_side.names_of([run, run]) == ["paper", "paper"]
+    assert side_by_side.names_of([run, run]) == ["paper 1", "paper 2"]
     assert side_by_side.names_of([run, other]) == ["cifar10", "mnist"]
     assert side_by_side.names_of([run, smaller, other]) == ["cifar10 paper", "cifar10 quick", "mnist paper"]
 

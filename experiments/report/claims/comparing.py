@@ -98,11 +98,12 @@ def compare(first: Overall | None, second: Overall | None, smaller_is_better: bo
     text = f"{overall_text(first, first.seeds)} against {overall_text(second, second.seeds)}"
     short = f"{number_text(first.centre)} against {number_text(second.centre)}"
     one, other = _logarithms(first), _logarithms(second)
+    seeds = min((given.seeds for given in (first, second) if given.seeds > 1), default=1)
     value = float(np.nan_to_num(one[1] - other[1], nan=0.0, posinf=math.inf, neginf=-math.inf))
     if first.interval is None or second.interval is None:
-        found = Difference(value, (-math.inf, math.inf), True, text, short, first.seeds)
+        found = Difference(value, (-math.inf, math.inf), True, text, short, seeds)
     else:
-        found = Difference(value, _ratio_interval(one, other), True, text, short, first.seeds)
+        found = Difference(value, _ratio_interval(one, other), True, text, short, seeds)
     return found.turned() if smaller_is_better else found
 
 
@@ -136,10 +137,21 @@ def _pair(results: Results, attack: str, first: str, second: str) -> tuple[Mappi
     return None
 
 
+def interval_of(pair: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Both ends of a comparison's log ratio, infinite where JSON has none; None without an interval."""
+    ends = dig(pair, "log_ratio_interval")
+    if ends is None or set(ends) == {None}:
+        return None
+    return -math.inf if ends[0] is None else ends[0], math.inf if ends[1] is None else ends[1]
+
+
 def with_interval(pair: Mapping[str, Any], sign: float) -> str:
-    """``1.52 [1.41, 1.64]``, a comparison's ratio; the other way round if the sign is −1."""
-    ratio, ends = number_text(math.exp(sign * pair["log_ratio"])), dig(pair, "log_ratio_interval")
-    if ends is None or None in ends:
+    """``1.52 [1.41, 1.64]``, a comparison's ratio, ∞ and 0 among them; the other way round if the sign is −1."""
+    value = pair["log_ratio"]
+    if value is None:  # infinite, as JSON has it
+        value = math.copysign(math.inf, pair["superiority"] - 0.5)
+    ratio, ends = number_text(math.exp(sign * value)), interval_of(pair)
+    if ends is None:
         return ratio
     low, high = sorted(math.exp(sign * end) for end in ends)
     return f"{ratio} [{number_text(low)}, {number_text(high)}]"
@@ -167,8 +179,7 @@ def robuster(results: Results, attack: str, first: str, second: str) -> Differen
         p = dig(found[0], "p_corrected")  # the ratio is infinite, the test stands
         return by_medians._replace(significant=p is not None and p < SIGNIFICANCE)
     pair, sign = found
-    ends = dig(pair, "log_ratio_interval") or [None, None]
-    low, high = -math.inf if ends[0] is None else ends[0], math.inf if ends[1] is None else ends[1]
+    low, high = interval_of(pair) or (-math.inf, math.inf)
     p, short = dig(pair, "p_corrected"), f"×\u00a0{number_text(math.exp(sign * pair['log_ratio']))}"
     significant, text = p is not None and p < SIGNIFICANCE, ratio_text(pair, sign)
     planned = len(dig(results, "seeds") or [1])

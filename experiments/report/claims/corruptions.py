@@ -51,6 +51,8 @@ def smoothness_against_corruptions(results: Results) -> Finding:
     if len({model for model, _, _ in members}) < FEWEST_MODELS:
         return undecided(f"It takes {FEWEST_MODELS} models with Jacobian norms and decisions on corrupted images.")
     names, norms, shares = zip(*members, strict=True)
+    if len(set(norms)) == 1 or len(set(shares)) == 1:
+        return undecided("All networks have the same Jacobian norm, or the same share of overturned decisions.")
     found = rank_correlation(norms, shares, names)
     low, high = (signed_text(end) for end in found.interval)
     said = (

@@ -2,7 +2,7 @@
 
 from experiments.attacks import ATTACKS, attack_label
 from experiments.models import label
-from experiments.report.claims.comparing import MARGIN, MORE, Results, compare, measured, robuster
+from experiments.report.claims.comparing import LESS, MARGIN, MORE, Results, compare, measured, robuster
 from experiments.report.claims.verdicts import Finding, Verdict, names, undecided
 from experiments.report.numbers import centre, dig, number_text, percent_text, present
 
@@ -25,10 +25,12 @@ def no_masking(results: Results) -> Finding:
         if not verdicts and not any(flags.values()):
             unknown.append(model)
             continue
+        if not any(flags.values()):
+            flags = {"a check": ["suspect" in verdict for verdict in verdicts]}
         struck = [_flagged(check, seeds) for check, seeds in flags.items() if 2 * sum(seeds) > len(seeds)]
         odd = [_flagged(check, seeds) for check, seeds in flags.items() if 0 < 2 * sum(seeds) <= len(seeds)]
-        if struck or (verdicts and not any(flags.values()) and "suspect" in verdicts[0]):
-            opposing.append(f"{label(model)}: {'suspect: ' + ', '.join(struck) if struck else verdicts[0]}")
+        if struck:
+            opposing.append(f"{label(model)}: suspect: {', '.join(struck)}")
         else:
             supporting.append(f"{label(model)}: {'only ' + ', '.join(odd) if odd else 'no check is suspicious'}")
     if opposing:
@@ -37,8 +39,8 @@ def no_masking(results: Results) -> Finding:
     if not supporting:
         return undecided("The checks for masked gradients are not available.")
     if unknown:
-        missing = f"no check is suspicious for {len(supporting)} models; not checked: {names(unknown)}"
-        return undecided(f"{missing[0].upper()}{missing[1:]}.", supporting)
+        missing = f"No check is suspicious in most seeds for {len(supporting)} models; not checked: {names(unknown)}."
+        return undecided(missing, supporting)
     said = f"No check is suspicious in most seeds for any of {len(supporting)} models{_largest_share(results)}."
     return Finding(Verdict.HOLDS, said, tuple(supporting))
 
@@ -70,13 +72,18 @@ def gradient_attacks_beat_noise(results: Results) -> Finding:
     opposing: list[str] = []
     unreached: list[str] = []
     unsettled: list[str] = []
+    no_fewer: list[bool | None] = []  # of each model, whether PGD flips no fewer images than FGSM, if both are known
     for model in dig(results, "models") or {}:
         entry = dig(results, "models", model, "critical_l2")
         noise, pgd = (measured(entry, attack, "median") for attack in ("gaussian", "pgd"))
         spared, spared_once = centre(dig(entry, "pgd", "censored")), centre(dig(entry, "fgsm", "censored"))
-        if spared is not None and spared_once is not None and spared > spared_once + MORE * SPARED:
+        more = None if spared is None or spared_once is None else spared - spared_once
+        no_fewer.append(None if more is None else more < LESS * SPARED)
+        if more is not None and more > MORE * SPARED:
             shares = f"PGD spares {percent_text(spared)}, FGSM {percent_text(spared_once)}"
             opposing.append(f"{label(model)}: {shares}")
+        elif more is not None and more >= LESS * SPARED:
+            unsettled.append(model)
         elif (found := compare(noise, pgd)) is None or pgd is None:
             continue
         elif pgd.infinite:
@@ -98,13 +105,13 @@ def gradient_attacks_beat_noise(results: Results) -> Finding:
         said = f"PGD's range of ε ends before half of the images flip for {names(unreached)}"
         return undecided(f"{said}; for {len(supporting)} other models the median is shorter under PGD.", supporting)
     if unsettled:
-        return undecided(
-            f"PGD and noise are not told apart for {len(unsettled)} models: {names(unsettled)}.", supporting
-        )
+        said = f"PGD is not told apart from noise, or from FGSM, for {len(unsettled)} models: {names(unsettled)}"
+        return undecided(f"{said}.", supporting)
     if not supporting:
         return undecided("No model has medians under both Gaussian noise and PGD.")
     said = f"For all {len(supporting)} models the median critical L₂ distance is shorter under PGD than under noise"
-    return Finding(Verdict.HOLDS, f"{said}, and PGD spares no more images than FGSM.", tuple(supporting))
+    said += ", and PGD spares no more images than FGSM" if all(no_fewer) else ""
+    return Finding(Verdict.HOLDS, f"{said}.", tuple(supporting))
 
 
 def bounds_are_consistent(results: Results) -> Finding:

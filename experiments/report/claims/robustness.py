@@ -166,18 +166,19 @@ def accuracy_for_robustness(results: Results, attack: str = "pgd") -> Finding:
         return Finding(Verdict.CONTRADICTS, f"{numbers}.", supporting, opposing, ("kh", "bp"), frozenset(keys))
     if 0 in (dearer.outcome, farther.outcome):
         return undecided(f"{numbers}: not told apart.", supporting, opposing)
+    controls = standing(controls_of(results), lambda model: robuster(results, attack, "kh", model))
+    for_it, against_it = control_lines(controls)
+    with_controls = (*supporting, *for_it), (*opposing, *against_it)
     if matched is None or level is None:
-        said = f"{numbers}; no accuracy-matched network was run."
-        return Finding(Verdict.AGREES, said, supporting, opposing, ("kh", "bp"))
+        said = f"{numbers}; no accuracy-matched network was run"
+        return against_controls(said, controls, with_controls, ("kh", "bp"))
     if abs(level.log_ratio) >= MORE * math.log1p(MARGIN):
         return undecided(f"{numbers}, but backprop did not stop at the same accuracy ({level.text}).", *evidence)
     if matched.outcome > 0:
         said = (
-            f"{numbers}, and {matched.short} relative to backprop of the same accuracy: accuracy alone does not buy it."
+            f"{numbers}, and {matched.short} relative to backprop of the same accuracy: accuracy alone does not buy it"
         )
-        controls = standing(controls_of(results), lambda model: robuster(results, attack, "kh", model))
-        for_it, against_it = control_lines(controls)
-        return against_controls(said[:-1], controls, ((*supporting, *for_it), (*opposing, *against_it)), ("kh", "bp"))
+        return against_controls(said, controls, with_controls, ("kh", "bp"))
     if matched.outcome < 0 or matched.has_no_lead():
         said = f"{numbers}, but backprop stopped at the same accuracy does as well ({matched.short})."
         return Finding(Verdict.SHARED, said, supporting, opposing)

@@ -29,7 +29,7 @@ STRAIGHT = 0.99
 """Without further diagnostics a spectrum is a power law if the regression explains this share of the variance."""
 HARMLESS = 0.01
 """Pruning that costs less accuracy than this is harmless (our choice)."""
-MIXED = f"seeds differ or it hangs on our tolerance of {EXPONENT_TOLERANCE:.0%}"
+MIXED = f"seeds differ or are too few, or it hangs on our tolerance of {EXPONENT_TOLERANCE:.0%}"
 HELD_OUT = {
     "images": "directions from training images, variances on test images, ",
     "noise": "directions of white noise without end, variances on the inputs used, ",
@@ -74,8 +74,13 @@ def _same(answers: Iterable[bool | None]) -> bool | None:
 
 
 def is_power_law(results: Results, model: str, kind: str) -> bool | None:
-    """Whether all seeds have a power law (True) or none (False); None if they differ or hang on our tolerance."""
-    return _same(judged(dig(results, "models", model, "spectrum", kind)))
+    """Whether all seeds have a power law (True) or none (False); None if they differ or hang on our tolerance.
+
+    One seed that is left of several tells of no other.
+    """
+    entry = dig(results, "models", model, "spectrum", kind)
+    flags = judged(entry)
+    return None if len(flags) == 1 < len(per_seed(dig(entry, "alpha"))) else _same(flags)
 
 
 def spectrum_text(entry: Any) -> str:

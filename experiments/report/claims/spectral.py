@@ -34,9 +34,12 @@ def spectral_fails_on_noise(results: Results) -> Finding:
     if wrong:
         against = frozenset(("law", "spectral", kind) for kind in wrong)
         return Finding(Verdict.CONTRADICTS, f"{said}.", *evidence, ("spectral",), against)
-    if set(judged(dig(results, "baselines", "untrained", "spectrum", "images"))) == {True}:
-        had = "; but the untrained network has a power law on images too: the penalty moves its exponent"
-        return Finding(Verdict.SHARED, f"{said}{had}.", *evidence)
+    had = set(judged(dig(results, "baselines", "untrained", "spectrum", "images")))
+    if had == {True}:
+        so = "the untrained network has a power law on images too: the penalty moves its exponent"
+        return Finding(Verdict.SHARED, f"{said}; but {so}.", *evidence)
+    if had - {False}:
+        return undecided(f"{said}; but so may the untrained network have on images: {MIXED}.", *evidence)
     return Finding(Verdict.AGREES, f"{said}.", *evidence, ("spectral",))
 
 
@@ -45,12 +48,12 @@ def spectral_regularizer_moves(results: Results) -> Finding:
     entry = dig(results, "models", "spectral", "spectrum", "images")
     untrained = dig(results, "baselines", "untrained", "spectrum", "images")
     found, begun = exponent(entry), exponent(untrained)
-    if found is None or begun is None:
-        return undecided("The exponents of both networks are needed.")
+    if found is None or begun is None or found.interval is None or begun.interval is None:
+        return undecided("The exponents of both networks are needed, with their intervals.")
     ours, start = found.centre, begun.centre
     given = dig(results, "settings", "spectral", "exponent")
     target = float(given) if given is not None else SPECTRAL_TARGET_ALPHA
-    arm = math.hypot(*(one.interval[1] - one.centre if one.interval else 0.0 for one in (found, begun)))
+    arm = math.hypot(found.interval[1] - ours, begun.interval[1] - start)
     doubt = max(SAME_ALPHA, arm)
     numbers = f"α on test images: {ours:.2f} after training, {start:.2f} untrained, target {target:.2f}"
     if abs(ours - start) + arm <= SAME_ALPHA:
