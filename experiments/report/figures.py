@@ -177,8 +177,10 @@ class Drawing:
         curves: list[SpectrumCurve | None] = []
         for seed, row in enumerate(self._rows(f"spectrum/{name}/{kind}")):
             parts = {size: part for size, rows in populations.items() if (part := rows[seed]) is not None}
-            dead = row is None or not row[0] > 0  # nothing varies, so that there is nothing to draw
-            curves.append(None if dead else SpectrumCurve(row, fit_of(entry, kind, seed), parts))
+            if row is None or not row[0] > 0:  # of a dead layer, too, there is nothing to draw
+                curves.append(None)
+            else:
+                curves.append(SpectrumCurve(row, fit_of(entry, kind, seed), parts))
         return curves
 
 

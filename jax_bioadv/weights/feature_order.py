@@ -66,6 +66,14 @@ def _in_order(shape: Sequence[int]) -> _Places:
     return np.moveaxis(np.arange(int(np.prod(shape))).reshape(shape[0], channels, *spatial), 1, -1)
 
 
+class _Last(np.ndarray):
+    """Places of features that a dense layer made at each pixel or token.
+
+    In PyTorch they are the last axis of an array in whose order the others are too, or else of a map that was put in
+    its usual order before or behind the layer: it cannot be told how they are flattened.
+    """
+
+
 def _ordered(places: Any) -> bool:
     return isinstance(places, _Places) and places.ndim > 1 and np.array_equal(places, _in_order(places.shape))
 
@@ -102,7 +110,7 @@ class _Following:
             order = _contracted(operands[0], equation)
             self._meets(operands[1], order)
             if order is not None and isinstance(operands[1], _Parameters):  # new features, as a convolution's
-                return _in_order(shape)
+                return _in_order(shape).view(_Last) if len(shape) > 2 else _in_order(shape)
         elif name == "conv_general_dilated":
             return self._convolution(equation.params["dimension_numbers"], operands, shape)
         elif name in _MOVING or (name == "broadcast_in_dim" and _size(equation.invars[0]) == np.prod(shape)):
@@ -117,7 +125,12 @@ class _Following:
                 return self._elementwise(whole)
         if not places or (name in _SUMMING and not all(map(_ordered, places))):  # no features: statistics of groups
             return None
-        return _in_order(shape) if len(shape) > 1 and all(map(_ordered, places)) else _UNKNOWN
+        if len(shape) < 2 or not all(map(_ordered, places)):
+            return _UNKNOWN
+        if places[0].ndim - 1 in equation.params.get("axes", ()):  # over channels: pixels are in one order everywhere
+            return np.arange(np.prod(shape)).reshape(shape)
+        last = len(shape) > 2 and (name == "dot_general" or _Last in map(type, places))
+        return _in_order(shape).view(_Last) if last else _in_order(shape)
 
     def _elementwise(self, operands: list[Any]) -> Any:
         parameters = [one for one in operands if isinstance(one, _Parameters)]
@@ -127,7 +140,7 @@ class _Following:
         unknown = any(one is _UNKNOWN for one in places) or not all(np.array_equal(places[0], one) for one in places)
         for one in parameters:
             self._meets(one, _UNKNOWN if unknown else places[0].reshape(-1))
-        return _UNKNOWN if unknown else places[0]
+        return _UNKNOWN if unknown else next((one for one in places if isinstance(one, _Last)), places[0])
 
     def _convolution(self, axes: Any, operands: list[Any], shape: tuple[int, ...]) -> Any:
         images, kernel = operands[:2]
@@ -169,4 +182,6 @@ def _moved(equation: Any, operand: Any, shape: tuple[int, ...]) -> Any:
         return operand
     if equation.primitive.name == "transpose":
         return operand.transpose(equation.params["permutation"])
+    if isinstance(operand, _Last) and shape[-1] != operand.shape[-1]:
+        return _UNKNOWN
     return operand.reshape(shape)

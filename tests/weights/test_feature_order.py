@@ -19,7 +19,7 @@ class Net(nnx.Module):
         rngs = nnx.Rngs(0)
         self.convolution = nnx.Conv(CHANNELS, CHANNELS, (3, 3), rngs=rngs)
         self.norm = nnx.BatchNorm(features, rngs=rngs)
-        self.group = nnx.GroupNorm(CHANNELS, 1, rngs=rngs)
+        self.group, self.token = nnx.GroupNorm(CHANNELS, 1, rngs=rngs), nnx.Linear(CHANNELS, CHANNELS, rngs=rngs)
         self.dense, self.head = nnx.Linear(features, 4, rngs=rngs), nnx.Linear(4, 2, rngs=rngs)
         self.forward = nnx.static(forward)
 
@@ -83,6 +83,33 @@ def test_a_pooled_map_has_one_feature_a_channel():
 def test_a_window_keeps_the_order_of_a_map():
     pooled = feature_orders(Net(lambda net, x: flat(nnx.max_pool(x, (2, 2), (2, 2))), FEATURES // 4), SHAPE)
     np.testing.assert_array_equal(pooled["dense", "kernel"], np.arange(6).reshape(3, 2).T.reshape(-1))
+
+
+@pytest.mark.parametrize("reduced", [lambda x: x.mean(-1), lambda x: x.max(-1), lambda x: x.sum(-1, keepdims=True)])
+def test_without_its_channels_a_map_is_in_one_order(reduced):
+    found = feature_orders(Net(lambda net, x: flat(reduced(net.convolution(x))), HEIGHT * WIDTH), SHAPE)
+    np.testing.assert_array_equal(found["dense", "kernel"], np.arange(HEIGHT * WIDTH))
+
+
+def test_a_map_of_means_over_channels_is_a_map():
+    """As in spatial attention."""
+    net = Net(lambda net, x: flat(net.convolution(x * x.mean(-1, keepdims=True))))
+    np.testing.assert_array_equal(feature_orders(net, SHAPE)["dense", "kernel"], FLATTENED)
+
+
+@pytest.mark.parametrize(
+    "joined", [lambda made, x: made, lambda made, x: nnx.relu(made) + x, lambda made, x: x @ jnp.ones((CHANNELS,) * 2)]
+)
+def test_how_tokens_are_flattened_is_not_guessed(joined):
+    """A dense layer at each place has its features last in PyTorch too: flattened at once, they are as here."""
+
+    def tokens(net, x):
+        there = x.reshape(1, -1, CHANNELS)
+        return joined(net.token(there), there)
+
+    assert feature_orders(Net(lambda net, x: flat(tokens(net, x))), SHAPE)["dense", "kernel"] is None
+    pooled = feature_orders(Net(lambda net, x: tokens(net, x).mean(1), CHANNELS), SHAPE)
+    np.testing.assert_array_equal(pooled["dense", "kernel"], np.arange(CHANNELS))
 
 
 def test_a_convolution_of_what_is_no_map_is_told():
