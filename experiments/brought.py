@@ -67,16 +67,17 @@ class Brought:
     def function(self) -> Callable[[], Any]:
         """What makes it; ValueError if there is no such thing."""
         module_name, _, name = self.build.partition(":")
-        if not module_name or not name:
+        if not module_name or not name or not all(part.isidentifier() for part in module_name.split(".")):
             raise ValueError(f"--network: name a module and a function in it, my_module:build, not {self.build!r}")
         try:
             module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
                 raise ValueError(f"--network: {module_name} imports {error.name}, which is not installed") from error
+            ending = "write its name without .py, " if module_name.endswith(".py") else ""
             raise ValueError(
-                f"--network: there is no module {module_name!r}; run the command in the folder that holds it, or put "
-                "that folder into PYTHONPATH"
+                f"--network: there is no module {module_name!r}; {ending}run the command in the folder that holds it, "
+                "or put that folder into PYTHONPATH"
             ) from error
         function = getattr(module, name, None)
         if not callable(function):
@@ -86,8 +87,9 @@ class Brought:
 
     def built(self) -> Any:
         """The network as it is built, a module or a function; ValueError if it cannot be."""
+        function = self.function
         try:
-            network = self.function()
+            network = function()
         except TypeError as error:
             raise ValueError(f"--network: {self.build}() fails, it is called without arguments: {error}") from error
         if not callable(network):
@@ -231,7 +233,8 @@ def suspicion(network: Loaded, images: Images) -> str | None:
     """What is to be looked at first, if the network does little better than guessing."""
     some = images.test[:GUESSED_AT], images.test_labels[:GUESSED_AT]
     right = len(correctly_classified(network.logits, *some)) / len(some[1])
-    if right > 1.5 / images.classes:
+    chance = 1 / images.classes
+    if right > min(1.5 * chance, chance + 0.05 * (1 - chance)):
         return None
     return (
         f"{network.brought.build} classifies {right:.1%} of the first {len(some[1])} test images correctly, about as "

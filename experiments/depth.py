@@ -76,7 +76,10 @@ def run(command: Command) -> Path:
 
 def _planned(command: Command, images: Images) -> DepthPlan:
     assert isinstance(images, RawImages)
-    measured = in_pixels(following(command, command.settings.measured, images), images.typical_norm)
+    given, usual = command.settings.measured, DEPTH_PRESETS[command.preset].measured
+    measured = following(command, given, images)
+    if not command.as_given:
+        measured = in_pixels(measured, images.typical_norm, given, usual)
     return DepthPlan(dataclasses.replace(command.settings, measured=measured), command.preset, images)
 
 

@@ -96,6 +96,8 @@ def run(command: Command) -> Path:
     if not command.network:
         raise ValueError("--network: name the module and function that make your network, my_module:build")
     command.settings.of_reproduction(command.preset).check_values()
+    if command.references != REFERENCES and not (command.references / "results.json").is_file():
+        raise ValueError(f"--references: {command.references} holds no results.json; name the folder of a finished run")
     if command.called in STYLES:
         raise ValueError(f"--name: {command.called} is a reference model's; choose another")
 
@@ -122,8 +124,8 @@ def _planned(command: Command, images: Images) -> EvaluationPlan:
     network = load(command, images)
     check(network, images)
     settings = following(command, command.settings, images)
-    if isinstance(images, RawImages):
-        settings = in_pixels(settings, images.typical_norm)
+    if isinstance(images, RawImages) and not command.as_given:
+        settings = in_pixels(settings, images.typical_norm, command.settings, evaluation_preset(command.preset))
     taps = command.taps or tuple(getattr(network.network, "taps", ()))
     return EvaluationPlan(command.called, network, taps, settings, command.preset, images)
 

@@ -70,5 +70,5 @@ class EvaluationPlan(NetworksPlan):
 
     def all_tasks(self) -> list[Task]:
         bounds = [self.bounds(self.name, 0)] if self.has_bounds else []
-        rest = [self.landscape(self.name), *bounds, self.corruptions(self.name, 0)]
+        rest = [self.landscape(self.name), *bounds, *self.if_pictures(self.corruptions(self.name, 0))]
         return with_needs([self.model(self.name, 0), *self.measurements(self.name, 0), *rest])

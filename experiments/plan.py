@@ -11,7 +11,7 @@ from experiments.engine.tasks import Outcome, Task, with_needs
 from experiments.images import Images
 from experiments.measuring import smoothness, spectra, threats
 from experiments.measuring.attacks import GridAttack, SearchedAttack
-from experiments.measuring.corruptions import check_cifar10_c, corruptions
+from experiments.measuring.corruptions import are_pictures, check_cifar10_c, corruptions
 from experiments.models import CONTROLS, KNOWN, MODELS, PAPER_MODELS, FirstLayer, Model
 from experiments.settings.groups import LayerSettings, PruningSettings, only, without
 from experiments.settings.reproduction import Settings
@@ -233,11 +233,15 @@ class Plan:
         given, needs = {"corruptions": self.settings.corruptions}, {"model": self.model(model, seed)}
         return self._task(self.called("corruptions", model, seed), "corruptions", corruptions, given, needs)
 
+    def if_pictures(self, task: Task) -> list[Task]:
+        """The task alone where images are grey or coloured, which all others cannot be corrupted as."""
+        return [task] if are_pictures(self.images) else []
+
     def evidence(self, model: str, seed: int) -> list[Task]:
         """What is measured on a model beyond the paper."""
         strengths = [self.threat(threat, model, seed) for threat in self.settings.threats.names]
-        kinds = (self.minimum_norm, self.masking, self.bounds, self.smoothness, self.boundaries, self.corruptions)
-        return [*strengths, *(kind(model, seed) for kind in kinds)]
+        kinds = (self.minimum_norm, self.masking, self.bounds, self.smoothness, self.boundaries)
+        return [*strengths, *(kind(model, seed) for kind in kinds), *self.if_pictures(self.corruptions(model, seed))]
 
     def attacks_on(self, model: str) -> list[str]:
         """The attacks over many strengths that a model gets."""

@@ -31,7 +31,7 @@ class Command(Options, SideBySide):
     robustness, Jacobian norms and decision boundaries, and writes results.json, the paper's figures and report.html
     into one folder. Stop it whenever you like: run again on the same folder, it goes on where it was.
 
-    Presets: smoke (seconds, scikit-learn's digits, no network), quick (CIFAR-10 at reduced size, some ten minutes on
+    Presets: smoke (a minute, scikit-learn's digits, no network), quick (CIFAR-10 at reduced size, some ten minutes on
     two CPU cores), paper (the published sizes, for a GPU or TPU). Every setting below may be changed; --help shows the
     values of the preset that is named with it.
     """

@@ -28,15 +28,17 @@ from jax_bioadv.data import DataError
 class Command(SideBySide):
     """Train and measure on images that do not fit into memory.
 
-    A Krotov–Hopfield layer under a decoder, backpropagation, plain and with penalties, images as rows and random rows,
-    learning from images that stay on the disk; covariance spectra, Jacobians and attacks on test images in memory.
-    --dataset is imagenet64, ImageNet at 64 × 64 pixels, from the official files in the data folder or from TensorFlow
-    Datasets; or a folder with train and val that jax_bioadv.data.stored.store wrote. Stop it whenever you like: run
-    again on the same folder, it goes on where it was.
+    A Krotov–Hopfield layer under a decoder, backpropagation, plain and with penalties, k-means, images as rows and
+    random rows, learning from images that stay on the disk; covariance spectra, Jacobians and attacks on test images in
+    memory. --dataset is imagenet64, ImageNet at 64 × 64 pixels, from the official files in the data folder or from
+    TensorFlow Datasets; or a folder with train and val that jax_bioadv.data.stored.store wrote. Stop it whenever you
+    like: run again on the same folder, it goes on where it was.
     """
 
     out: Path | None = None
     """Folder of the run; runs/stream-PRESET if not given."""
+    resize: Annotated[int | None, tyro.conf.Suppress] = None
+    drop_blank_images: Annotated[bool, tyro.conf.Suppress] = False
     stream: StreamSettings = dataclasses.field(default_factory=StreamSettings)
     settings: Annotated[Settings, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=lambda: STREAM_PRESETS["quick"]

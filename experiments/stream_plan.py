@@ -53,8 +53,9 @@ class StreamPlan(Plan):
         tasks: list[Task] = []
         for seed in range(self.settings.seeds):
             tasks += [self.model(model, seed) for model in self.models]
-            for kind in (self.spectra, self.jacobian, self.smoothness, self.minimum_norm, self.corruptions):
+            for kind in (self.spectra, self.jacobian, self.smoothness, self.minimum_norm):
                 tasks += [kind(model, seed) for model in self.models]
+            tasks += [task for model in self.models for task in self.if_pictures(self.corruptions(model, seed))]
             tasks += [self.attack(attack, model, seed) for attack in ATTACKS for model in self.models]
             tasks += [
                 self.threat(threat, model, seed) for threat in self.settings.threats.names for model in self.models

@@ -34,7 +34,8 @@ class Place:
     data_dir: Path | None = None
     """Folder that holds, or will hold, the data; default: $JAX_BIOADV_DATA, else ~/.cache/jax-bioadv."""
     as_given: bool = False
-    """Take every ε, radius and window as it stands; else those of a preset follow other data than its own."""
+    """Take every ε, radius and window as it stands; else those of a preset follow other data than its own, and raw
+    pixels."""
     resize: int | None = None
     """Make every image so many pixels high and wide; needed where a folder holds images of several sizes."""
     drop_blank_images: bool = False

@@ -33,6 +33,11 @@ def corruptions(work: Work, *, corruptions: CorruptionSettings) -> Outcome:
     return Outcome({}, {"clean": np.isin(np.arange(count), correct), "right": found.right})
 
 
+def are_pictures(images: Images) -> bool:
+    """Whether images are grey or coloured; what is neither is not corrupted."""
+    return images.dataset.image_shape[2] in (1, 3)
+
+
 def check_cifar10_c(corruptions: CorruptionSettings, images: Images) -> None:
     """Raise before long work what would stop the measurement: DataError, or ValueError for other test images."""
     if not corruptions.cifar10_c:

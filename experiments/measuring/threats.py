@@ -10,6 +10,7 @@ from jax.tree_util import Partial
 
 from experiments.engine.tasks import Outcome, Work, progress
 from experiments.images import Images
+from experiments.measuring.corruptions import are_pictures
 from experiments.networks import purpose_key, trained_logits
 from experiments.settings.measurements import MaskingSettings, ThreatSettings
 from experiments.threats import Threat
@@ -50,8 +51,10 @@ def threat_attacks(images: Images, threat: Threat, chosen: ThreatSettings) -> di
 
 
 def left_out(images: Images) -> list[str]:
-    """Which attacks the data have too few classes for."""
-    return [
+    """Which attacks the data have too few classes for, and whether their images can be corrupted."""
+    channels = images.dataset.image_shape[2]
+    neither = f"corruptions are left out: images have {channels} channels, neither 1 nor 3"
+    return [neither] * (not are_pictures(images)) + [
         f"{name} is left out of the attacks: its loss needs {needed} classes and {images.dataset.name} has "
         f"{images.classes}"
         for name, needed in CLASSES_NEEDED.items()

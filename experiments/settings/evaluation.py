@@ -14,6 +14,7 @@ from experiments.settings.measurements import (
     SpectraSettings,
     ThreatSettings,
 )
+from experiments.settings.paths import setting, with_settings
 from experiments.settings.presets import PRESETS, Preset
 from experiments.settings.reproduction import Settings, check_numbers
 
@@ -38,7 +39,8 @@ class EvaluationSettings:
     """cifar10, digits, any image-classification set of TensorFlow Datasets, or the path of a folder of images by class
     or of a .npz file."""
     norm: float = 3.0
-    """With --input unit, every image is divided by its own L_p norm with this p."""
+    """Every image is divided by its own L_p norm with this p; raw pixels are not, and a preset's ε and lengths are
+    multiplied by their median norm."""
     precision: Literal["default", "high", "highest"] = "highest"
     """Of matrix products on accelerators; default and high are faster and less exact there. CPUs have one."""
     taps: TapSettings = field(default_factory=TapSettings)
@@ -77,16 +79,27 @@ def evaluation_preset(preset: Preset) -> EvaluationSettings:
     return EvaluationSettings(taps=_TAPS[preset], **{name: getattr(whole, name) for name in shared})
 
 
-def in_pixels(settings: EvaluationSettings, length: float) -> EvaluationSettings:
+LENGTHS = (
+    *(f"attacks.{attack}_{end}" for attack in ("gaussian", "gradient") for end in ("low", "high")),
+    *("smoothness.radius", "boundaries.radii"),
+)
+"""Grids of ε, radii of balls and squares; threats have strengths of their own for raw pixels."""
+
+
+def in_pixels(
+    settings: EvaluationSettings, length: float, given: EvaluationSettings, usual: EvaluationSettings
+) -> EvaluationSettings:
     """Settings of unit-norm images for raw ones, whose lengths are so many times as large.
 
-    Grids of ε, radii of balls and squares are multiplied; threats have strengths of their own for raw pixels.
+    Args:
+        settings: as they follow the data.
+        length: of an image.
+        given: as the user gave them: what is not as ``usual`` there stands as it was given.
+        usual: those of the preset.
     """
-    attacks, smoothness, boundaries = settings.attacks, settings.smoothness, settings.boundaries
-    ends = ("gaussian_low", "gaussian_high", "gradient_low", "gradient_high")
-    return dataclasses.replace(
-        settings,
-        attacks=dataclasses.replace(attacks, **{name: length * getattr(attacks, name) for name in ends}),
-        smoothness=dataclasses.replace(smoothness, radius=length * smoothness.radius),
-        boundaries=dataclasses.replace(boundaries, radii=tuple(length * radius for radius in boundaries.radii)),
-    )
+    follow = [path for path in LENGTHS if setting(given, path) == setting(usual, path)]
+    return with_settings(settings, {path: _times(setting(settings, path), length) for path in follow})
+
+
+def _times(value: float | tuple[float, ...], length: float) -> float | tuple[float, ...]:
+    return tuple(length * one for one in value) if isinstance(value, tuple) else length * value

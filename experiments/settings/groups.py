@@ -154,6 +154,6 @@ class AdversarialSettings:
     epochs: int = 200
     """Passes over the training images."""
     epsilon: float = 0.002
-    """Radius of the L∞ ball around unit-norm images."""
+    """Radius of the L∞ ball around images as the network takes them: of unit norm, or raw pixels in depth."""
     steps: int = 7
     """Steps of PGD on every minibatch, each of 2.5 ε / steps, at most ε, from the clean image: with one step, FGSM."""

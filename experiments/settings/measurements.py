@@ -14,7 +14,7 @@ class SpectraSettings:
     """Covariance spectra of the hidden pre-activation, on test images and on white noise."""
 
     noise_images: int = 10_000
-    """White-noise inputs, N(0, 1), the same for every model."""
+    """White-noise inputs, the same for every model: N(0, 1); beside raw pixels of their own mean and variance."""
     first: int = 11
     """First eigenvalue of the fits' windows."""
     last_on_images: int = 500

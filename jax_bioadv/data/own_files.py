@@ -121,12 +121,15 @@ def read_arrays(path: Path, name: str) -> Dataset:
         raise DataError(f"{path} holds {', '.join(sorted(arrays)) or 'nothing'} but no {missing[0]}")
     train_images, train_labels, test_images, test_labels = (arrays[key] for key in keys)
     for key, labels, images in ((keys[1], train_labels, train_images), (keys[3], test_labels, test_images)):
-        if labels.size != len(images) or not labels.size or labels.dtype.kind not in "iu":
+        count = len(np.atleast_1d(images))
+        if labels.size != count or not labels.size or labels.dtype.kind not in "iu":
             raise DataError(
-                f"{path}: {key} must hold one whole number for each of {len(images)} images, got {labels.dtype} of "
+                f"{path}: {key} must hold one whole number for each of {count} images, got {labels.dtype} of "
                 f"shape {labels.shape}"
             )
     names = arrays.get("class_names", np.arange(int(max(train_labels.max(), test_labels.max())) + 1))
+    if names.ndim != 1:
+        raise DataError(f"{path}: class_names must hold a name for each class, got an array of shape {names.shape}")
     try:
         return Dataset(
             name,

@@ -283,7 +283,8 @@ def _keep(dataset: Dataset, kept: Path) -> None:
 
 
 def _unknown(name: str, folder: Path) -> str:
-    return f"unknown data set {name!r}: known are {_known_sets()}, and {folder} holds no exported copy of that name"
+    said = f"unknown data set {name!r}: known are {_known_sets()}, and {folder} holds no exported copy of that name"
+    return said + (f"; for the folder of images here, write ./{name}" if Path(name).is_dir() else "")
 
 
 def _nothing_found(name: str, folder: Path, failures: dict[str, str]) -> str:

@@ -30,6 +30,7 @@ def store_folder(folder: Path, to: Path, side: int | None = None, seed: int = 0)
             cannot be written.
     """
     classes, training, testing = pictures_by_class(folder)
+    stacked([opened([training[0][0]]), opened([testing[0][0]])], side)  # of one size, before all are read
     channels = 3 if any(map(_in_colour, (path for path, _ in (*training, *testing)))) else 1
     how = "" if side is None else f", resized to {side} × {side} pixels"
     generator = np.random.default_rng(seed)

@@ -29,7 +29,7 @@ def representation_spectral(weight: Scalar = 1e-3, steps: int = 3) -> Regularize
 
     Raises:
         ValueError: a negative weight, or no step.
-        TypeError: from the penalty, for any other model.
+        TypeError: from ``refresh``, for any other model.
     """
     check_weight(weight)
     if steps < 1:

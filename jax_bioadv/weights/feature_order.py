@@ -102,7 +102,7 @@ class _Following:
 
     def _one(self, equation: Any, operands: list[Any], shape: tuple[int, ...]) -> Any:
         name = equation.primitive.name
-        places = [one for one in operands if isinstance(one, _Places) or one is _UNKNOWN]
+        places: list[Any] = [one for one in operands if isinstance(one, _Places) or one is _UNKNOWN]
         if name in _LOOPS:
             for one in operands:
                 self._meets(one, _UNKNOWN)

@@ -100,7 +100,10 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     Raises:
         StorageError: the file is missing or not whole.
     """
-    arrays = read_arrays(path)
+    try:
+        arrays = read_arrays(path)
+    except StorageError as error:  # which would make it anew
+        raise StorageError(f"cannot read {path}: {error.__cause__}. Copy or save it again.") from error.__cause__
     trained = {name.removeprefix(_TRAINED): one for name, one in arrays.items() if name.startswith(_TRAINED)}
     return trained or arrays
 

@@ -182,6 +182,8 @@ def replaced(**changes):
         (replaced(train_labels=np.linspace(0, 9, 10)), "train_labels must hold one whole number"),
         (replaced(train_labels=np.arange(-1, 9)), "label -1 of image 0 is out of range"),
         (replaced(class_names=["cat", "dog"]), "label 2 of image 2 is out of range: there are 2 classes"),
+        (replaced(class_names=np.array("cat")), "class_names must hold a name for each class"),
+        (replaced(train_images=np.array(3, np.uint8)), "one whole number for each of 1 images"),
         (replaced(train_images=np.zeros((10, *COLOUR))), "train_images must be uint8"),
         (replaced(train_images=np.zeros((10, 3, 6, 5), np.uint8)), "channels first; transpose"),
     ],

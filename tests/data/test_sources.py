@@ -203,6 +203,13 @@ def test_unknown_names_are_refused_at_once(tmp_path, monkeypatch, name):
         load(name, tmp_path)
 
 
+def test_the_name_of_a_folder_is_told_to_be_no_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flowers").mkdir()
+    with pytest.raises(DataError, match=r"for the folder of images here, write \./flowers"):
+        load("flowers", tmp_path / "data")
+
+
 def test_digits_never_stand_in_for_cifar10(tmp_path):
     with pytest.raises(DataError):
         load("cifar10", tmp_path)

@@ -57,11 +57,16 @@ def test_one_picture_in_colour_makes_all_of_them_so_whatever_the_part(tmp_path, 
     assert colour.image_shape == (3, 3, 3)
 
 
+def resave(path, size):
+    Image.new("L", size).save(path)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
         (lambda folder: (folder / "train" / "rose" / "3.png").write_bytes(b"no picture"), "3.png is no whole picture"),
         (lambda folder: Image.new("RGB", (2, 2)).save(folder / "train" / "rose" / "3.png"), "let all be resized"),
+        (lambda folder: [resave(one, (9, 9)) for one in folder.glob("test/*/*")], "let all be resized"),
         (lambda folder: (folder / "train").rename(folder / "training"), "has no folder train"),
         (lambda folder: (folder / "test").rename(folder / "rest"), "test images are needed"),
     ],

@@ -1,6 +1,7 @@
 """Networks that users bring: which are refused, before long work and with what to do; what tells one from another."""
 
 import sys
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +14,7 @@ from experiments.images import Images, RawImages
 from experiments.measuring.brought import has_bounds
 from experiments.networks import network_again
 from experiments.settings.evaluation import evaluation_preset, in_pixels
+from experiments.settings.paths import with_settings
 from jax_bioadv.weights import save_state
 
 SHAPE = (8, 8, 1)
@@ -62,6 +64,8 @@ def test_one_that_cannot_is_refused(name, message, images):
         ("brought_cases:absent", "has no function 'absent'; it has .*Convolutional"),
         ("brought_cases:NUMBER", "has no function 'NUMBER'"),
         ("brought_cases", "name a module and a function in it, my_module:build"),
+        ("./brought_cases:Convolutional", "name a module and a function in it, my_module:build"),
+        ("brought_cases.py:Convolutional", "no module 'brought_cases.py'; write its name without .py"),
         ("brought_cases:needs_arguments", r"needs_arguments\(\) fails, it is called without arguments"),
         ("brought_cases:nothing", r"nothing\(\) gives a NoneType, which maps no images"),
     ],
@@ -190,6 +194,17 @@ def test_one_that_guesses_is_suspected(images):
     assert suspicion(Loaded(brought("plain_function"), nearest), images) is None
 
 
+@pytest.mark.parametrize(("right", "suspected"), [(0.51, True), (0.7, False)])
+def test_of_two_classes_guessing_is_one_half(right, suspected):
+    labels = (np.arange(100) >= 100 * right).astype(int)
+    images = SimpleNamespace(test=np.zeros((100, 2), np.float32), test_labels=labels, classes=2, space="raw")
+
+    def first_class(some):
+        return jnp.tile(jnp.array([1.0, 0.0]), (len(some), 1))
+
+    assert (suspicion(Loaded(brought("plain_function"), first_class), images) is not None) == suspected
+
+
 def test_weights_and_answers_tell_networks_apart(images):
     first, second = (loaded(brought("Convolutional"), None) for _ in range(2))
     assert fingerprint(first, images) == fingerprint(second, images)
@@ -204,10 +219,13 @@ def test_lengths_of_raw_pixels_are_those_of_unit_norm_images_times_the_norm(imag
         np.asarray(unit.test) * images.test_norms[:, None], np.asarray(images.test), rtol=1e-5, atol=1e-6
     )
     plain = evaluation_preset("smoke")
-    scaled = in_pixels(plain, 2.0)
+    scaled = in_pixels(plain, 2.0, plain, plain)
     assert scaled.attacks.gradient_high == 2 * plain.attacks.gradient_high
     assert scaled.boundaries.radii == tuple(2 * radius for radius in plain.boundaries.radii)
     assert scaled.threats == plain.threats
+    given = with_settings(plain, {"smoothness.radius": 0.3})
+    assert in_pixels(given, 2.0, given, plain).smoothness.radius == 0.3
+    assert in_pixels(given, 2.0, given, plain).boundaries == scaled.boundaries
     assert images.identity != unit.identity
     noise = images.noise(50)
     assert abs(noise.mean() - np.asarray(images.test).mean()) < 0.05  # 3 200 numbers of variance 0.14: error 0.007

@@ -79,7 +79,7 @@ def planned(*arguments):
     """The plan of the study."""
     chosen = depth.parse(["--preset", "smoke", *LITTLE, *arguments]).settings
     images = RawImages(data.load("digits"), chosen.norm)
-    measured = in_pixels(chosen.measured, images.typical_norm)
+    measured = in_pixels(chosen.measured, images.typical_norm, chosen.measured, chosen.measured)
     return DepthPlan(dataclasses.replace(chosen, measured=measured), "smoke", images)
 
 

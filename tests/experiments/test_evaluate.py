@@ -205,9 +205,10 @@ def test_references_that_were_attacked_otherwise_are_not_beside_it(raw):
         (("--network", "brought_cases:nine_classes"), "digits, which has 10 classes"),
         (("--network", "brought_cases:Convolutional", "--taps", "convolutoin"), "has no 'convolutoin'; there are"),
         (("--network", "brought_cases:plain_function", "--taps", "dense"), "has no inside to tap"),
-        (("--network", "brought_cases:Convolutional", "--weights", "absent.npz"), "cannot read absent.npz"),
+        (("--network", "brought_cases:Convolutional", "--weights", "absent.npz"), "absent.npz'. Copy"),
         (("--network", "brought_cases:Convolutional", "--names", "a"), "--names: give pairs such as a.b=c"),
         (("--network", "brought_cases:Convolutional", "--flattened", "dense=8"), "--flattened: give height, width and"),
+        (("--network", "brought_cases:Convolutional", "--references", "no/run"), "--references: no/run holds no"),
         (("--network", "brought_cases:Convolutional", "--name", "kh"), "--name: kh is a reference model's"),
     ],
 )  # fmt: skip

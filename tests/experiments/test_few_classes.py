@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from experiments.images import Images
@@ -52,6 +53,16 @@ def test_two_classes_are_attacked_by_all_the_others(images_of, tmp_path):
     outcome = plan.threat("unit_linf", "bp", 0).compute({"model": untrained}, tmp_path)
     made = {name.removeprefix("success/") for name in outcome.arrays} - {"correct"}
     assert made == EVERY - {"apgd_dlr", "apgd_targeted"}
+
+
+def test_images_that_are_no_pictures_are_not_corrupted_and_all_else_is_measured(digits):
+    four = {part: np.repeat(getattr(digits, part), 4, axis=3) for part in ("train_images", "test_images")}
+    images = Images(dataclasses.replace(digits, name="four", **four), SMOKE.norm)
+    assert threats.left_out(images) == ["corruptions are left out: images have 4 channels, neither 1 nor 3"]
+    stages, usual = (
+        {task.stage for task in Plan(SMOKE, one).all_tasks()} for one in (images, Images(digits, SMOKE.norm))
+    )
+    assert usual - stages == {"corruptions"}
 
 
 def test_one_class_is_refused(images_of):
