@@ -199,9 +199,10 @@ class Plan:
 
     def transfer(self, threat: str, seed: int) -> Task:
         """The same strength, with attacks made on other models."""
-        given = {"seed": seed, "threats": only(self.settings.threats, "images", "steps", threat)}
+        chosen = only(self.settings.threats, "images", "steps", threat)
+        given = {"seed": seed, "threats": chosen, "sources": PAPER_MODELS}
         needs = {model: self.model(model, seed) for model in self.models}
-        run = partial(threats.transfer, THREATS[threat], PAPER_MODELS)
+        run = partial(threats.transfer, THREATS[threat])
         return self._task(f"transfer-{threat}-{seed}", "threats", run, given, needs, optional=tuple(needs))
 
     def minimum_norm(self, model: str, seed: int) -> Task:

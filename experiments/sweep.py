@@ -23,6 +23,7 @@ from experiments.members import MEASUREMENTS, describe, members_of
 from experiments.models import KNOWN, SWEPT
 from experiments.results.sweep_table import write_table
 from experiments.settings.grid import SWEEP_PRESETS, UNREAD, Grid, parse_grid, points, read_file, with_settings
+from experiments.settings.paths import setting
 from experiments.settings.reproduction import Settings
 from jax_bioadv import population
 from jax_bioadv.command_line import IncompleteError, exit_code, start
@@ -84,7 +85,11 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Grid]:
     command = parsed_over(default, arguments, "python -m experiments.sweep", UNREAD)
     if file is not None and preset is not None and preset != default.preset:
         raise ValueError(f"{file} is a sweep of the preset {default.preset}; leave --preset out")
-    return command, {**grid, **parse_grid(command.grid, command.settings)}
+    grid |= parse_grid(command.grid, command.settings)
+    for path, values in grid.items():
+        if setting(command.settings, path) not in (setting(default.settings, path), *values):
+            raise ValueError(f"{path.replace('_', '-')} is given a value that the grid has not; leave one of the two")
+    return command, grid
 
 
 def _measurements(text: str) -> list[str]:
@@ -97,7 +102,7 @@ def _measurements(text: str) -> list[str]:
 
 def devices_of(command: Command) -> Devices:
     mesh = make_mesh(command.data_devices)
-    if command.memory_gib is not None and not 0 < command.memory_gib < float("inf"):
+    if command.memory_gib is not None and not 0 < command.memory_gib * 2**30 < float("inf"):
         raise ValueError(f"memory-gib must be positive and finite, got {command.memory_gib}")
     free = population.free_memory(mesh) // 2 if command.memory_gib is None else int(command.memory_gib * 2**30)
     return Devices(mesh, population.members_together(mesh), free)

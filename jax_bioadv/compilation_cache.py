@@ -39,7 +39,7 @@ def keep_compiled_programs(folder: str | os.PathLike[str] | None = None) -> Path
     Returns:
         The folder that JAX uses; ``None`` where none is used, which a warning explains unless it was asked for.
     """
-    chosen = folder or os.environ.get(COMPILED_VARIABLE)
+    chosen = folder or os.environ.get(COMPILED_VARIABLE) or None
     of_jax = jax.config.values["jax_compilation_cache_dir"]
     if (chosen is None and of_jax) or str(chosen) == OFF:
         return Path(of_jax) if of_jax else None

@@ -86,8 +86,9 @@ def test_another_processor_has_a_folder_of_its_own(tmp_path, monkeypatch):
     assert keep_compiled_programs(tmp_path) != mine
 
 
-def test_off_keeps_nothing_and_a_folder_given_to_jax_stays(tmp_path):
+def test_off_keeps_nothing_and_a_folder_given_to_jax_stays(tmp_path, monkeypatch):
     assert keep_compiled_programs("off") is None
+    monkeypatch.setenv("JAX_BIOADV_COMPILED", "")
     jax.config.update(NAMES[0], str(tmp_path))
     assert keep_compiled_programs() == keep_compiled_programs("off") == tmp_path
 

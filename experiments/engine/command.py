@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -119,6 +120,10 @@ def parsed(
 
 def parsed_over(default: Command, arguments: Sequence[str], prog: str, unread: Sequence[str] = ()) -> Command:
     """The command line, with the values of a command as defaults; the rest as for :func:`parsed`."""
+    for name, value in vars(default).items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, Path | None) and (f"{flag}=" in arguments or (flag, "") in itertools.pairwise(arguments)):
+            raise ValueError(f"{flag} is given nothing; name a path, or leave it")
     offered = without_options(default, [f"settings.{path}" for path in unread])
     return with_user_paths(as_in(default, tyro.cli(type(offered), args=arguments, default=offered, prog=prog)))
 

@@ -6,10 +6,12 @@ and so does a file that was altered. An outcome under other settings, code or pa
 who goes back to them finds it again.
 """
 
+import errno
 import hashlib
 import json
 import logging
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,7 +42,15 @@ def _file_digest(path: Path) -> str:
 def _move(path: Path, to: Path) -> None:
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(path, to)
+        try:
+            os.replace(path, to)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            part = to.with_name(f"{to.name}.part")  # a folder that is a link to another disk
+            shutil.copy2(path, part)
+            os.replace(part, to)
+            path.unlink()
     except OSError as error:
         raise StorageError(f"cannot move {path} to {to}: {error.strerror}. Choose a writable folder.") from error
 
@@ -127,10 +137,13 @@ class Ledger:
     def _bring_back(self, task: Task) -> bool:
         """Put an outcome that was set aside where the current one belongs, which is set aside in its turn."""
         record = self._set_aside_file("stages", task.name, task.fingerprint, ".json")
-        if not record.exists():
-            return False
-        self._set_aside(task.name, task.fingerprint)
         arrays = self._set_aside_file(task.folder, task.name, task.fingerprint, ".npz")
+        if not record.exists():
+            if not arrays.exists() or self._current(task.name) != task.fingerprint:
+                return False
+            _move(arrays, self._arrays(task))  # a kill left the record where it was
+            return True
+        self._set_aside(task.name, task.fingerprint)
         if arrays.exists():
             _move(arrays, self._arrays(task))
         _move(record, self._record(task))
@@ -138,18 +151,22 @@ class Ledger:
 
     def _set_aside(self, name: str, wanted: str | None) -> None:
         """Keep a task's current files, by their fingerprint, out of the way of others; not where it is the wanted."""
-        record = self.directory / "stages" / f"{name}.json"
-        try:
-            fingerprint = str(read_json(record)["fingerprint"])
-        except (StorageError, KeyError, TypeError):
-            return  # nothing, or nothing that could be found again
-        if fingerprint == wanted:
+        fingerprint = self._current(name)
+        if fingerprint is None or fingerprint == wanted:
             return
         for folder in ARRAY_FOLDERS:
             arrays = self.directory / folder / f"{name}.npz"
             if arrays.exists():
                 _move(arrays, self._set_aside_file(folder, name, fingerprint, ".npz"))
+        record = self.directory / "stages" / f"{name}.json"
         _move(record, self._set_aside_file("stages", name, fingerprint, ".json"))
+
+    def _current(self, name: str) -> str | None:
+        """The fingerprint of what stands under a name; None for nothing, or nothing that could be found again."""
+        try:
+            return str(read_json(self.directory / "stages" / f"{name}.json")["fingerprint"])
+        except (StorageError, KeyError, TypeError):
+            return None
 
     def clear_up(self, tasks: Sequence[Task]) -> None:
         """Leave the outcomes of these tasks alone where they belong, and no checkpoints of them once all are there."""

@@ -102,7 +102,8 @@ def telling(
         seconds = None if task.fingerprint in unknown else ledger.seconds(task)
         if seconds is not None:
             estimate.learn(task, seconds)
-    logger.info("it will take about %s on %s", in_words(estimate.seconds(missing)), jax.devices()[0].device_kind)
+    needed = in_words(estimate.seconds(missing) / side_by_side)
+    logger.info("it will take about %s on %s", needed, jax.devices()[0].device_kind)
     progress = Progress(tasks, missing, estimate, side_by_side)
     ledger.listener = progress.done
     with progress.bar() if sys.stderr.isatty() else progress.lines():

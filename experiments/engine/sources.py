@@ -47,8 +47,8 @@ WITHOUT_INFLUENCE = (
 )
 # Folders of packages that are no part of what uses them.
 INSTALLED = ("site-packages", "dist-packages")
-# A fingerprint holds the values of settings that a task reads: the defaults here are nothing to it.
-HOLD_SETTINGS = tuple(f"experiments.settings.{name}" for name in ("groups", "measurements", "reproduction", "presets"))
+# A fingerprint holds the values of settings that a task reads: the defaults of those here are nothing to it.
+HOLD_SETTINGS = "experiments.settings."
 _NOT_DIGESTED = ("annotation", "returns", "type_comment", "ctx", "kind")
 
 
@@ -136,6 +136,8 @@ class _Module:
             names = _defined(statement)
             for defined in names:
                 self.definitions.setdefault(defined, []).append(statement)
+            for changed in _changed_by_decorators(statement) & set(self.definitions):
+                self.definitions[changed].append(statement)
             if not names and not isinstance(statement, ast.Import | ast.ImportFrom) and not _for_types(statement):
                 self.loose.append(statement)
 
@@ -169,6 +171,13 @@ def _defined(statement: ast.stmt) -> list[str]:
         names = [node for target in targets for node in ast.walk(target)]
         return [node.id for node in names if isinstance(node, ast.Name) and is_bound(node)]
     return []
+
+
+def _changed_by_decorators(statement: ast.stmt) -> set[str]:
+    """What a method of it makes a function a part of, as ``@power.defjvp`` does to ``power``."""
+    decorators = statement.decorator_list if isinstance(statement, Function) else []
+    methods = [one.func if isinstance(one, ast.Call) else one for one in decorators]
+    return {one.value.id for one in methods if isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name)}
 
 
 def _for_types(statement: ast.stmt) -> bool:
@@ -266,7 +275,7 @@ class _Reached:
                 self._add(module, unit, statement)
 
     def _reach_class(self, module: _Module, definition: ast.ClassDef, unit: str) -> None:
-        holds_settings = module.name in HOLD_SETTINGS
+        holds_settings = module.name.startswith(HOLD_SETTINGS)
         if holds_settings:
             self._read(module, [one.annotation for one in definition.body if isinstance(one, ast.AnnAssign)])
         self._add(module, unit, _without_methods(definition, holds_settings))

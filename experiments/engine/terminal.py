@@ -27,13 +27,24 @@ def _worth_a_line(record: logging.LogRecord) -> bool:
     return record.name != EACH_TASK or record.levelno > logging.INFO
 
 
+class _LogFile(logging.FileHandler):
+    """What a full disk does not take is lost without a word: the error that ends the run says why."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 @contextlib.contextmanager
 def logging_to(directory: Path) -> Iterator[None]:
     """What the experiment and the library have to say goes to the log file and to the terminal.
 
     Off a terminal, in a pipe or a batch job, the lines of single tasks go to the file alone.
     """
-    file = logging.FileHandler(directory / "log.txt", encoding="utf-8")
+    file = _LogFile(directory / "log.txt", encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setFormatter(_MessageAlone())

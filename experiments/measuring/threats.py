@@ -103,7 +103,7 @@ def _fooled(logits: Partial, images: jax.Array, labels: jax.Array) -> jax.Array:
     return succeeded(logits(images), labels)
 
 
-def transfer(threat: Threat, sources: Sequence[str], work: Work, *, seed: int, threats: ThreatSettings) -> Outcome:
+def transfer(threat: Threat, work: Work, *, seed: int, threats: ThreatSettings, sources: Sequence[str]) -> Outcome:
     """Which images each model gets wrong after an attack on each of the sources; diverged models are left out."""
     images = jnp.asarray(threat_images(work.images, threat, threats.images))
     labels, epsilon = work.images.test_labels[: len(images)], getattr(threats, threat.name)

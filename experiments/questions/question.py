@@ -85,7 +85,7 @@ def close(question: Question, plan: Any, ledger: Ledger, preset: Preset, directo
     found = findings(question, read_results(directory))
     told = [f"  {one.verdict.value}: {claim.title}" for claim, one in found.items()]
     logger.info("%s", "\n".join([question.title, *told, "", f"report: {page}"]))
-    log = directory / "log.txt"
+    log = ledger.directory / "log.txt"  # of question 5 the fourth's
     return [f"{', '.join(undrawn.failed)} could not be drawn; {log} says why"] if undrawn.failed else []
 
 

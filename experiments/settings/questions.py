@@ -171,6 +171,13 @@ class QuestionSettings(Settings):
                 raise ValueError(f"mixing.frozen: {name!r} is no model with a frozen first layer")
         if len(set(frozen)) != len(frozen):
             raise ValueError(f"mixing.frozen names a model twice: {self.mixing.frozen!r}")
+        for name in ("epochs", "powers", "exponents", "decoder_epochs"):
+            if not getattr(self.mixing, name):
+                raise ValueError(f"mixing.{name.replace('_', '-')} needs one value at least")
+        for name in ("deltas", "ks", "ps", "radii", "widths"):
+            values = getattr(self.why, name)
+            if len({f"{value:g}" for value in values}) < len(values):
+                raise ValueError(f"why.{name} has one twice, in six digits")
         for name in ("l2", "jacobian", "spectral"):
             low, high = getattr(self.mixing, name)
             if low > high:

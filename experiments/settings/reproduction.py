@@ -5,6 +5,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+
 from experiments.models import KNOWN, MODELS
 from experiments.settings.groups import (
     AdversarialSettings,
@@ -128,7 +130,8 @@ class Settings:
         _require(self.attacks.gradient_low < self.attacks.gradient_high, "attacks.gradient-low must be below its high")
         for name in ("landscape", "boundaries"):
             _require(getattr(self, name).resolution >= 2, f"{name}.resolution must be at least 2")
-        _require(len(set(self.boundaries.radii)) == len(self.boundaries.radii), "boundaries.radii has one twice")
+        told = {f"{radius:g}" for radius in self.boundaries.radii}
+        _require(len(told) == len(self.boundaries.radii), "boundaries.radii has one twice, in six digits")
         _require(bool(self.boundaries.radii), "boundaries.radii needs at least one radius")
 
     def check(
@@ -171,6 +174,11 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
+LARGEST = float(np.finfo(np.float32).max)
+EXPONENTS = ("norm", "layer.p", "noise_start.p")
+"""Of norms: computed with in 64 bits before the images are in 32."""
+
+
 def check_numbers(prefix: str, values: dict[str, Any], may_be_zero: set[str]) -> None:
     """ValueError for a number, at any path that starts like this, that is negative, not finite, or 0 and may not be."""
     for name, value in values.items():
@@ -184,3 +192,5 @@ def check_numbers(prefix: str, values: dict[str, Any], may_be_zero: set[str]) ->
                 good = (number >= 0 if path in may_be_zero else number > 0) and number < float("inf")
                 good = good or isinstance(number, bool)
                 _require(good, f"{path.replace('_', '-')} must {least} and finite, got {number}")
+                single = number <= LARGEST or path in EXPONENTS
+                _require(single, f"{path.replace('_', '-')} must be finite in 32 bits too, got {number}")

@@ -128,6 +128,30 @@ def test_words_layout_settings_and_what_does_not_run_leave_the_digest(file, old,
     assert project(file, old, new) == project()
 
 
+DERIVED = """
+from elsewhere import custom
+
+@custom.jvp
+def double(x):
+    return 2 * x
+
+@double.defjvp
+def _slope(x):
+    return 2 + 0 * x
+
+@double.rule(alone=True)
+def _rule(x):
+    return 2 + 1 * x
+"""
+
+
+@pytest.mark.parametrize("part", ["0 * x", "1 * x"])
+def test_what_a_function_was_given_by_a_decorator_is_a_part_of_it(part, project):
+    """As a derivative by ``defjvp``, which nobody calls by its name."""
+    rules = "jax_bioadv/rules.py"
+    assert project(rules, "", DERIVED) != project(rules, "", DERIVED.replace(part, "5 * x"))
+
+
 def test_the_digest_is_the_same_for_every_version_of_python(project):
     """A number to be found again by whichever runs this; it changes with the digest's own rules alone."""
     assert project() == "47f4991a8aedb08dd8d0745196619f68210e6e69877401128d23dc6b759d7389"
@@ -205,5 +229,6 @@ def test_what_an_editor_or_a_file_system_keeps_beside_a_module_is_no_module(tmp_
 
 
 def test_what_is_left_out_exists():
-    for name in (*sources.WITHOUT_INFLUENCE, *sources.HOLD_SETTINGS):
+    assert ROOT.joinpath(*sources.HOLD_SETTINGS.split(".")).is_dir()
+    for name in sources.WITHOUT_INFLUENCE:
         assert (ROOT / Path(*name.split(".")).with_suffix(".py")).is_file()

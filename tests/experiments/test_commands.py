@@ -32,6 +32,13 @@ def test_a_tilde_is_the_home_folder_in_every_path(command, option, tmp_path, mon
     assert getattr(parsed, option.replace("-", "_")) == tmp_path / "x"
 
 
+@pytest.mark.parametrize("option", [["--out", ""], ["--out="], ["--compiled", ""]])
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_a_path_that_is_nothing_is_refused(command, option, refused):
+    """As where a variable of the shell is not set."""
+    assert f"{option[0].rstrip('=')} is given nothing" in refused(command.main(option))
+
+
 def test_a_tilde_is_the_home_folder_in_the_name_of_a_sweep_file(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "sweep.toml").write_text('preset = "smoke"\n[grid]\nlayer.delta = [0.1, 0.2]\n')

@@ -3,6 +3,7 @@
 import io
 import re
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -155,6 +156,14 @@ def test_a_long_task_gives_signs_of_life_and_not_too_many(plan, slow_task, monke
     assert len(lines) <= spent / every
     for line in lines:
         assert re.fullmatch(r"jacobian: 0 of 1 tasks, \d+ s spent, about \d+ s left", line)
+
+
+def test_side_by_side_the_whole_takes_its_share_of_the_time_too(slow_task, caplog, tmp_path):
+    caplog.set_level("INFO")
+    task, estimate = slow_task(0.0), SimpleNamespace(seconds=lambda tasks: 40.0)
+    with running.telling(Ledger(tmp_path), [task], [task], lambda: estimate, side_by_side=8):
+        pass
+    assert "it will take about 5 s" in caplog.text
 
 
 def test_nothing_is_told_of_a_run_in_which_nothing_is_missing(slow_task, tmp_path):

@@ -9,12 +9,13 @@ import re
 import pytest
 
 from experiments import reproduce
-from experiments.engine import command, job
+from experiments.engine import command, job, terminal
 from experiments.engine.tasks import exclusive
 from experiments.models import CONTROLS, PAPER_MODELS
 from experiments.plan import STAGES
 from experiments.settings.presets import PRESETS
 from experiments.settings.reproduction import MAY_BE_ZERO, Settings
+from jax_bioadv.storage import StorageError
 
 CIFAR10 = (50_000, 10_000, 3072)
 DIGITS = (1500, 297, 64)
@@ -117,6 +118,8 @@ def test_no_number_may_be_negative_or_not_finite(path, number, changed):
         ("boundaries.resolution", 1, "boundaries.resolution must be at least 2"),
         ("boundaries.radii", (), "boundaries.radii needs at least one radius"),
         ("boundaries.radii", (4.0, 4.0), "boundaries.radii has one twice"),
+        ("boundaries.radii", (4.0, 4.0000001), "boundaries.radii has one twice"),
+        ("attacks.gradient_high", 1e300, "attacks.gradient-high must be finite in 32 bits too"),
     ],
 )
 def test_a_value_that_cannot_work_whatever_the_data_is_refused_before_they_are_fetched(path, value, message, changed):
@@ -191,7 +194,7 @@ def smoke_help() -> str:
 def test_help_tells_presets_units_and_what_may_be_chosen(smoke_help):
     for words in (
         "{smoke,quick,paper}",
-        "seconds, scikit-learn's digits",
+        "a minute, scikit-learn's digits",
         "CIFAR-10 at reduced size",
         "the published sizes",
         "Passes over the training images",
@@ -279,6 +282,18 @@ def test_a_log_that_cannot_be_written_is_told(tmp_path, capsys):
     (tmp_path / "log.txt").mkdir()
     assert reproduce.main(["--preset", "smoke", "--out", str(tmp_path)]) == 2
     assert "log.txt" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path, capsys, monkeypatch):
+    def full(*arguments: object, **named: object) -> None:
+        raise StorageError("cannot write the record: No space left on device. Free some space.")
+
+    monkeypatch.setattr(job, "complete_all", full)
+    monkeypatch.setattr(terminal._LogFile, "_open", lambda self: open("/dev/full", "w"))  # noqa: SIM115
+    assert reproduce.main(["--preset", "smoke", "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1] == "error: cannot write the record: No space left on device. Free some space."
+    assert "Traceback (most recent call last):" not in said
 
 
 def test_stopping_by_hand_says_that_the_same_command_goes_on(tmp_path, capsys, monkeypatch):

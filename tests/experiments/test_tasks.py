@@ -1,6 +1,7 @@
 """Tasks: done once, done again when and only when something they depend on has changed or was damaged."""
 
 import dataclasses
+import errno
 import json
 from pathlib import Path
 
@@ -85,6 +86,39 @@ def test_earlier_settings_find_the_earlier_outcome_again(tmp_path):
         assert again.ledger.find(again.last).values == {"sum": 3 + settings}
     assert (tmp_path / "arrays" / "middle.npz").read_bytes() == before
     assert sorted(path.stem for path in (tmp_path / "arrays").iterdir()) == ["beside", "first", "last", "middle"]
+
+
+@pytest.mark.parametrize("at", range(1, 5))
+def test_a_kill_while_outcomes_are_set_aside_loses_none(tmp_path, monkeypatch, at):
+    Chain(tmp_path, settings=0).complete()
+    moved, move = [], ledger.os.replace
+
+    def killed(path, to):
+        move(path, to)
+        moved.extend([to] if "earlier" in Path(to).parts else [])
+        if len(moved) == at:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger.os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Chain(tmp_path, settings=5).complete()
+    assert Chain(tmp_path, settings=0).complete() == []
+
+
+def test_arrays_may_lie_on_another_disk(tmp_path, monkeypatch):
+    Chain(tmp_path, settings=0).complete()
+    move = ledger.os.replace
+
+    def across(path, to):
+        if Path(path).suffix == ".npz" and Path(path).parent != Path(to).parent:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        move(path, to)
+
+    monkeypatch.setattr(ledger.os, "replace", across)
+    assert Chain(tmp_path, settings=5).complete() == ["middle", "last"]
+    assert Chain(tmp_path, settings=0).complete() == []
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_a_damaged_earlier_outcome_runs_again(tmp_path):

@@ -138,6 +138,8 @@ def test_what_a_later_question_cannot_work_with_is_refused_before_any_work_on_an
         (("--mixing.frozen", "kh,kh"), "mixing.frozen names a model twice"),
         (("--mixing.l2", "1e-2", "1e-3"), "mixing.l2: the smallest weight, 0.01, exceeds the largest, 0.001"),
         (("--mixing.powers", "0.5"), "mixing.powers must be at least 1"),
+        (("--mixing.powers",), "mixing.powers needs one value at least"),
+        (("--why.deltas", "0.1", "0.10000001"), "why.deltas has one twice"),
     ],
 )
 def test_what_cannot_work_is_refused_before_any_task(arguments, message, tmp_path):
