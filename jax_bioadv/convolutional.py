@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 from jax_bioadv.models import rectified_power
 from jax_bioadv.patches import PatchNorm, extract, normalised, to_kernel, to_rows, window_norms
@@ -170,9 +170,10 @@ class Convolution(nnx.Module):
     def rows(self, rows: Float[Array, "filters inputs"]) -> None:
         self.kernel[...] = to_kernel(rows, self.settings.size)
 
-    def patches(self, maps: Float[Array, "batch height width channels"]) -> Float[Array, "batch rows columns inputs"]:
+    def patches(self, maps: Real[Array, "batch height width channels"]) -> Float[Array, "batch rows columns inputs"]:
         """What the filters see at each position: the overlaps are the products of these with :attr:`rows`."""
         settings = self.settings
+        maps = maps.astype(jnp.promote_types(maps.dtype, self.kernel[...].dtype))  # bytes have no room for squares
         return normalised(extract(self._padded(maps), settings.size, settings.stride), settings.patch_norm)
 
     def __call__(self, maps: Float[Array, "batch height width channels"]) -> Float[Array, "batch rows columns filters"]:

@@ -23,7 +23,7 @@ class Dropout(nnx.Module):
     def __init__(self, share: float, *, rngs: nnx.Rngs):
         self.dropped = round(256 * share)
         if not 0 <= self.dropped < 256:
-            raise ValueError(f"dropout must be a share of at least 0 and below 1, got {share}")
+            raise ValueError(f"dropout must be a share of at least 0 and below 1, also as a 256th, got {share}")
         self.stream = rngs.dropout.fork()
 
     def __call__(self, values: Float[Array, "batch ..."]) -> Float[Array, "batch ..."]:

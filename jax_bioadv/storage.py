@@ -71,11 +71,17 @@ def read_json(path: Path) -> Any:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write named arrays as one compressed ``.npz`` file, atomically; ValueError for a name that NumPy has taken."""
+    """Write named arrays as one compressed ``.npz`` file, atomically.
+
+    Raises:
+        ValueError: NumPy has taken a name for itself, or has none for the type of an array.
+        StorageError: the file cannot be written.
+    """
     if taken := {"file", "allow_pickle"} & set(arrays):
         raise ValueError(f"NumPy's archives can hold no array of the name {min(taken)!r}; give it another")
+    content = {name: _kept(np.asarray(array)) for name, array in arrays.items()}
     with atomic_file(path) as stream:
-        np.savez_compressed(stream, allow_pickle=False, **{name: np.asarray(array) for name, array in arrays.items()})
+        np.savez_compressed(stream, allow_pickle=False, **content)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -182,10 +188,17 @@ def _named_leaves(tree: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(_without_keys(tree))}
 
 
+def _kept(array: np.ndarray) -> np.ndarray:
+    """The array itself; ValueError for a type that a file would not have a name for."""
+    if array.dtype.isbuiltin == 2 and array.dtype != jnp.bfloat16:  # of fewer bits, from outside of NumPy
+        raise ValueError(f"arrays of {array.dtype} cannot be read back from a file; convert them before")
+    return array
+
+
 def _on_host(leaf: Any) -> np.ndarray:
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
         leaf = multihost_utils.process_allgather(leaf, tiled=True)
-    return np.asarray(leaf)
+    return _kept(np.asarray(leaf))
 
 
 def _placed(array: np.ndarray, like: Any) -> Any:

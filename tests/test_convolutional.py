@@ -61,6 +61,12 @@ def test_a_convolution_gives_the_products_of_patches_and_rows(settings):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)  # norms from window sums lose a digit
 
 
+def test_patches_of_bytes_are_those_of_the_same_numbers():
+    convolution = Convolution(3, StageSettings(4, 3, patch_norm=PatchNorm()), rngs=nnx.Rngs(0))
+    maps = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 5, 5, 3)), jnp.uint8)
+    np.testing.assert_array_equal(convolution.patches(maps), convolution.patches(maps.astype(jnp.float32)))
+
+
 def test_filters_start_with_their_radius_and_can_be_replaced():
     convolution = Convolution(8, StageSettings(200, 5, radius=25.0), rngs=nnx.Rngs(0))
     # The norm of 200 normal numbers spreads by 25/√400, the mean over 200 filters by a fourteenth of that.

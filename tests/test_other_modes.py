@@ -21,7 +21,8 @@ from jax_bioadv.analysis import (
     tap_spectra,
 )
 from jax_bioadv.convolutional import ConvolutionalNetwork, StageSettings
-from jax_bioadv.learning import krotov_hopfield, regularizers, supervised
+from jax_bioadv.data import corrupt
+from jax_bioadv.learning import krotov_hopfield, regularizers, stage_filters, supervised
 from jax_bioadv.models import Network, fold_batch_norm, logits_function
 from jax_bioadv.sharding import make_mesh
 from jax_bioadv.taps import taps_of
@@ -47,6 +48,24 @@ def layer():
     begin = jax.jit(partial(krotov_hopfield.init, hidden=HIDDEN, start="samples"))
     state = begin(jax.random.key(0), rule, jnp.asarray(PIXELS))
     return krotov_hopfield.epoch(rule, state, jnp.asarray(PIXELS), 0.1, batch_size=4)[0].synapses
+
+
+def layer_of_numpys_numbers():
+    rule = krotov_hopfield.KrotovHopfield(p=np.float64(2.5), delta=np.float64(0.3), radius=np.float64(1.5))
+    start, rate = jnp.asarray(np.random.default_rng(1).normal(size=(HIDDEN, INPUTS)), jnp.float32), np.float64(0.1)
+    many = krotov_hopfield.minibatch_step(rule, start, jnp.asarray(PIXELS), rate)[0]
+    found = many, krotov_hopfield.sequential_step(rule, start, jnp.asarray(PIXELS), rate)
+    assert {one.dtype for one in found} == {jnp.dtype("float32")}
+    return found
+
+
+def centroids():
+    network = ConvolutionalNetwork((2, 2, 3), [StageSettings(2, 1, bias=True)], CLASSES, rngs=nnx.Rngs(0))
+    return stage_filters.by_k_means(network, 0, PIXELS, jax.random.key(0)).rows
+
+
+def corrupted():
+    return corrupt(np.asarray(255 * PIXELS.reshape(-1, 2, 2, 3), np.uint8), "impulse_noise", 5) / 255
 
 
 def layers():
@@ -129,6 +148,9 @@ def smoothness_of_any():
 
 COMPUTED = {
     "layer": layer,
+    "layer of NumPy's numbers": layer_of_numpys_numbers,
+    "centroids": centroids,
+    "corrupted": corrupted,
     "layers": layers,
     "backpropagation": backpropagation,
     "jacobians": jacobians,

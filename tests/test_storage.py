@@ -114,6 +114,16 @@ def test_a_name_that_numpy_has_taken_is_refused(tmp_path, name):
     assert contents(tmp_path) == {}
 
 
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "float8_e5m2", "int4"])
+def test_types_that_files_have_no_name_for_are_refused(tmp_path, open_checkpoints, kind):
+    array = np.asarray(jnp.ones(3, kind))
+    with pytest.raises(ValueError, match=f"arrays of {kind} cannot be read back"):
+        write_arrays(tmp_path / "arrays.npz", {"a": array})
+    with pytest.raises(ValueError, match=f"arrays of {kind} cannot be read back"):
+        open_checkpoints().save(1, {"a": array})
+    assert not (tmp_path / "arrays.npz").exists()
+
+
 def test_objects_are_not_pickled(tmp_path):
     with pytest.raises(ValueError, match="pickle"):
         write_arrays(tmp_path / "arrays.npz", {"a": np.array([{}])})

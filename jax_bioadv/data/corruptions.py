@@ -42,8 +42,8 @@ def _shot_noise(key: Key[Array, ""], image: Pixels, photons: Strength) -> Pixels
 
 def _impulse_noise(key: Key[Array, ""], image: Pixels, share: Strength) -> Pixels:
     where, what = jax.random.split(key)
-    hit = jax.random.bernoulli(where, share, image.shape)
-    return jnp.where(hit, jax.random.bernoulli(what, 0.5, image.shape), image)
+    hit, white = (jax.random.uniform(key, image.shape, image.dtype) for key in (where, what))
+    return jnp.where(hit < share, white < 0.5, image)
 
 
 def _blurred(image: Pixels, deviation: Strength) -> Pixels:

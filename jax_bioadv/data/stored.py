@@ -48,14 +48,17 @@ class StoredImages:
             if manifest["format"] != FORMAT:
                 raise DataError(f"{self.folder} holds {manifest['format']!r}, not {FORMAT!r}")
             count = manifest["count"]
-            self.image_shape: tuple[int, int, int] = tuple(manifest["image_shape"])
+            height, width, channels = manifest["image_shape"]
+            self.image_shape: tuple[int, int, int] = (height, width, channels)
             self.class_names, self.source = tuple(manifest["class_names"]), str(manifest["source"])
             self.sha256, self.labels_sha256 = manifest["images_sha256"], manifest["labels_sha256"]
             self.labels: Int32[np.ndarray, " count"] = np.fromfile(self.folder / LABELS, np.int32)
             self._descriptor = os.open(self.folder / IMAGES, os.O_RDONLY)
             weakref.finalize(self, os.close, self._descriptor)
             size = os.fstat(self._descriptor).st_size
-        except (StorageError, KeyError, TypeError) as error:
+        except DataError:
+            raise
+        except (StorageError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{self.folder} is no folder of stored images: {error}") from error
         except OSError as error:
             raise DataError(f"{self.folder}: {error}; store the images again") from error
@@ -143,7 +146,7 @@ def _write(
             _check(f"part {number}", images, labels, shape, len(class_names))
             for name, file, array in (
                 (IMAGES, of_images, np.ascontiguousarray(images)),
-                (LABELS, of_labels, np.asarray(labels, np.int32)),
+                (LABELS, of_labels, np.ascontiguousarray(labels, np.int32)),
             ):
                 file.write(array.data)
                 digests[name].update(array.data)

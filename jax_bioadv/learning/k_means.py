@@ -12,7 +12,7 @@ Images in memory are for scikit-learn's: :func:`jax_bioadv.learning.fixed_layers
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Real
 
 
 class State(NamedTuple):
@@ -28,16 +28,17 @@ class StepInfo(NamedTuple):
     inertia: Float[Array, ""]
 
 
-def init(images: Float[Array, "hidden inputs"]) -> State:
+def init(images: Real[Array, "hidden inputs"]) -> State:
     """Centroids that are images; the first that come to each take its place.
 
     Args:
         images: unit-norm images, one for each centroid.
     """
-    return State(images, jnp.zeros(len(images), images.dtype))
+    centroids = images.astype(jnp.promote_types(images.dtype, jnp.float32))
+    return State(centroids, jnp.zeros(len(images), centroids.dtype))
 
 
-def step(state: State, images: Float[Array, "batch inputs"]) -> tuple[State, StepInfo]:
+def step(state: State, images: Real[Array, "batch inputs"]) -> tuple[State, StepInfo]:
     """One minibatch; a centroid to which none of it is nearest stays where it is.
 
     Args:
@@ -48,6 +49,7 @@ def step(state: State, images: Float[Array, "batch inputs"]) -> tuple[State, Ste
         The state after it, and how far the images were from the centroids before it.
     """
     centroids, counts = state
+    images = images.astype(centroids.dtype)
     of_centroids = jnp.sum(centroids**2, axis=1)
     distances = of_centroids - 2 * jnp.matmul(images, centroids.T, precision="highest")
     nearest = jnp.argmin(distances, axis=1)

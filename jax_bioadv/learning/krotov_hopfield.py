@@ -69,9 +69,10 @@ def sequential_step(
     learning_rate: Float[Array, ""] | float,
 ) -> Float[Array, "hidden inputs"]:
     """The rule itself: ``W += lr·ΔW`` for one image after another, in the order given; ValueError as of `increment`."""
+    rate = jnp.asarray(learning_rate, synapses.dtype)
 
     def of_one(synapses: Array, image: Array) -> tuple[Array, None]:
-        return synapses + learning_rate * increment(rule, synapses, image, sequential=True), None
+        return synapses + rate * increment(rule, synapses, image, sequential=True), None
 
     return lax.scan(of_one, synapses, images)[0]
 
@@ -88,7 +89,8 @@ def minibatch_step(
     """``W += lr·ΔW / max(max|ΔW|, 1e-9)``, of synapses alone; see :func:`step` for the arguments."""
     change, winners = minibatch_increment(rule, synapses, images, accumulation=accumulation, precision=precision)
     largest = jnp.max(jnp.abs(change))
-    return synapses + (learning_rate / jnp.maximum(largest, SMALLEST_CHANGE)) * change, StepInfo(largest, winners)
+    rate = jnp.asarray(learning_rate, synapses.dtype)
+    return synapses + (rate / jnp.maximum(largest, SMALLEST_CHANGE)) * change, StepInfo(largest, winners)
 
 
 def init(

@@ -64,7 +64,7 @@ def fixed_point(
         raise ValueError(f"image_block must be at least 1, got {image_block}")
     sums = [np.zeros((len(synapses), synapses.shape[1] + 2)) for _ in range(2)]  # of x, of h, and how many
     for start in range(0, len(images), image_block):
-        block = _sums(rule.p, rule.k, jnp.asarray(synapses), jnp.asarray(images[start : start + image_block]))
+        block = _sums(float(rule.p), rule.k, jnp.asarray(synapses), jnp.asarray(images[start : start + image_block]))
         for total, one in zip(sums, block, strict=True):
             total += np.asarray(one, np.float64)
     (won_x, won_h, won), (pushed_x, pushed_h, pushed) = ((one[:, :-2], one[:, -2], one[:, -1]) for one in sums)

@@ -38,6 +38,11 @@ class KrotovHopfield:
     delta: Float[Array, ""] | float = 0.4
     radius: Float[Array, ""] | float = 1.0
 
+    def __post_init__(self) -> None:
+        for name in ("p", "delta", "radius"):  # NumPy's would make what they meet as wide as themselves
+            if isinstance(number := getattr(self, name), np.floating):
+                object.__setattr__(self, name, float(number))
+
     def check(self, hidden: int) -> None:
         """Raise ValueError for values outside their range, unless they are traced, or for fewer hidden units than k."""
         if not is_traced(self.p) and not (np.isfinite(self.p) and self.p >= 2):

@@ -39,7 +39,7 @@ def sampled_rows(
     if positions is not None:
         if not 1 <= positions <= rows * columns:
             raise ValueError(f"positions must lie between 1 and the {rows * columns} that there are, got {positions}")
-        order = jnp.argsort(jax.random.bits(key, (batch, rows * columns)), axis=1)[:, :positions]
+        order = jnp.argsort(jax.random.bits(key, (batch, rows * columns), jnp.uint32), axis=1)[:, :positions]
         flat = jnp.take_along_axis(flat, order[:, :, None], axis=1)
     return flat.reshape(-1, inputs)
 

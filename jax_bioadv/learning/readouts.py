@@ -7,6 +7,7 @@ Journé et al. (ICLR 2023) train for 50 epochs with dropout, batches of 64 and :
     network, history = train_readout(network, features(network, images), labels, key, optimizer, epochs=50)
 """
 
+import math
 from typing import Any
 
 import jax
@@ -29,8 +30,9 @@ HALVINGS = (0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 def halving_adam(rate: float, epochs: int, steps_per_epoch: int) -> optax.GradientTransformation:
     """Adam at a rate that is halved after each of the published shares of the epochs; 1e-3 is published."""
-    boundaries = sorted({int(epochs * share) for share in HALVINGS} - {0})
-    rates = [rate * 0.5**number for number in range(len(boundaries) + 1)]
+    ends = [math.floor(epochs * share + 1e-9) for share in HALVINGS]
+    boundaries = sorted(set(ends) - {0})  # of few epochs several may fall on one
+    rates = [rate, *(rate * 0.5 ** sum(end <= boundary for end in ends) for boundary in boundaries)]
     return stepwise_adam(rates, boundaries, steps_per_epoch)
 
 

@@ -219,7 +219,7 @@ def _positions(network: ConvolutionalNetwork, index: int, images: Images) -> int
 
 
 def _seed(key: Array) -> int:
-    return int(jax.random.bits(key) >> 1)
+    return int(jax.random.bits(key, dtype=jnp.uint32) >> 1)
 
 
 @lru_cache

@@ -69,7 +69,7 @@ def load_weights(
     if path.suffix != ".npz" and not path.is_dir():
         known = ".npz, .safetensors or a folder of Orbax"
         raise ValueError(f"{path} is no file of weights" + (f": {known} is" if path.exists() else f"; give {known}"))
-    state = read_npz(path) if path.suffix == ".npz" else read_orbax(path)
+    state = (read_npz if path.suffix == ".npz" else read_orbax)(path, network)
     return with_state(network, state, half_precision=half_precision)
 
 

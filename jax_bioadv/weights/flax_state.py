@@ -52,7 +52,8 @@ def with_state(network: nnx.Module, state: Mapping[str, Any], *, half_precision:
         if array.shape != must.shape:
             raise ValueError(f"{name} must have shape {must.shape} and has {array.shape}; build the network as theirs")
         if jnp.issubdtype(must.dtype, jnp.floating):
-            array = checked_weights(name, array, half_precision or must.dtype.itemsize < 4)
+            wide = np.promote_types(must.dtype, np.float32)
+            array = checked_weights(name, array, half_precision or must.dtype.itemsize < 4, wide)
         elif array.dtype != must.dtype:
             raise ValueError(
                 f"{name} must have {must.dtype} numbers and has {array.dtype}; build the network as theirs"
@@ -62,8 +63,8 @@ def with_state(network: nnx.Module, state: Mapping[str, Any], *, half_precision:
     return copy
 
 
-def checked_weights(name: str, array: np.ndarray, half_precision: bool) -> np.ndarray:
-    """Weights in float32; ValueError if they are no floats, rounded to 16 bits unasked, or not finite."""
+def checked_weights(name: str, array: np.ndarray, half_precision: bool, dtype: Any = np.float32) -> np.ndarray:
+    """Weights in a type; ValueError if they are no floats, rounded to 16 bits unasked, or not finite in it."""
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(f"{name} has {array.dtype} numbers; weights are floats: save the network unquantized")
     if array.dtype.itemsize < 4 and not half_precision:
@@ -71,7 +72,8 @@ def checked_weights(name: str, array: np.ndarray, half_precision: bool) -> np.nd
             f"{name} has {array.dtype} numbers, whose network is another than that in float32: save it in float32, or "
             "ask for half_precision if this is how it is used"
         )
-    array = array.astype(np.float32)
+    with np.errstate(over="ignore"):
+        array = array.astype(dtype)
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds NaN or infinite numbers; save the weights of a training that went well")
     return array
@@ -94,8 +96,8 @@ def save_state(network: nnx.Module, path: Path) -> None:
         checkpointer.save(path.absolute(), nnx.to_pure_dict(nnx.state(network, _WEIGHTS)))
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Weights from a NumPy archive, or from the file of a model in the folder of a run.
+def read_npz(path: Path, network: nnx.Module) -> dict[str, np.ndarray]:
+    """Weights of a network from a NumPy archive, or from the file of a model in the folder of a run.
 
     Raises:
         StorageError: the file is missing or not whole.
@@ -104,11 +106,13 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         arrays = read_arrays(path)
     except StorageError as error:  # which would make it anew
         raise StorageError(f"cannot read {path}: {error.__cause__}. Copy or save it again.") from error.__cause__
+    if _names(network) <= set(arrays):  # of a module called weights, too
+        return arrays
     trained = {name.removeprefix(_TRAINED): one for name, one in arrays.items() if name.startswith(_TRAINED)}
     return trained or arrays
 
 
-def read_orbax(folder: Path) -> dict[str, np.ndarray]:
+def read_orbax(folder: Path, network: nnx.Module) -> dict[str, np.ndarray]:
     """Weights from a folder that Orbax's ``StandardCheckpointer`` or ``CheckpointManager`` wrote, of its last step.
 
     Random numbers among them are left out.
@@ -126,19 +130,27 @@ def read_orbax(folder: Path) -> dict[str, np.ndarray]:
     except Exception as error:  # Orbax has many of its own
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise StorageError(f"cannot read {folder} as a checkpoint of Orbax: {first}. Save it again.") from error
-    numbers = [(path, leaf) for path, leaf in _leaves(tree) if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)]
+    leaves = _leaves(tree, _names(network))
+    numbers = [(path, leaf) for path, leaf in leaves if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)]
     return {_name(path): np.asarray(leaf) for path, leaf in numbers}
 
 
-def _leaves(tree: Mapping[str, Any], above: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
-    """Of a state, of which Orbax keeps each variable as a map of its value, and of a plain one."""
+def _leaves(tree: Mapping[str, Any], own: set[str], above: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    """Of a state, of which Orbax keeps each variable as a map of its value, and of a plain one, with its own names."""
     found = []
     for name, below in tree.items():
-        if isinstance(below, Mapping) and set(below) != {"value"}:
-            found += _leaves(below, (*above, name))
+        path = (*above, name)
+        if not isinstance(below, Mapping):
+            found.append((path, below))
+        elif set(below) != {"value"} or isinstance(below["value"], Mapping) or _name((*path, "value")) in own:
+            found += _leaves(below, own, path)
         else:
-            found.append(((*above, name), below["value"] if isinstance(below, Mapping) else below))
+            found.append((path, below["value"]))
     return found
+
+
+def _names(network: nnx.Module) -> set[str]:
+    return {_name(path) for path, _ in nnx.to_flat_state(nnx.state(network, _WEIGHTS))}
 
 
 def _name(path: tuple[Any, ...]) -> str:

@@ -67,7 +67,9 @@ def with_state_dict(
     for name, tensor in tensors.items():
         module, _, own = _WRAPPERS.sub("", name).rpartition(".")
         if own != "num_batches_tracked":
-            theirs.setdefault(module, {})[own] = checked_weights(name, np.asarray(tensor), half_precision)
+            theirs.setdefault(module, {})[own] = checked_weights(
+                name, np.asarray(tensor), half_precision, np.promote_types(np.float32, np.asarray(tensor).dtype)
+            )
     ours, plain = _needed(network, image_shape, flattened, epsilon)
     found = matched(
         {path: {name: one.shape for name, one in each.items()} for path, each in ours.items()},
@@ -131,10 +133,15 @@ def _needed(
             )
         if isinstance(module, _CONVERTED):
             order = _order(module, path, flattened.get(owner), orders)
+            if isinstance(module, nnx.GroupNorm) and 1 < module.num_groups < variable.size and _moves(order):
+                raise ValueError(
+                    f"{owner!r} has {module.num_groups} groups of a flattened map, of other features in PyTorch than "
+                    "in Flax: put it before the map is flattened, or save its weights as those of Flax (.npz)"
+                )
             tensor = _converted(module, path, variable.shape, order)
             needed.setdefault(owner, {})[_NAMES[str(own)]] = tensor
         else:
-            needed.setdefault(owner, {})[str(own)] = _Tensor("/".join(map(str, path)), variable.shape, lambda it: it)
+            needed.setdefault(owner, {})[str(own)] = _as_it_stands(path, variable.shape, orders)
     return needed, plain
 
 
@@ -163,6 +170,22 @@ def _converted(module: nnx.Module, path: Path, shape: tuple[int, ...], order: An
     if isinstance(module, nnx.Linear):
         return _Tensor(variable, shape[::-1], lambda weight: weight[:, order].T)
     return _Tensor(variable, (shape[-1], shape[-2], *shape[:-2]), lambda weight: np.moveaxis(weight, (1, 0), (-2, -1)))
+
+
+def _as_it_stands(path: Path, shape: tuple[int, ...], orders: Mapping[Path, Any]) -> _Tensor:
+    """A parameter of no known module: as in PyTorch, but for the order of features that a vector meets."""
+    order = orders.get(path, slice(None))
+    several = len([side for side in shape if side > 1])
+    if order is None or (_moves(order) and several > 2 and len({side for side in shape if side > 1}) == 1):
+        raise ValueError(
+            f"it cannot be told in which order PyTorch has the numbers of {_dotted(path)}: save its weights as those "
+            "of Flax (.npz)"
+        )
+    return _Tensor("/".join(map(str, path)), shape, lambda it: it[order] if it.ndim == 1 else it)
+
+
+def _moves(order: Any) -> bool:
+    return not isinstance(order, slice) and not np.array_equal(order, np.arange(len(order)))
 
 
 def _order(module: nnx.Module, path: Path, shape: ImageShape | None, orders: Mapping[Path, Any]) -> Any:

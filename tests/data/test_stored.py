@@ -111,6 +111,13 @@ def test_what_another_run_removed_replaces_nothing(folder, more):
     assert len(StoredImages(folder)) == 12
 
 
+def test_a_manifest_with_another_shape_is_told(folder):
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"image_shape": [4, 3]}))
+    with pytest.raises(DataError, match="no folder of stored images"):
+        StoredImages(folder)
+
+
 @pytest.mark.parametrize("name", ["format", "count", "image_shape"])
 def test_a_manifest_without_an_entry_is_told(folder, name):
     manifest = json.loads((folder / MANIFEST).read_text())

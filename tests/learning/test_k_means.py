@@ -42,6 +42,14 @@ def test_a_centroid_is_the_mean_of_what_came_to_it_and_stays_where_nothing_comes
     np.testing.assert_allclose(state.centroids[0], [1.0, 1.0])
 
 
+def test_bytes_do_not_overflow():
+    start, batch = np.array([[200, 200, 200], [0, 0, 0]], np.uint8), np.full((300, 3), 201, np.uint8)
+    state, info = step(k_means.init(jnp.asarray(start)), jnp.asarray(batch))
+    assert info.inertia == 3
+    np.testing.assert_array_equal(state.counts, [300, 0])
+    np.testing.assert_allclose(state.centroids, [[201] * 3, [0] * 3])
+
+
 def test_from_a_stream_it_is_the_same_as_from_the_same_batches_in_memory(digits):
     stream = Stream(ArraySource(digits.train_images, digits.train_labels), 150, seed=3)
     start = k_means.init(images_to_start_from(jax.random.key(0), stream.source, 8))

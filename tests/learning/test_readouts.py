@@ -63,11 +63,20 @@ def test_features_that_vary_by_no_more_than_rounding_have_no_deviation():
     np.testing.assert_allclose(mean_and_deviation(given)[1], given.astype(float).std(axis=0), rtol=1e-6)
 
 
-def test_the_published_rate_is_halved_seven_times():
-    sgd = halving_adam(1.0, epochs=50, steps_per_epoch=1)
+@pytest.mark.parametrize(
+    ("epochs", "halvings"),
+    [
+        (50, [10, 17, 25, 30, 35, 40, 45]),
+        (180, [36, 63, 90, 108, 126, 144, 162]),
+        (3, [1, 1, 1, 1, 2, 2, 2]),
+        (2, [1] * 7),
+    ],
+)
+def test_the_published_rate_is_halved_seven_times(epochs, halvings):
+    sgd = halving_adam(1.0, epochs=epochs, steps_per_epoch=1)
     state, steps = sgd.init(jnp.zeros(())), []
-    for _ in range(50):
+    for _ in range(epochs):
         update, state = sgd.update(jnp.ones(()), state)
         steps.append(-float(update))  # Adam moves by its rate where the gradient never changes
-    expected = 0.5 ** np.searchsorted([10, 17, 25, 30, 35, 40, 45], np.arange(50), side="right")
+    expected = 0.5 ** np.searchsorted(halvings, np.arange(epochs), side="right")
     np.testing.assert_allclose(steps, expected, rtol=1e-4)

@@ -3,6 +3,7 @@
 import json
 import struct
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -48,6 +49,35 @@ def test_flax_state_comes_back(tmp_path, name):
     assert set(state_of(loaded)) == {
         f"layers/{name}" for name in ("0/kernel", "0/bias", *(f"1/{n}" for n in ("scale", "bias", "mean", "var")))
     }
+
+
+class Named(nnx.Module):
+    """Names that files have a meaning of their own for."""
+
+    def __init__(self, seed=0):
+        rngs = nnx.Rngs(seed)
+        self.weights, self.value = nnx.Linear(4, 3, rngs=rngs), nnx.Dict(value=nnx.Linear(3, 2, rngs=rngs))
+        self.scale = nnx.Dict(value=nnx.Param(jax.random.normal(rngs.params(), (2,))))
+
+    def __call__(self, images):
+        return self.scale.value * self.value.value(self.weights(images))
+
+
+@pytest.mark.parametrize("name", ["weights.npz", "checkpoint"])
+def test_modules_may_have_any_name(tmp_path, name):
+    save_state(Named(), tmp_path / name)
+    loaded = load_weights(Named(seed=1), tmp_path / name, SHAPE)
+    np.testing.assert_array_equal(loaded(IMAGES), Named()(IMAGES))
+
+
+def test_weights_of_sixty_four_bits_keep_them(tmp_path):
+    with jax.enable_x64(True):
+        given, other = (nnx.Linear(4, 3, param_dtype=jnp.float64, rngs=nnx.Rngs(seed)) for seed in range(2))
+        save_state(given, tmp_path / "weights.npz")
+        loaded = load_weights(other, tmp_path / "weights.npz", SHAPE)
+        np.testing.assert_array_equal(loaded.kernel[...], given.kernel[...], strict=True)
+        with pytest.raises(ValueError, match="kernel holds NaN or infinite"):
+            with_state(nnx.Linear(1, 1, rngs=nnx.Rngs(0)), {"kernel": np.full((1, 1), 1e39), "bias": np.zeros(1)})
 
 
 def test_weights_are_those_of_a_network_that_had_none():

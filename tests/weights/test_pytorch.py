@@ -147,6 +147,71 @@ def test_an_order_that_is_given_is_taken_and_is_the_one_that_is_found():
     assert (kernel(Net(), dense=(2, 6, 3)) != found).any()
 
 
+class OnFeatures(nnx.Module):
+    """What stands between flattened images and a dense layer."""
+
+    def __init__(self, between):
+        self.between, self.fc = between, nnx.Linear(72, 2, rngs=nnx.Rngs(0))
+
+    def __call__(self, images):
+        return self.fc(self.between(images))
+
+
+class Gain(nnx.Module):
+    def __init__(self, shape):
+        self.gain = nnx.Param(jnp.ones(shape))
+
+    def __call__(self, images):
+        return (images.reshape(-1, *self.gain.shape) * self.gain).reshape(len(images), -1)
+
+
+def test_a_vector_of_ones_own_is_put_in_the_order_of_the_features_that_it_meets():
+    tensors = {"between.gain": normal(72), "fc.weight": normal(2, 72), "fc.bias": normal(2)}
+    network = with_state_dict(OnFeatures(Gain((72,))), tensors, SHAPE)
+    theirs = IMAGES.reshape(2, -1) * tensors["between.gain"] @ tensors["fc.weight"].T + tensors["fc.bias"]
+    np.testing.assert_allclose(network(IMAGES.transpose(0, 2, 3, 1).reshape(2, -1)), theirs, rtol=1e-4, atol=1e-4)
+
+
+def group_norm(groups):
+    return nnx.GroupNorm(72, num_groups=groups, epsilon=1e-5, rngs=nnx.Rngs(0))
+
+
+NORM = {"between.weight": normal(72), "between.bias": normal(72), "fc.weight": normal(2, 72), "fc.bias": normal(2)}
+
+
+def test_one_group_of_flattened_features_is_theirs_in_any_order():
+    network = with_state_dict(OnFeatures(group_norm(1)), NORM, SHAPE)
+    flat = IMAGES.reshape(2, -1)
+    normed = (flat - flat.mean(1, keepdims=True)) / np.sqrt(flat.var(1, keepdims=True) + 1e-5)
+    theirs = (normed * NORM["between.weight"] + NORM["between.bias"]) @ NORM["fc.weight"].T + NORM["fc.bias"]
+    np.testing.assert_allclose(network(IMAGES.transpose(0, 2, 3, 1).reshape(2, -1)), theirs, rtol=1e-3, atol=1e-3)
+
+
+class Cube(nnx.Module):
+    """A parameter whose sides do not tell which of them are the channels."""
+
+    def __init__(self):
+        self.place, self.fc = nnx.Param(jnp.ones((3, 3, 3))), nnx.Linear(27, 2, rngs=nnx.Rngs(0))
+
+    def __call__(self, images):
+        return self.fc((images.reshape(-1, 3, 3, 3) * self.place).reshape(len(images), -1))
+
+
+CUBE = {"place": normal(3, 3, 3), "fc.weight": normal(2, 27), "fc.bias": normal(2)}
+
+
+@pytest.mark.parametrize(
+    ("network", "tensors", "shape", "message"),
+    [
+        (lambda: OnFeatures(group_norm(4)), NORM, SHAPE, "'between' has 4 groups of a flattened map"),
+        (Cube, CUBE, (3, 3, 3), "in which order PyTorch has the numbers of place"),
+    ],
+)
+def test_what_no_order_of_numbers_makes_theirs_is_refused(network, tensors, shape, message):
+    with pytest.raises(ValueError, match=message):
+        with_state_dict(network(), tensors, shape)
+
+
 class ChannelsFirst(Net):
     """It takes the pixels of flattened images for what they are not."""
 
