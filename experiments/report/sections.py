@@ -280,14 +280,8 @@ def unconverged(results: Results) -> list[str]:
 def what_did_not_converge(results: Results) -> Html:
     """Members that did not converge or are missing, and the run's own notes."""
     sentences, notes = unconverged(results), dig(results, "notes") or []
-    told = (
-        bullets(sentences)
-        if sentences
-        else paragraph(
-            "Every member converged, and of the accuracies, exponents and median critical distances that were "
-            "measured none is missing."
-        )
-    )
+    all_there = "of the accuracies, exponents and median critical distances that were measured none is missing"
+    told = bullets(sentences) if sentences else paragraph(f"Every member converged, and {all_there}.")
     written = [Html("<h3>Notes of the run</h3>"), bullets([str(note) for note in notes])] if notes else []
     return section("unconverged", "What did not converge", told, *written)
 

@@ -175,8 +175,9 @@ def _converted(module: nnx.Module, path: Path, shape: tuple[int, ...], order: An
 def _as_it_stands(path: Path, shape: tuple[int, ...], orders: Mapping[Path, Any]) -> _Tensor:
     """A parameter of no known module: as in PyTorch, but for the order of features that a vector meets."""
     order = orders.get(path, slice(None))
-    several = len([side for side in shape if side > 1])
-    if order is None or (_moves(order) and several > 2 and len({side for side in shape if side > 1}) == 1):
+    sides = [side for side in shape if side > 1]
+    alike = len(sides) > 2 and len(set(sides)) == 1  # so that no shape tells which of them are the channels
+    if order is None or (_moves(order) and alike):
         raise ValueError(
             f"it cannot be told in which order PyTorch has the numbers of {_dotted(path)}: save its weights as those "
             "of Flax (.npz)"
