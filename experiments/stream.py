@@ -37,6 +37,7 @@ class Command(SideBySide):
 
     out: Path | None = None
     """Folder of the run; runs/stream-PRESET if not given."""
+    # Stored images are as they are: these are no options.
     resize: Annotated[int | None, tyro.conf.Suppress] = None
     drop_blank_images: Annotated[bool, tyro.conf.Suppress] = False
     stream: StreamSettings = dataclasses.field(default_factory=StreamSettings)
@@ -62,8 +63,6 @@ def run(command: Command) -> Path:
 
     command.settings.check_values()
     command.stream.check()
-    if command.resize is not None or command.drop_blank_images:
-        raise ValueError("stored images are as they are: leave --resize and --drop-blank-images")
 
     def what(plan: StreamPlan) -> str:
         dataset = plan.images.dataset

@@ -116,7 +116,6 @@ def test_presets_make_plans(preset, images):
         (["--models", "kh,spectral"], "spectral cannot be trained on a stream; choose among kh, bp"),
         (["--layer.start", "normal"], "starts from samples"),
         (["--stream.chunk", "0"], "stream.chunk must be at least 1"),
-        (["--resize", "8"], "leave --resize"),
         (["--dataset", "/nowhere"], "/nowhere is no folder; give one with train and val"),
     ],
 )
@@ -126,6 +125,13 @@ def test_what_cannot_work_is_refused_before_any_work(arguments, message, folder,
     assert stream.main(given) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.glob("stages/*"))
+
+
+@pytest.mark.parametrize("option", [["--resize", "8"], ["--drop-blank-images"]])
+def test_images_that_are_stored_are_as_they_are(option, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        stream.main(["--preset", "smoke", *option])
+    assert option[0] in capsys.readouterr().err
 
 
 def test_a_black_image_is_refused_before_any_work_where_it_is_measured_on_and_harmless_elsewhere(
