@@ -13,14 +13,13 @@ from typing import Annotated
 import tyro
 
 from experiments.depth_plan import DepthPlan
-from experiments.engine.command import SideBySide, following, images_of, parsed
+from experiments.engine.command import SideBySide, following_in_pixels, images_of, parsed
 from experiments.engine.estimate import Estimate
 from experiments.engine.job import Job, complete
 from experiments.engine.ledger import Ledger
 from experiments.evaluation_estimate import passes, seconds_of_a_pass
 from experiments.images import Images, RawImages
 from experiments.settings.depth import DEPTH_PRESETS, UNREAD, DepthSettings
-from experiments.settings.evaluation import in_pixels
 from jax_bioadv.command_line import exit_code, start
 
 
@@ -76,10 +75,8 @@ def run(command: Command) -> Path:
 
 def _planned(command: Command, images: Images) -> DepthPlan:
     assert isinstance(images, RawImages)
-    given, usual = command.settings.measured, DEPTH_PRESETS[command.preset].measured
-    measured = following(command, given, images)
-    if not command.as_given:
-        measured = in_pixels(measured, images.typical_norm, given, usual)
+    usual = DEPTH_PRESETS[command.preset].measured
+    measured = following_in_pixels(command, command.settings.measured, images, usual)
     return DepthPlan(dataclasses.replace(command.settings, measured=measured), command.preset, images)
 
 

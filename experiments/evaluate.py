@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import tyro
 
 from experiments.brought import Brought, Loaded, Space, check, loaded, suspicion
-from experiments.engine.command import SideBySide, following, images_of, parsed
+from experiments.engine.command import SideBySide, following, following_in_pixels, images_of, parsed
 from experiments.engine.job import Job, complete
 from experiments.engine.ledger import Ledger
 from experiments.evaluation_estimate import evaluation_estimate
@@ -23,7 +23,7 @@ from experiments.evaluation_plan import EvaluationPlan
 from experiments.images import Images, RawImages
 from experiments.models import STYLES
 from experiments.results.evaluation import REFERENCES
-from experiments.settings.evaluation import UNREAD, EvaluationSettings, evaluation_preset, in_pixels
+from experiments.settings.evaluation import UNREAD, EvaluationSettings, evaluation_preset
 from jax_bioadv.command_line import exit_code, start
 from jax_bioadv.weights.pytorch import EPSILON
 
@@ -104,9 +104,6 @@ def run(command: Command) -> Path:
     def what(plan: EvaluationPlan) -> str:
         if (said := suspicion(plan.network, plan.images)) is not None:
             logger.warning("%s", said)
-        if isinstance(plan.images, RawImages):
-            length = plan.images.typical_norm
-            logger.info("ε and lengths are in raw pixels: those of unit-norm images times %g, an image's norm", length)
         return f"{command.called} on {plan.images.dataset.name}"
 
     def close(plan: EvaluationPlan, ledger: Ledger) -> list[str]:
@@ -123,9 +120,10 @@ def run(command: Command) -> Path:
 def _planned(command: Command, images: Images) -> EvaluationPlan:
     network = load(command, images)
     check(network, images)
-    settings = following(command, command.settings, images)
-    if isinstance(images, RawImages) and not command.as_given:
-        settings = in_pixels(settings, images.typical_norm, command.settings, evaluation_preset(command.preset))
+    if isinstance(images, RawImages):
+        settings = following_in_pixels(command, command.settings, images, evaluation_preset(command.preset))
+    else:
+        settings = following(command, command.settings, images)
     taps = command.taps or tuple(getattr(network.network, "taps", ()))
     return EvaluationPlan(command.called, network, taps, settings, command.preset, images)
 

@@ -14,7 +14,8 @@ import tyro
 from experiments.engine.options import as_in, without_options
 from experiments.engine.tasks import exclusive
 from experiments.engine.terminal import logging_to
-from experiments.images import Images
+from experiments.images import Images, RawImages
+from experiments.settings.evaluation import EvaluationSettings, in_pixels
 from experiments.settings.presets import PRESETS, Preset
 from experiments.settings.reproduction import Settings
 from experiments.settings.scale import AnySettings, for_data
@@ -159,6 +160,18 @@ def following(place: Place, settings: AnySettings, images: Images) -> AnySetting
         told = ", ".join(f"{name} × {ratio:.2g}" for name, ratio in ratios.items())
         logger.info("ε, radii and windows of the preset follow %s (%s); not with --as-given", images.dataset.name, told)
     return settings
+
+
+def following_in_pixels(
+    place: Place, given: EvaluationSettings, images: RawImages, usual: EvaluationSettings
+) -> EvaluationSettings:
+    """The same for raw pixels, in which lengths are as many times larger as images are; those of ``usual`` follow."""
+    followed = following(place, given, images)
+    if place.as_given:
+        return followed
+    length = images.typical_norm
+    logger.info("ε and lengths of the preset are in raw pixels: those of unit-norm images times %g", length)
+    return in_pixels(followed, length, given, usual)
 
 
 @contextlib.contextmanager

@@ -40,6 +40,14 @@ class Ratio(NamedTuple):
     decided: bool
 
 
+def log_ratio_interval(pair: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Both ends of a comparison's log ratio, infinite where JSON has none; None without an interval."""
+    ends = pair.get("log_ratio_interval")
+    if ends is None or set(ends) == {None}:
+        return None
+    return -math.inf if ends[0] is None else ends[0], math.inf if ends[1] is None else ends[1]
+
+
 def ratios_to(comparisons: Sequence[Mapping[str, Any]], reference: str) -> dict[str, dict[str, Ratio]]:
     """Attack -> other model -> ratio, whichever of the two stands first; pairs without a number are left out."""
     found: dict[str, dict[str, Ratio]] = {}
@@ -48,11 +56,9 @@ def ratios_to(comparisons: Sequence[Mapping[str, Any]], reference: str) -> dict[
         if reference not in (first, second) or log_ratio is None or not math.isfinite(log_ratio):
             continue
         sign = 1.0 if first == reference else -1.0
-        ends = pair.get("log_ratio_interval")
-        interval = None
-        if ends is not None and set(ends) != {None}:
-            open_ended = (-math.inf if ends[0] is None else ends[0], math.inf if ends[1] is None else ends[1])
-            low, high = sorted(math.exp(sign * end) for end in open_ended)
+        ends, interval = log_ratio_interval(pair), None
+        if ends is not None:
+            low, high = sorted(math.exp(sign * end) for end in ends)
             interval = (low, high)
         other = second if first == reference else first
         ratio = Ratio(math.exp(sign * log_ratio), interval, pair.get("better") is not None)

@@ -62,18 +62,18 @@ def fixed_point(
     rule.check(len(synapses))
     if image_block < 1:
         raise ValueError(f"image_block must be at least 1, got {image_block}")
+    p, delta, radius = float(rule.p), float(rule.delta), float(rule.radius)
     sums = [np.zeros((len(synapses), synapses.shape[1] + 2)) for _ in range(2)]  # of x, of h, and how many
     for start in range(0, len(images), image_block):
-        block = _sums(float(rule.p), rule.k, jnp.asarray(synapses), jnp.asarray(images[start : start + image_block]))
+        block = _sums(p, rule.k, jnp.asarray(synapses), jnp.asarray(images[start : start + image_block]))
         for total, one in zip(sums, block, strict=True):
             total += np.asarray(one, np.float64)
     (won_x, won_h, won), (pushed_x, pushed_h, pushed) = ((one[:, :-2], one[:, -2], one[:, -1]) for one in sums)
-    delta = float(rule.delta)
     exists = (won > 0) & (won_h - delta * pushed_h > 0)
 
     def of_norm(attraction: np.ndarray) -> np.ndarray:
-        norms = np.where(exists, np.sum(np.abs(attraction) ** rule.p, axis=1) ** (1 / rule.p), 1.0)[:, None]
-        return np.where(exists[:, None], rule.radius * attraction / norms, 0.0)
+        norms = np.where(exists, np.sum(np.abs(attraction) ** p, axis=1) ** (1 / p), 1.0)[:, None]
+        return np.where(exists[:, None], radius * attraction / norms, 0.0)
 
     rows, means = of_norm(won_x - delta * pushed_x), of_norm(won_x)
     return FixedPoint(rows, means, won.astype(np.int64), pushed.astype(np.int64), exists)

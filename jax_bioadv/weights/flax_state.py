@@ -63,7 +63,7 @@ def with_state(network: nnx.Module, state: Mapping[str, Any], *, half_precision:
     return copy
 
 
-def checked_weights(name: str, array: np.ndarray, half_precision: bool, dtype: Any = np.float32) -> np.ndarray:
+def checked_weights(name: str, array: np.ndarray, half_precision: bool, dtype: Any) -> np.ndarray:
     """Weights in a type; ValueError if they are no floats, rounded to 16 bits unasked, or not finite in it."""
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(f"{name} has {array.dtype} numbers; weights are floats: save the network unquantized")

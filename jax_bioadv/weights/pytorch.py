@@ -67,9 +67,9 @@ def with_state_dict(
     for name, tensor in tensors.items():
         module, _, own = _WRAPPERS.sub("", name).rpartition(".")
         if own != "num_batches_tracked":
-            theirs.setdefault(module, {})[own] = checked_weights(
-                name, np.asarray(tensor), half_precision, np.promote_types(np.float32, np.asarray(tensor).dtype)
-            )
+            array = np.asarray(tensor)
+            wide = np.promote_types(array.dtype, np.float32)
+            theirs.setdefault(module, {})[own] = checked_weights(name, array, half_precision, wide)
     ours, plain = _needed(network, image_shape, flattened, epsilon)
     found = matched(
         {path: {name: one.shape for name, one in each.items()} for path, each in ours.items()},

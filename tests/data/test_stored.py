@@ -98,6 +98,12 @@ def test_a_part_says_that_the_folder_is_being_filled(folder):
     assert len(store(parts(), folder, NAMES, "another")) == 9
 
 
+def test_labels_may_lie_anywhere_in_memory(tmp_path):
+    images, labels = part(8)
+    stored = store([(images[::-2], labels.astype(np.int32)[::-2])], tmp_path / "every other", NAMES, "a test")
+    np.testing.assert_array_equal(stored.labels, labels[::-2])
+
+
 @pytest.mark.parametrize("more", [0, 1])
 def test_what_another_run_removed_replaces_nothing(folder, more):
     def parts():

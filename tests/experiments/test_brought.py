@@ -9,6 +9,7 @@ import pytest
 from brought_cases import Convolutional
 
 from experiments.brought import Brought, Loaded, check, fingerprint, loaded, suspicion
+from experiments.engine.command import Place, following_in_pixels
 from experiments.engine.tasks import Outcome
 from experiments.images import Images, RawImages
 from experiments.measuring.brought import has_bounds
@@ -226,6 +227,9 @@ def test_lengths_of_raw_pixels_are_those_of_unit_norm_images_times_the_norm(imag
     given = with_settings(plain, {"smoothness.radius": 0.3})
     assert in_pixels(given, 2.0, given, plain).smoothness.radius == 0.3
     assert in_pixels(given, 2.0, given, plain).boundaries == scaled.boundaries
+    assert following_in_pixels(Place("smoke", as_given=True), plain, images, plain) is plain
+    followed = following_in_pixels(Place("smoke"), given, images, plain)
+    assert followed == in_pixels(given, images.typical_norm, given, plain) != given
     assert images.identity != unit.identity
     noise = images.noise(50)
     assert abs(noise.mean() - np.asarray(images.test).mean()) < 0.05  # 3 200 numbers of variance 0.14: error 0.007

@@ -34,9 +34,10 @@ def test_a_tilde_is_the_home_folder_in_every_path(command, option, tmp_path, mon
 
 @pytest.mark.parametrize("option", [["--out", ""], ["--out="], ["--compiled", ""]])
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_a_path_that_is_nothing_is_refused(command, option, refused):
+def test_a_path_that_is_nothing_is_refused(command, option):
     """As where a variable of the shell is not set."""
-    assert f"{option[0].rstrip('=')} is given nothing" in refused(command.main(option))
+    with pytest.raises(ValueError, match=f"{option[0].rstrip('=')} is given nothing"):
+        command.parse(option)
 
 
 def test_a_tilde_is_the_home_folder_in_the_name_of_a_sweep_file(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import shutil
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ from brought_cases import one_hidden_layer
 from pages import check_links
 
 from experiments import evaluate
+from experiments.engine.tasks import Outcome
 from experiments.evaluation_plan import EvaluationPlan
 from experiments.images import Images, RawImages
 from experiments.networks import purpose_key
@@ -20,7 +22,8 @@ from experiments.report import closing
 from experiments.report.evaluation import CAPTIONS, render, same_threats
 from experiments.report.figures import Undrawn
 from experiments.report.summary import evaluation_in_short
-from experiments.results import figure_arrays
+from experiments.results import evaluation, figure_arrays
+from experiments.results.evidence import COMPARED, Evidence
 from experiments.results.schema import read_results
 from jax_bioadv import data
 from jax_bioadv.analysis.boundaries import landscape, random_plane
@@ -163,10 +166,19 @@ def test_numbers_of_two_spaces_share_no_column(raw):
     assert model["critical_l2_in_norms"]["pgd"]["median"] == [median_with_censoring(each)]
 
 
-def test_in_norms_too_an_image_is_as_near_as_any_attack_found_it(raw):
-    """Whatever the minimum-norm attack fails on."""
-    found = next(iter(raw[0]["models"].values()))
-    assert found["critical_l2_in_norms"]["minimum_norm"]["censored"] == found["critical_l2"]["minimum_norm"]["censored"]
+def test_in_norms_too_an_image_is_as_near_as_any_attack_found_it():
+    """Where the minimum-norm attack fails on the first two of three."""
+    lengths = {"minimum_norm": [np.inf, np.inf, 1.0]}
+    outcomes = {
+        name: Outcome({}, {"images": np.arange(3), "critical_l2": np.array(lengths.get(name, [0.8, 0.9, 1.2]))})
+        for name in COMPARED
+    }
+    plan = SimpleNamespace(
+        name="mine", settings=SimpleNamespace(seeds=1), images=SimpleNamespace(test_norms=np.full(3, 2))
+    )
+    plan.minimum_norm, plan.attack = (lambda *of: "minimum_norm"), (lambda attack, *of: attack)
+    found = evaluation._in_norms(plan, SimpleNamespace(evidence=Evidence(plan, outcomes.get)))["minimum_norm"]
+    assert (found["median"], found["censored"]) == ([0.45], [0.0])
 
 
 def test_maps_have_spectra_of_their_positions_too(raw):

@@ -205,6 +205,12 @@ def test_the_readmes_tables_have_intervals_over_seeds():
     assert "| power law | power law |" in evidence_table(many).splitlines()[2]
 
 
+def test_of_three_seeds_one_that_is_left_is_told_to_be_one():
+    results = changed(evidence(3), "models", "l2", "test_accuracy", [0.5, None, None])
+    row = next(row for row in markdown_table(results).splitlines() if row.startswith("| L2 |"))
+    assert "(1 of 3 seeds)" in row
+
+
 def test_a_run_without_the_evidence_still_has_its_table():
     rows = evidence_table({"models": {"kh": {}}}).splitlines()
     assert rows[-1] == "| Krotov–Hopfield | – | – |"

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from experiments.models import CONTROLS, MODELS, PAPER_MODELS
@@ -27,6 +28,15 @@ def test_the_papers_figures_show_the_papers_models_and_controls_have_their_own()
         shown = [found[f"{name}_{family}"] for family in FAMILIES]
         assert sorted(model for models in shown for model in models if model in CONTROLS) == sorted(CONTROLS)
         assert all(models[:2] == list(ORIENTATION) and len(models) <= FEW for models in shown)
+
+
+def test_a_dead_layer_has_no_spectrum_and_leaves_those_of_other_seeds():
+    drawing = Drawing.__new__(Drawing)
+    drawing.results = {"models": {"l2": {}}, "baselines": {}, "seeds": [0, 1]}
+    drawing.arrays = {"spectrum/l2/images": np.array([[0.0, 0.0], [2.0, 1.0]])}
+    dead, alive = drawing._curves("l2", "images")
+    assert dead is None
+    assert alive.eigenvalues.tolist() == [2.0, 1.0]
 
 
 def test_without_controls_there_are_no_figures_of_them():

@@ -42,6 +42,11 @@ def test_without_a_push_both_predictions_are_one():
     np.testing.assert_allclose(found.rows, found.means_of_won)
 
 
+def test_p_may_be_an_array():
+    found, other = (fixed_point(KrotovHopfield(p=p), SYNAPSES, IMAGES) for p in (3.0, jnp.asarray(3.0)))
+    np.testing.assert_array_equal(found.rows, other.rows)
+
+
 def test_a_row_that_never_wins_has_no_fixed_point():
     rows = np.concatenate([SYNAPSES, 1e-3 * SYNAPSES[:1]])
     found = fixed_point(KrotovHopfield(), rows, IMAGES)

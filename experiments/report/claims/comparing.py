@@ -25,6 +25,7 @@ from experiments.models import label
 from experiments.report.numbers import dig, is_alone, number_text, overall_text, p_text, per_seed
 from jax_bioadv.analysis.crossed import Overall
 from jax_bioadv.figures import overall_at
+from jax_bioadv.figures.comparisons import log_ratio_interval
 
 Results = Mapping[str, Any]
 MARGIN = 0.05
@@ -137,20 +138,12 @@ def _pair(results: Results, attack: str, first: str, second: str) -> tuple[Mappi
     return None
 
 
-def interval_of(pair: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Both ends of a comparison's log ratio, infinite where JSON has none; None without an interval."""
-    ends = dig(pair, "log_ratio_interval")
-    if ends is None or set(ends) == {None}:
-        return None
-    return -math.inf if ends[0] is None else ends[0], math.inf if ends[1] is None else ends[1]
-
-
 def with_interval(pair: Mapping[str, Any], sign: float) -> str:
     """``1.52 [1.41, 1.64]``, a comparison's ratio, ∞ and 0 among them; the other way round if the sign is −1."""
     value = pair["log_ratio"]
     if value is None:  # infinite, as JSON has it
         value = math.copysign(math.inf, pair["superiority"] - 0.5)
-    ratio, ends = number_text(math.exp(sign * value)), interval_of(pair)
+    ratio, ends = number_text(math.exp(sign * value)), log_ratio_interval(pair)
     if ends is None:
         return ratio
     low, high = sorted(math.exp(sign * end) for end in ends)
@@ -179,7 +172,7 @@ def robuster(results: Results, attack: str, first: str, second: str) -> Differen
         p = dig(found[0], "p_corrected")  # the ratio is infinite, the test stands
         return by_medians._replace(significant=p is not None and p < SIGNIFICANCE)
     pair, sign = found
-    low, high = interval_of(pair) or (-math.inf, math.inf)
+    low, high = log_ratio_interval(pair) or (-math.inf, math.inf)
     p, short = dig(pair, "p_corrected"), f"×\u00a0{number_text(math.exp(sign * pair['log_ratio']))}"
     significant, text = p is not None and p < SIGNIFICANCE, ratio_text(pair, sign)
     planned = len(dig(results, "seeds") or [1])

@@ -72,13 +72,13 @@ def gradient_attacks_beat_noise(results: Results) -> Finding:
     opposing: list[str] = []
     unreached: list[str] = []
     unsettled: list[str] = []
-    no_fewer: list[bool | None] = []  # of each model, whether PGD flips no fewer images than FGSM, if both are known
+    spares_no_more: list[bool | None] = []  # None where one of both attacks is missing
     for model in dig(results, "models") or {}:
         entry = dig(results, "models", model, "critical_l2")
         noise, pgd = (measured(entry, attack, "median") for attack in ("gaussian", "pgd"))
         spared, spared_once = centre(dig(entry, "pgd", "censored")), centre(dig(entry, "fgsm", "censored"))
         more = None if spared is None or spared_once is None else spared - spared_once
-        no_fewer.append(None if more is None else more < LESS * SPARED)
+        spares_no_more.append(None if more is None else more < LESS * SPARED)
         if more is not None and more > MORE * SPARED:
             shares = f"PGD spares {percent_text(spared)}, FGSM {percent_text(spared_once)}"
             opposing.append(f"{label(model)}: {shares}")
@@ -110,7 +110,7 @@ def gradient_attacks_beat_noise(results: Results) -> Finding:
     if not supporting:
         return undecided("No model has medians under both Gaussian noise and PGD.")
     said = f"For all {len(supporting)} models the median critical L₂ distance is shorter under PGD than under noise"
-    said += ", and PGD spares no more images than FGSM" if all(no_fewer) else ""
+    said += ", and PGD spares no more images than FGSM" if all(spares_no_more) else ""
     return Finding(Verdict.HOLDS, f"{said}.", tuple(supporting))
 
 
